@@ -1,0 +1,114 @@
+# ratelimit.fcgi
+#
+#   make run      everything, from packages to a server on http://127.0.0.1:8080/  (PORT= WORKERS= REDIS_ADDR=)
+#   make test     everything, from packages to a summary of all tests
+#   make          build/ratelimit.fcgi         make asan     the tests under sanitizers
+#   make lint     formatters and linters       make bench    numbers on this machine
+#   make install  DESTDIR= PREFIX=/usr/local   make clean
+
+PREFIX ?= /usr/local
+BUILD ?= build
+VERSION := 0.1.0
+
+# CPPFLAGS, CFLAGS and LDFLAGS are the user's to set; what the program needs stands in ALL_*.
+CFLAGS ?= -O2 -g
+ALL_CPPFLAGS = -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -DVERSION='"$(VERSION)"' -Ifcgi -I$(BUILD) \
+  $(LIB_CFLAGS) $(CPPFLAGS)
+ALL_CFLAGS = -std=c11 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+  -Wformat=2 -Wvla -fPIE -fstack-protector-strong -fstack-clash-protection $(CF_PROTECTION) -fno-strict-aliasing \
+  $(CFLAGS) $(SANITIZE)
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed $(LDFLAGS) $(SANITIZE)
+# Control-flow integrity in hardware, where the machine has such.
+CF_PROTECTION := $(if $(filter x86_64,$(shell uname -m)),-fcf-protection)
+COMPILE = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD
+
+# Commands are shown with V=1, their targets without.
+ifndef V
+.SILENT:
+endif
+SAY = @echo "  $@"
+
+# Expanded only when something is compiled, so that `make run` can first install the packages.
+PACKAGES = hiredis yaml-0.1 nettle
+LIB_CFLAGS = $(shell pkg-config --cflags $(PACKAGES))
+LIBS = $(shell pkg-config --libs $(PACKAGES)) -lfcgi -lev
+
+PROGRAM = $(BUILD)/ratelimit.fcgi
+OBJECTS = $(patsubst fcgi/%.c,$(BUILD)/%.o,$(wildcard fcgi/*.c))
+EMBEDDED = $(BUILD)/take.lua.inc $(BUILD)/limits.yaml.inc
+UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
+
+.DELETE_ON_ERROR:
+.PHONY: all run test test-build asan lint bench bench-build install clean
+
+all: $(PROGRAM)
+
+run:
+	conf/packages.sh run
+	$(MAKE) --no-print-directory all
+	PROGRAM=$(PROGRAM) conf/run.sh
+
+test:
+	conf/packages.sh test
+	$(MAKE) --no-print-directory test-build
+	BUILD=$(BUILD) tests/run.sh
+
+test-build: $(PROGRAM) $(UNIT_TESTS)
+
+asan:
+	$(MAKE) --no-print-directory test BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer' \
+	  SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -U_FORTIFY_SOURCE'
+
+lint:
+	conf/packages.sh lint
+	$(MAKE) --no-print-directory $(EMBEDDED)
+	tests/lint.sh
+
+bench:
+	conf/packages.sh bench
+	$(MAKE) --no-print-directory bench-build
+	BUILD=$(BUILD) tests/bench/run.sh
+
+bench-build: $(PROGRAM) $(BUILD)/ceiling.fcgi
+
+# The same program with a Redis that answers at once: what the loop can do without one.
+$(BUILD)/ceiling.fcgi: $(filter-out $(BUILD)/redis.o,$(OBJECTS)) $(BUILD)/ceiling.o
+	$(SAY)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/ceiling.o: tests/bench/ceiling.c | $(BUILD)
+	$(SAY)
+	$(COMPILE) -c -o $@ $<
+
+$(PROGRAM): $(OBJECTS)
+	$(SAY)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/%.o: fcgi/%.c | $(BUILD) $(EMBEDDED)
+	$(SAY)
+	$(COMPILE) -c -o $@ $<
+
+# A unit test is linked with every file but main.o.
+$(BUILD)/test_%: tests/unit/test_%.c $(filter-out $(BUILD)/main.o,$(OBJECTS)) | $(BUILD)
+	$(SAY)
+	$(COMPILE) $(ALL_LDFLAGS) -o $@ \
+	  $(filter %.c %.o,$^) $(LIBS) -lcmocka
+
+$(BUILD)/take.lua.inc: lua/take.lua | $(BUILD)
+	xxd -i <$< >$@
+$(BUILD)/limits.yaml.inc: conf/limits.yaml | $(BUILD)
+	xxd -i <$< >$@
+
+$(BUILD):
+	mkdir -p $@
+
+install: all
+	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/ratelimit.fcgi
+	install -D -m 644 conf/limits.yaml $(DESTDIR)$(PREFIX)/share/ratelimit/limits.yaml
+	install -D -m 644 conf/lighttpd.conf $(DESTDIR)$(PREFIX)/share/ratelimit/lighttpd.conf
+	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/ratelimit/README.md
+
+clean:
+	rm -rf build
+
+-include $(wildcard $(BUILD)/*.d)

@@ -1,0 +1,279 @@
+#include "limits.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report.h"
+#include "yaml_tree.h"
+
+/* conf/limits.yaml: the default is the file that people read. */
+static const char default_limits[] = {
+#include "limits.yaml.inc"
+};
+
+/* A field that a mapping may have.  READ stores the value of NODE in *OUT, which has the mapping's
+ * type, or reports what is wrong with it. */
+struct field {
+    const char *name;
+    bool required;
+    void (*read)(const struct yaml_tree *node, void *out, struct report *report);
+};
+
+static void error_at(struct report *report, const struct yaml_tree *node, const char *message)
+{
+    report_error(report, node->line, node->column, "%s", message);
+}
+
+/* The text of NODE, or NULL after reporting that the value of FIELD must be plain text. */
+static const char *scalar(const struct yaml_tree *node, struct report *report)
+{
+    if (node->kind == TREE_SCALAR && node->text[0] != '\0')
+        return node->text;
+    report_error(report, node->line, node->column, "'%s' needs a value; write %s: VALUE",
+                 node->key->text, node->key->text);
+    return NULL;
+}
+
+static void field_names(const struct field *fields, size_t count, char *out, size_t size)
+{
+    size_t len = 0;
+
+    for (size_t i = 0; i < count && len < size; i++)
+        len += (size_t)snprintf(out + len, size - len, "%s%s", i > 0 ? ", " : "", fields[i].name);
+}
+
+static const struct field *field_named(const struct field *fields, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(fields[i].name, name) == 0)
+            return &fields[i];
+    return NULL;
+}
+
+static bool has_entry(const struct yaml_tree *mapping, const char *name)
+{
+    for (const struct yaml_tree *entry = mapping->first; entry; entry = entry->next)
+        if (strcmp(entry->key->text, name) == 0)
+            return true;
+    return false;
+}
+
+/* Read MAPPING, which is WHAT ("the file", "a limit"), by its COUNT possible FIELDS into *OUT. */
+static void read_mapping(const struct yaml_tree *mapping, const char *what,
+                         const struct field *fields, size_t count, void *out,
+                         struct report *report)
+{
+    char names[256];
+
+    field_names(fields, count, names, sizeof names);
+    if (mapping->kind != TREE_MAPPING) {
+        report_error(report, mapping->line, mapping->column,
+                     "%s must be a mapping, FIELD: VALUE; its fields are %s", what, names);
+        return;
+    }
+    for (const struct yaml_tree *entry = mapping->first; entry; entry = entry->next) {
+        const struct field *field = field_named(fields, count, entry->key->text);
+        if (field)
+            field->read(entry, out, report);
+        else
+            report_error(report, entry->key->line, entry->key->column,
+                         "unknown field '%.64s' in %s; its fields are %s", entry->key->text, what,
+                         names);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (fields[i].required && !has_entry(mapping, fields[i].name))
+            report_error(report, mapping->line, mapping->column,
+                         "the field '%s' is missing in %s; add %s: VALUE", fields[i].name, what,
+                         fields[i].name);
+}
+
+static void read_name(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct limit *limit = out;
+    const char *text = scalar(node, report);
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+
+    if (!text)
+        return;
+    if (strlen(text) > LIMIT_NAME_MAX || text[strspn(text, allowed)] != '\0')
+        error_at(report, node,
+                 "a limit's name stands in headers and keys; write 1 to 64 of A-Z a-z 0-9 _ . -");
+    else
+        strcpy(limit->name, text);
+}
+
+static void read_key(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct limit *limit = out;
+    const char *text = scalar(node, report);
+    const char *error = text ? key_parse(text, &limit->key) : NULL;
+
+    if (error)
+        error_at(report, node, error);
+}
+
+static void read_capacity(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct limit *limit = out;
+    const char *text = scalar(node, report);
+    const char *error = text ? units_count(text, 1, LIMIT_CAPACITY_MAX, &limit->capacity) : NULL;
+
+    if (error)
+        report_error(report, node->line, node->column,
+                     "capacity: %s; a capacity is 1 to 1000000000 tokens", error);
+}
+
+static void read_refill(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct limit *limit = out;
+    struct rate rate;
+    const char *text = scalar(node, report);
+    const char *error = text ? units_rate(text, &rate) : NULL;
+
+    if (error)
+        report_error(report, node->line, node->column, "refill: %s", error);
+    else if (text)
+        limit->interval_us = units_interval_us(rate);
+}
+
+static void read_on_redis_failure(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct limit *limit = out;
+    const char *text = scalar(node, report);
+
+    if (!text)
+        return;
+    if (strcmp(text, "allow") == 0)
+        limit->on_redis_failure = REDIS_FAILURE_ALLOW;
+    else if (strcmp(text, "deny") == 0)
+        limit->on_redis_failure = REDIS_FAILURE_DENY;
+    else
+        report_error(report, node->line, node->column,
+                     "on_redis_failure: '%.64s' is neither; write allow or deny", text);
+}
+
+static void read_limit(const struct yaml_tree *node, struct limit *limit, struct report *report)
+{
+    static const struct field fields[] = {
+        {"name", true, read_name},
+        {"key", true, read_key},
+        {"capacity", true, read_capacity},
+        {"refill", true, read_refill},
+        {"on_redis_failure", false, read_on_redis_failure},
+    };
+
+    *limit = (struct limit){.on_redis_failure = REDIS_FAILURE_ALLOW};
+    read_mapping(node, "a limit", fields, sizeof fields / sizeof *fields, limit, report);
+    if (limit->interval_us > 0 && limit->capacity > LIMIT_WINDOW_US_MAX / limit->interval_us)
+        error_at(report, node,
+                 "this bucket takes more than ten years to fill; lower capacity or raise refill");
+}
+
+static bool name_stands_before(const struct limits *limits, const char *name)
+{
+    for (size_t i = 0; i < limits->count; i++)
+        if (name[0] != '\0' && strcmp(limits->limit[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static void read_limits(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct limits *limits = out;
+
+    if (node->kind != TREE_SEQUENCE || !node->first) {
+        error_at(report, node, "'limits' must be a list of at least one limit; write - name: NAME");
+        return;
+    }
+    for (const struct yaml_tree *entry = node->first; entry; entry = entry->next) {
+        if (limits->count == LIMITS_MAX) {
+            error_at(report, entry, "too many limits; the most is 64");
+            return;
+        }
+        struct limit *limit = &limits->limit[limits->count];
+        read_limit(entry, limit, report);
+        if (name_stands_before(limits, limit->name))
+            report_error(report, entry->line, entry->column,
+                         "the name '%s' stands twice; each limit needs a name of its own",
+                         limit->name);
+        limits->count++;
+    }
+}
+
+static void read_address(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct limits *limits = out;
+    const char *text = scalar(node, report);
+    const char *error = text ? redis_address_parse(text, &limits->redis) : NULL;
+
+    if (error)
+        report_error(report, node->line, node->column, "address: %s", error);
+}
+
+static void read_timeout(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct limits *limits = out;
+    int64_t us;
+    const char *text = scalar(node, report);
+    const char *error = text ? units_duration(text, &us) : NULL;
+
+    if (error)
+        report_error(report, node->line, node->column, "timeout: %s", error);
+    else if (text && us > REDIS_TIMEOUT_MS_MAX * 1000LL)
+        error_at(report, node, "timeout: every request may wait that long; write 1ms to 10s");
+    else if (text)
+        limits->redis_timeout_ms = (unsigned)(us / 1000);
+}
+
+static void read_redis(const struct yaml_tree *node, void *out, struct report *report)
+{
+    static const struct field fields[] = {
+        {"address", false, read_address},
+        {"timeout", false, read_timeout},
+    };
+
+    read_mapping(node, "redis", fields, sizeof fields / sizeof *fields, out, report);
+}
+
+unsigned limits_parse(const char *text, size_t len, const char *name, FILE *errors,
+                      struct limits *out)
+{
+    static const struct field fields[] = {
+        {"redis", false, read_redis},
+        {"limits", true, read_limits},
+    };
+    struct report report = {.out = errors, .file = name};
+
+    *out = (struct limits){.redis = {.host = "127.0.0.1", .port = 6379}, .redis_timeout_ms = 50};
+    struct yaml_tree *root = yaml_tree_parse(text, len, &report);
+    if (root)
+        read_mapping(root, "the file", fields, sizeof fields / sizeof *fields, out, &report);
+    yaml_tree_free(root);
+    return report.errors;
+}
+
+unsigned limits_load(const char *path, FILE *errors, struct limits *out)
+{
+    if (!path)
+        return limits_parse(default_limits, sizeof default_limits, "the built-in limits", errors,
+                            out);
+
+    struct report report = {.out = errors, .file = path};
+    FILE *file = fopen(path, "r");
+    if (!file) {
+        report_error(&report, 0, 0, "%s; name a file that can be read", strerror(errno));
+        return report.errors;
+    }
+    /* One byte more than is allowed, so that a file that is too large is seen to be. */
+    char *text = malloc(YAML_TREE_BYTES_MAX + 1);
+    size_t len = text ? fread(text, 1, YAML_TREE_BYTES_MAX + 1, file) : 0;
+    if (!text || ferror(file))
+        report_error(&report, 0, 0, "%s; name a file that can be read", strerror(errno));
+    fclose(file);
+    unsigned mistakes = report.errors > 0 ? report.errors
+                                          : limits_parse(text, len, path, errors, out);
+    free(text);
+    return mistakes;
+}

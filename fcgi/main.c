@@ -1,0 +1,181 @@
+/* main.c - ratelimit.fcgi from start to stop. */
+#include <ev.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fastcgi.h"
+#include "limiter.h"
+#include "limits.h"
+#include "listener.h"
+#include "log.h"
+#include "options.h"
+#include "redis.h"
+
+#define EXIT_USAGE     2   /* wrong options or a wrong limits file */
+#define DRAIN_S        5.0 /* how long a stop waits for what is in flight */
+#define DESCRIPTORS    65536
+
+struct server {
+    struct ev_loop *loop;
+    struct redis *redis;
+    struct limiter *limiter;
+    struct fastcgi *fastcgi;
+    ev_signal terminate, interrupt;
+    ev_timer drained_out;
+};
+
+static void on_request(void *context, void *exchange, const struct request *request)
+{
+    limiter_handle(context, exchange, request);
+}
+
+static void on_idle(void *context)
+{
+    ev_break(context, EVBREAK_ALL);
+}
+
+static void on_drained_out(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)watcher, (void)events;
+    ev_break(loop, EVBREAK_ALL);
+}
+
+static void on_stop(struct ev_loop *loop, ev_signal *watcher, int events)
+{
+    struct server *server = watcher->data;
+
+    (void)events;
+    if (ev_is_active(&server->drained_out))
+        return; /* stopping already */
+    ev_timer_start(loop, &server->drained_out);
+    fastcgi_stop(server->fastcgi, on_idle, loop);
+}
+
+/* After FCGX_Init, whose own handlers only set a flag that the loop would never look at. */
+static void watch_signals(struct server *server)
+{
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
+    ev_signal_init(&server->terminate, on_stop, SIGTERM);
+    ev_signal_init(&server->interrupt, on_stop, SIGINT);
+    ev_timer_init(&server->drained_out, on_drained_out, DRAIN_S, 0.);
+    server->terminate.data = server->interrupt.data = server;
+    ev_signal_start(server->loop, &server->terminate);
+    ev_signal_start(server->loop, &server->interrupt);
+}
+
+/* A request in flight holds a descriptor, and the usual soft limit of 1024 is soon reached. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= DESCRIPTORS)
+        return;
+    limit.rlim_cur = limit.rlim_max < DESCRIPTORS ? limit.rlim_max : DESCRIPTORS;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int check(const struct options *options)
+{
+    struct limits limits;
+
+    if (limits_load(options->limits, stderr, &limits) > 0)
+        return EXIT_USAGE;
+    printf("%s: fine, %zu limit%s\n", options->limits ? options->limits : "the built-in limits",
+           limits.count, limits.count == 1 ? "" : "s");
+    return EXIT_SUCCESS;
+}
+
+/* The limits file, with the address of Redis that OPTIONS put in its place.  False: said why. */
+static bool configure(const struct options *options, struct limits *limits)
+{
+    if (limits_load(options->limits, stderr, limits) > 0)
+        return false;
+    if (!options->redis)
+        return true;
+    const char *error = redis_address_parse(options->redis, &limits->redis);
+    if (error)
+        fprintf(stderr, "ratelimit.fcgi: the address of Redis (--redis or REDIS_ADDR): %s\n",
+                error);
+    return !error;
+}
+
+static int open_socket(const struct options *options)
+{
+    char error[512];
+
+    if (!options->listen)
+        return STDIN_FILENO;
+    int fd = listener_open(options->listen, error, sizeof error);
+    if (fd < 0)
+        fprintf(stderr, "ratelimit.fcgi: cannot listen on %s\n", error);
+    return fd;
+}
+
+static int serve(const struct options *options, const struct limits *limits)
+{
+    struct server server = {.loop = ev_default_loop(EVFLAG_AUTO)};
+    int fd = open_socket(options);
+
+    if (fd < 0)
+        return EXIT_FAILURE;
+    srand48(time(NULL) ^ getpid());
+    raise_descriptor_limit();
+    server.redis = redis_new(server.loop, &limits->redis, limits->redis_timeout_ms);
+    server.limiter = limiter_new(limits, redis_take, server.redis, fastcgi_reply);
+    server.fastcgi = fastcgi_new(server.loop, fd, on_request, server.limiter);
+    if (!server.fastcgi) {
+        fprintf(stderr, "ratelimit.fcgi: libfcgi cannot be initialised\n");
+        return EXIT_FAILURE;
+    }
+    watch_signals(&server);
+
+    ev_run(server.loop, 0);
+
+    redis_free(server.redis);
+    fastcgi_free(server.fastcgi);
+    limiter_free(server.limiter);
+    listener_close(fd, options->listen);
+    ev_loop_destroy(server.loop);
+    return EXIT_SUCCESS;
+}
+
+static int serve_or_explain(const struct options *options)
+{
+    static struct limits limits; /* larger than a stack likes, and it lives as long as the process */
+
+    if (!options->listen && !listener_is_listening(STDIN_FILENO)) {
+        fprintf(stderr,
+                "ratelimit.fcgi is started by a web server or by spawn-fcgi, with a listening socket "
+                "on standard input,\n"
+                "or with --listen unix:/run/ratelimit.sock or --listen 127.0.0.1:9000; see --help\n");
+        return EXIT_USAGE;
+    }
+    return configure(options, &limits) ? serve(options, &limits) : EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = options_read(argc, argv);
+
+    switch (options.action) {
+    case OPTIONS_CHECK:
+        return check(&options);
+    case OPTIONS_VERSION:
+        puts("ratelimit.fcgi " VERSION);
+        return EXIT_SUCCESS;
+    case OPTIONS_HELP:
+        fputs(options_help, stdout);
+        return EXIT_SUCCESS;
+    case OPTIONS_SERVE:
+        return serve_or_explain(&options);
+    case OPTIONS_WRONG:
+        break;
+    }
+    return EXIT_USAGE;
+}

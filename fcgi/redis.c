@@ -1,0 +1,698 @@
+#include "redis.h"
+
+#include <assert.h>
+#include <hiredis/async.h>
+#include <hiredis/hiredis.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "limits.h"
+#include "log.h"
+#include "resolver.h"
+
+#define ATTEMPT_S     1.0   /* a connection not ready after this is given up */
+#define BACKOFF_MIN_S 0.010 /* between attempts: doubles from here ... */
+#define BACKOFF_MAX_S 1.0   /* ... to here */
+#define NUMBER_MAX    21    /* bytes of an int64_t in decimal, NUL included */
+
+static const char script[] = {
+#include "take.lua.inc"
+};
+
+/* A take_tokens under way. */
+struct call {
+    TAILQ_ENTRY(call) entry;
+    struct redis *redis;
+    const struct take *takes;
+    size_t count;
+    take_done *done;
+    void *context;
+    ev_tstamp deadline;
+    bool resent; /* after a NOSCRIPT */
+};
+
+TAILQ_HEAD(call_list, call);
+
+enum state {
+    REDIS_CONNECTING, /* a connection is being made: takes wait for it, each up to its deadline */
+    REDIS_READY,      /* takes go out at once */
+    REDIS_AWAY,       /* lost: takes are not decided, attempts go on in the background */
+};
+
+struct redis {
+    struct ev_loop *loop;
+    struct redis_address address;
+    char shown[REDIS_ADDRESS_SHOWN_MAX];
+    ev_tstamp timeout_s;
+
+    enum state state;
+    redisAsyncContext *context; /* NULL between attempts */
+    struct resolver *resolver;
+    struct resolved resolved;
+    unsigned next_address; /* of resolved, within one attempt */
+    ev_tstamp backoff_s;   /* before the next attempt; 0: none, the last connection did its work */
+    ev_timer retry, attempt;
+
+    char sha[41]; /* of the script, as SCRIPT LOAD answered */
+    bool loading; /* a SCRIPT LOAD is under way on a ready connection */
+
+    struct call_list waiting, sent, free; /* waiting and sent: in the order of their deadlines */
+    ev_timer deadline;                    /* of the oldest in waiting and sent */
+
+    ev_io readable, writable;
+    ev_prepare flush;
+    bool wants_write;
+
+    bool away;           /* said so in the log */
+    ev_tstamp away_since;
+    uint64_t undecided;  /* takes without a decision since */
+};
+
+static void lost(struct redis *redis, enum state next, const char *reason);
+
+/* ---- The log: the loss and the return of Redis, each once ---- */
+
+static void away_begin(struct redis *redis, const char *reason)
+{
+    if (redis->away)
+        return;
+    redis->away = true;
+    redis->away_since = ev_now(redis->loop);
+    redis->undecided = 0;
+    log_line("redis %s is lost (%s): requests are decided without it", redis->shown, reason);
+}
+
+static void away_end(struct redis *redis)
+{
+    if (!redis->away)
+        return;
+    redis->away = false;
+    log_line("redis %s is back after %.1f s: %llu requests were decided without it", redis->shown,
+             ev_now(redis->loop) - redis->away_since, (unsigned long long)redis->undecided);
+}
+
+/* ---- Calls and their deadline ---- */
+
+static struct call *call_new(struct redis *redis)
+{
+    struct call *call = TAILQ_FIRST(&redis->free);
+
+    if (call)
+        TAILQ_REMOVE(&redis->free, call, entry);
+    else
+        call = malloc(sizeof *call);
+    assert(call);
+    return call;
+}
+
+/* Take CALL off LIST and tell its owner: BUCKETS, or NULL for no decision. */
+static void call_end(struct call *call, struct call_list *list, const struct bucket *buckets)
+{
+    struct redis *redis = call->redis;
+
+    TAILQ_REMOVE(list, call, entry);
+    TAILQ_INSERT_HEAD(&redis->free, call, entry);
+    call->done(call->context, buckets);
+}
+
+/* Every call of LIST ends without a decision, because of REASON. */
+static void calls_fail(struct redis *redis, struct call_list *list, const char *reason)
+{
+    struct call *call;
+
+    while ((call = TAILQ_FIRST(list))) {
+        away_begin(redis, reason);
+        redis->undecided++;
+        call_end(call, list, NULL);
+    }
+}
+
+/* The oldest call that is under way: those that wait are younger than those that were sent. */
+static struct call *oldest(struct redis *redis)
+{
+    struct call *call = TAILQ_FIRST(&redis->sent);
+
+    return call ? call : TAILQ_FIRST(&redis->waiting);
+}
+
+static void deadline_watch(struct redis *redis)
+{
+    struct call *call = oldest(redis);
+
+    if (!call || ev_is_active(&redis->deadline))
+        return;
+    ev_timer_set(&redis->deadline, call->deadline - ev_now(redis->loop), 0.);
+    ev_timer_start(redis->loop, &redis->deadline);
+}
+
+/* One timer serves all: most calls end long before it fires, and then it moves to the oldest left. */
+static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    struct redis *redis = watcher->data;
+    struct call *call = oldest(redis);
+    char reason[64];
+
+    (void)events;
+    if (call && call->deadline <= ev_now(loop)) {
+        snprintf(reason, sizeof reason, "no reply within %.0f ms", redis->timeout_s * 1e3);
+        if (redis->state == REDIS_READY) {
+            lost(redis, REDIS_AWAY, reason);
+        } else { /* the attempt goes on, but nobody waits for it any more */
+            redis->state = REDIS_AWAY;
+            calls_fail(redis, &redis->waiting, reason);
+        }
+    }
+    deadline_watch(redis);
+}
+
+/* ---- hiredis on libev: commands leave together before the loop sleeps ---- */
+
+static void on_flush(struct ev_loop *loop, ev_prepare *watcher, int events)
+{
+    struct redis *redis = watcher->data;
+
+    (void)events;
+    if (!redis->wants_write || ev_is_active(&redis->writable))
+        return;
+    redisAsyncHandleWrite(redis->context);
+    if (redis->wants_write) /* the socket is full: go on when it is not */
+        ev_io_start(loop, &redis->writable);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    struct redis *redis = watcher->data;
+
+    (void)loop, (void)events;
+    redisAsyncHandleRead(redis->context);
+}
+
+static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    struct redis *redis = watcher->data;
+
+    (void)loop, (void)events;
+    redisAsyncHandleWrite(redis->context);
+}
+
+static void hook_add_read(void *data)
+{
+    struct redis *redis = data;
+
+    ev_io_start(redis->loop, &redis->readable);
+}
+
+static void hook_del_read(void *data)
+{
+    struct redis *redis = data;
+
+    ev_io_stop(redis->loop, &redis->readable);
+}
+
+static void hook_add_write(void *data)
+{
+    ((struct redis *)data)->wants_write = true;
+}
+
+static void hook_del_write(void *data)
+{
+    struct redis *redis = data;
+
+    redis->wants_write = false;
+    ev_io_stop(redis->loop, &redis->writable);
+}
+
+static void hook_cleanup(void *data)
+{
+    hook_del_read(data);
+    hook_del_write(data);
+}
+
+static void hooks_attach(struct redis *redis, redisAsyncContext *context)
+{
+    ev_io_set(&redis->readable, context->c.fd, EV_READ);
+    ev_io_set(&redis->writable, context->c.fd, EV_WRITE);
+    redis->wants_write = false;
+    context->ev.addRead = hook_add_read;
+    context->ev.delRead = hook_del_read;
+    context->ev.addWrite = hook_add_write;
+    context->ev.delWrite = hook_del_write;
+    context->ev.cleanup = hook_cleanup;
+    context->ev.data = redis;
+}
+
+/* CONTEXT is being freed, now or when hiredis returns: it must touch no watcher any more, for those
+ * may by then belong to the next connection. */
+static void hooks_detach(struct redis *redis, redisAsyncContext *context)
+{
+    hook_cleanup(redis);
+    memset(&context->ev, 0, sizeof context->ev);
+    context->data = NULL;
+}
+
+/* ---- Commands ---- */
+
+/* A command while it is put together; it borrows the text it is given. */
+struct command {
+    int argc;
+    const char *argv[3 + 4 * LIMITS_MAX];
+    size_t len[3 + 4 * LIMITS_MAX];
+    unsigned numbers;
+    char number[1 + 3 * LIMITS_MAX][NUMBER_MAX];
+};
+
+static void command_add(struct command *command, const char *text, size_t len)
+{
+    command->argv[command->argc] = text;
+    command->len[command->argc] = len;
+    command->argc++;
+}
+
+static void command_add_number(struct command *command, int64_t value)
+{
+    char *text = command->number[command->numbers++];
+
+    command_add(command, text, (size_t)snprintf(text, NUMBER_MAX, "%lld", (long long)value));
+}
+
+static void command_take(struct redis *redis, redisCallbackFn *callback, void *privdata,
+                         const struct take *takes, size_t count)
+{
+    struct command command;
+
+    assert(count >= 1 && count <= LIMITS_MAX);
+    command.argc = 0;
+    command.numbers = 0;
+    command_add(&command, "EVALSHA", 7);
+    command_add(&command, redis->sha, 40);
+    command_add_number(&command, (int64_t)count);
+    for (size_t i = 0; i < count; i++)
+        command_add(&command, takes[i].key, takes[i].key_len);
+    for (size_t i = 0; i < count; i++) {
+        command_add_number(&command, takes[i].interval_us);
+        command_add_number(&command, takes[i].capacity);
+        command_add_number(&command, takes[i].cost);
+    }
+    /* A connection on its way out takes no command, and then fails its calls. */
+    redisAsyncCommandArgv(redis->context, callback, privdata, command.argc, command.argv,
+                          command.len);
+}
+
+static void command_load(struct redis *redis, redisCallbackFn *callback)
+{
+    redisAsyncCommand(redis->context, callback, NULL, "SCRIPT LOAD %b", script, sizeof script);
+}
+
+/* ---- Replies ---- */
+
+/* The struct redis that a reply on CONTEXT is for; NULL where the connection is being given up. */
+static struct redis *owner(const redisAsyncContext *context, const void *reply)
+{
+    return reply ? context->data : NULL;
+}
+
+/* Give the connection up because of REPLY, which is not what was asked for. */
+static void lost_by_reply(struct redis *redis, const redisReply *reply)
+{
+    const char *password = redis->address.password;
+
+    if (reply->type != REDIS_REPLY_ERROR)
+        lost(redis, REDIS_AWAY, "a reply that makes no sense");
+    else if (password[0] != '\0' && strstr(reply->str, password))
+        lost(redis, REDIS_AWAY, "login refused"); /* some servers quote what they refuse */
+    else
+        lost(redis, REDIS_AWAY, reply->str);
+}
+
+static bool is_sha(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING && reply->len == 40;
+}
+
+/* Read REPLY, what take.lua returned for COUNT TAKES, into BUCKETS.  False where it makes no sense. */
+static bool read_buckets(const redisReply *reply, const struct take *takes, size_t count,
+                         struct bucket *buckets)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4 * count)
+        return false;
+    for (size_t i = 0; i < reply->elements; i++)
+        if (reply->element[i]->type != REDIS_REPLY_INTEGER)
+            return false;
+    for (size_t i = 0; i < count; i++) {
+        redisReply **number = &reply->element[4 * i];
+        buckets[i] = (struct bucket){.allowed = number[0]->integer != 0,
+                                     .remaining = number[1]->integer,
+                                     .wait_us = number[2]->integer,
+                                     .full_us = number[3]->integer};
+        if (number[0]->integer < 0 || number[0]->integer > 1 || buckets[i].remaining < 0 ||
+            buckets[i].remaining > takes[i].capacity || buckets[i].wait_us < -1 ||
+            buckets[i].wait_us > LIMIT_WINDOW_US_MAX || buckets[i].full_us < 0 ||
+            buckets[i].full_us > LIMIT_WINDOW_US_MAX)
+            return false;
+    }
+    return true;
+}
+
+static void on_reload_reply(redisAsyncContext *context, void *data, void *privdata)
+{
+    const redisReply *reply = data;
+    struct redis *redis = owner(context, reply);
+
+    (void)privdata;
+    if (!redis)
+        return;
+    redis->loading = false;
+    if (!is_sha(reply))
+        lost_by_reply(redis, reply);
+}
+
+static void on_take_reply(redisAsyncContext *context, void *data, void *privdata);
+
+static void call_send(struct redis *redis, struct call *call)
+{
+    command_take(redis, on_take_reply, call, call->takes, call->count);
+}
+
+/* Redis has forgotten the script (SCRIPT FLUSH): load it, and send the same command behind it.
+ * CALL keeps its deadline, and so its place in the list. */
+static void call_resend(struct redis *redis, struct call *call)
+{
+    if (!redis->loading) {
+        redis->loading = true;
+        command_load(redis, on_reload_reply);
+    }
+    call->resent = true;
+    call_send(redis, call);
+}
+
+static void on_take_reply(redisAsyncContext *context, void *data, void *privdata)
+{
+    const redisReply *reply = data;
+    struct redis *redis = owner(context, reply);
+    struct call *call = privdata;
+    struct bucket buckets[LIMITS_MAX];
+
+    if (!redis)
+        return;
+    if (read_buckets(reply, call->takes, call->count, buckets)) {
+        redis->backoff_s = 0;
+        call_end(call, &redis->sent, buckets);
+    } else if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOSCRIPT", 8) == 0 &&
+               !call->resent) {
+        call_resend(redis, call);
+    } else {
+        lost_by_reply(redis, reply);
+    }
+}
+
+/* ---- A connection's way to ready: AUTH, SELECT, SCRIPT LOAD, a probe ---- */
+
+static const struct take probe = {
+    .key = "rl:{probe}", .key_len = 10, .interval_us = 1, .capacity = 1000000, .cost = 1};
+
+static void ready(struct redis *redis)
+{
+    struct call *call;
+
+    ev_timer_stop(redis->loop, &redis->attempt);
+    redis->state = REDIS_READY;
+    redis->loading = false;
+    away_end(redis);
+    while ((call = TAILQ_FIRST(&redis->waiting))) {
+        TAILQ_REMOVE(&redis->waiting, call, entry);
+        TAILQ_INSERT_TAIL(&redis->sent, call, entry);
+        call_send(redis, call);
+    }
+}
+
+static void on_probe_reply(redisAsyncContext *context, void *data, void *privdata)
+{
+    const redisReply *reply = data;
+    struct redis *redis = owner(context, reply);
+    struct bucket bucket;
+
+    (void)privdata;
+    if (!redis)
+        return;
+    if (read_buckets(reply, &probe, 1, &bucket))
+        ready(redis);
+    else
+        lost_by_reply(redis, reply);
+}
+
+static void on_load_reply(redisAsyncContext *context, void *data, void *privdata)
+{
+    const redisReply *reply = data;
+    struct redis *redis = owner(context, reply);
+
+    (void)privdata;
+    if (!redis)
+        return;
+    if (!is_sha(reply)) {
+        lost_by_reply(redis, reply);
+        return;
+    }
+    memcpy(redis->sha, reply->str, sizeof redis->sha);
+    command_take(redis, on_probe_reply, NULL, &probe, 1);
+}
+
+static void on_login_reply(redisAsyncContext *context, void *data, void *privdata)
+{
+    const redisReply *reply = data;
+    struct redis *redis = owner(context, reply);
+
+    (void)privdata;
+    if (redis && reply->type != REDIS_REPLY_STATUS)
+        lost_by_reply(redis, reply);
+}
+
+static void log_in(struct redis *redis)
+{
+    const struct redis_address *address = &redis->address;
+
+    if (address->user[0] != '\0')
+        redisAsyncCommand(redis->context, on_login_reply, NULL, "AUTH %s %s", address->user,
+                          address->password);
+    else if (address->password[0] != '\0')
+        redisAsyncCommand(redis->context, on_login_reply, NULL, "AUTH %s", address->password);
+    if (address->db != 0)
+        redisAsyncCommand(redis->context, on_login_reply, NULL, "SELECT %u", address->db);
+    command_load(redis, on_load_reply);
+}
+
+/* ---- Connecting and losing ---- */
+
+static void connect_next(struct redis *redis, const char *reason);
+
+static void on_connect(const redisAsyncContext *context, int status)
+{
+    struct redis *redis = context->data;
+
+    if (!redis)
+        return;
+    if (status == REDIS_OK) {
+        log_in(redis);
+        return;
+    }
+    hooks_detach(redis, redis->context);
+    redis->context = NULL; /* hiredis frees it when this returns */
+    connect_next(redis, context->errstr);
+}
+
+static void on_disconnect(const redisAsyncContext *context, int status)
+{
+    struct redis *redis = context->data;
+
+    (void)status;
+    if (!redis)
+        return;
+    redis->context = NULL; /* hiredis frees it when this returns */
+    /* A connection that worked may have been closed for being idle: takes wait for the next one. */
+    lost(redis, redis->state == REDIS_READY ? REDIS_CONNECTING : REDIS_AWAY,
+         context->err ? context->errstr : "closed by Redis");
+}
+
+/* Start to connect; false where that failed at once, and why is in REASON. */
+static bool connect_to(struct redis *redis, redisAsyncContext *context, char *reason, size_t size)
+{
+    if (!context || context->err) {
+        snprintf(reason, size, "%s", context ? context->errstr : "out of memory");
+        if (context)
+            redisAsyncFree(context);
+        return false;
+    }
+    redis->context = context;
+    context->data = redis;
+    hooks_attach(redis, context);
+    redisAsyncSetConnectCallback(context, on_connect);
+    redisAsyncSetDisconnectCallback(context, on_disconnect);
+    ev_io_start(redis->loop, &redis->writable); /* connected, or refused, shows as writable */
+    return true;
+}
+
+/* Go on to the next address that the name has; with none left the attempt has failed for REASON. */
+static void connect_next(struct redis *redis, const char *reason)
+{
+    char failed[128];
+
+    snprintf(failed, sizeof failed, "%s", reason);
+    while (redis->next_address < redis->resolved.count) {
+        const char *ip = redis->resolved.address[redis->next_address++];
+        if (connect_to(redis, redisAsyncConnect(ip, (int)redis->address.port), failed,
+                       sizeof failed))
+            return;
+    }
+    lost(redis, REDIS_AWAY, failed);
+}
+
+static void on_resolved(void *context, const struct resolved *resolved)
+{
+    struct redis *redis = context;
+
+    redis->resolved = *resolved;
+    redis->next_address = 0;
+    ev_timer_again(redis->loop, &redis->attempt);
+    connect_next(redis, resolved->error ? resolved->error : "");
+}
+
+static void attempt_start(struct redis *redis)
+{
+    char failed[128];
+
+    if (redis->address.path[0] == '\0') {
+        resolver_start(redis->resolver, redis->address.host);
+        return;
+    }
+    redis->resolved.count = 0;
+    ev_timer_again(redis->loop, &redis->attempt);
+    if (!connect_to(redis, redisAsyncConnectUnix(redis->address.path), failed, sizeof failed))
+        lost(redis, REDIS_AWAY, failed);
+}
+
+static void on_attempt_over(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)loop, (void)events;
+    lost(watcher->data, REDIS_AWAY, "no connection within 1 s");
+}
+
+static void on_retry(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)loop, (void)events;
+    attempt_start(watcher->data);
+}
+
+/* Jitter, so that a thousand processes do not return to a Redis that restarts in one instant. */
+static ev_tstamp backoff_next(struct redis *redis)
+{
+    ev_tstamp wait_s = redis->backoff_s * (0.5 + drand48() / 2);
+
+    redis->backoff_s = redis->backoff_s > 0 ? redis->backoff_s * 2 : BACKOFF_MIN_S;
+    if (redis->backoff_s > BACKOFF_MAX_S)
+        redis->backoff_s = BACKOFF_MAX_S;
+    return wait_s;
+}
+
+/* The connection, or the attempt at one, is over because of REASON: go to state NEXT and try again. */
+static void lost(struct redis *redis, enum state next, const char *reason)
+{
+    redisAsyncContext *context = redis->context;
+    char kept[128]; /* REASON may live in the context that is freed here */
+
+    snprintf(kept, sizeof kept, "%s", reason);
+    redis->context = NULL;
+    if (context) {
+        hooks_detach(redis, context);
+        redisAsyncFree(context);
+    }
+    ev_timer_stop(redis->loop, &redis->attempt);
+    redis->state = next;
+    if (next == REDIS_AWAY)
+        away_begin(redis, kept);
+    calls_fail(redis, &redis->sent, kept);
+    if (next == REDIS_AWAY)
+        calls_fail(redis, &redis->waiting, kept);
+    ev_timer_set(&redis->retry, backoff_next(redis), 0.);
+    ev_timer_start(redis->loop, &redis->retry);
+}
+
+/* ---- Public ---- */
+
+struct redis *redis_new(struct ev_loop *loop, const struct redis_address *address,
+                        unsigned timeout_ms)
+{
+    struct redis *redis = calloc(1, sizeof *redis);
+
+    assert(redis && timeout_ms > 0);
+    redis->loop = loop;
+    redis->address = *address;
+    redis_address_show(address, redis->shown);
+    redis->timeout_s = timeout_ms / 1e3;
+    redis->state = REDIS_CONNECTING;
+    TAILQ_INIT(&redis->waiting);
+    TAILQ_INIT(&redis->sent);
+    TAILQ_INIT(&redis->free);
+    ev_timer_init(&redis->deadline, on_deadline, 0., 0.);
+    ev_timer_init(&redis->retry, on_retry, 0., 0.);
+    ev_timer_init(&redis->attempt, on_attempt_over, 0., ATTEMPT_S);
+    /* A process that was kept from running sees the replies that have come before their deadlines. */
+    ev_set_priority(&redis->deadline, EV_MINPRI);
+    ev_set_priority(&redis->attempt, EV_MINPRI);
+    ev_init(&redis->readable, on_readable);
+    ev_init(&redis->writable, on_writable);
+    ev_prepare_init(&redis->flush, on_flush);
+    redis->deadline.data = redis->retry.data = redis->attempt.data = redis;
+    redis->readable.data = redis->writable.data = redis->flush.data = redis;
+    ev_prepare_start(loop, &redis->flush);
+    redis->resolver = resolver_new(loop, on_resolved, redis);
+    attempt_start(redis);
+    return redis;
+}
+
+void redis_take(void *store, const struct take *takes, size_t count, take_done *done, void *context)
+{
+    struct redis *redis = store;
+
+    if (redis->state == REDIS_AWAY) {
+        redis->undecided++;
+        done(context, NULL);
+        return;
+    }
+    struct call *call = call_new(redis);
+    *call = (struct call){.redis = redis,
+                          .takes = takes,
+                          .count = count,
+                          .done = done,
+                          .context = context,
+                          .deadline = ev_now(redis->loop) + redis->timeout_s};
+    TAILQ_INSERT_TAIL(redis->state == REDIS_READY ? &redis->sent : &redis->waiting, call, entry);
+    if (redis->state == REDIS_READY)
+        call_send(redis, call);
+    deadline_watch(redis);
+}
+
+void redis_free(struct redis *redis)
+{
+    struct call *call;
+
+    if (!redis)
+        return;
+    if (redis->context) {
+        hooks_detach(redis, redis->context);
+        redisAsyncFree(redis->context);
+    }
+    ev_timer_stop(redis->loop, &redis->deadline);
+    ev_timer_stop(redis->loop, &redis->retry);
+    ev_timer_stop(redis->loop, &redis->attempt);
+    ev_prepare_stop(redis->loop, &redis->flush);
+    resolver_free(redis->resolver);
+    calls_fail(redis, &redis->sent, "stopping");
+    calls_fail(redis, &redis->waiting, "stopping");
+    while ((call = TAILQ_FIRST(&redis->free))) {
+        TAILQ_REMOVE(&redis->free, call, entry);
+        free(call);
+    }
+    free(redis);
+}

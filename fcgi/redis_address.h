@@ -1,0 +1,33 @@
+/* redis_address.h - where Redis is and how to log in, as REDIS_ADDR says it.  Pure. */
+#ifndef REDIS_ADDRESS_H
+#define REDIS_ADDRESS_H
+
+struct redis_address {
+    char path[108];     /* of a unix socket; "" for TCP (108: sizeof sun_path) */
+    char host[256];     /* a name or an address without brackets; "" with a path */
+    unsigned port;      /* 1 .. 65535; 0 with a path */
+    char user[256];     /* for AUTH; "" for none */
+    char password[512]; /* for AUTH; "" for none */
+    unsigned db;        /* for SELECT; 0 needs none */
+};
+
+#define REDIS_ADDRESS_SHOWN_MAX 320 /* bytes of an address as shown, NUL included */
+
+/* Read TEXT into *OUT.  The forms:
+ *   host    host:port    [::1]    [::1]:6379    unix:/path    unix:///path
+ *   redis://[user][:password@]host[:port][/db]     port 6379 where none is given
+ * In the redis:// form user and password are percent-decoded, a host may be a bracketed IPv6
+ * address, "redis://:secret@host" gives a password alone and "redis://user@host" is an error (a
+ * user without a password cannot log in).
+ * Returns NULL, or what is wrong and what would be right: a static string that never repeats any
+ * of TEXT, which may hold a password; *OUT is then untouched.  A part that does not fit is an
+ * error, never cut.
+ * (IANA "redis" URI scheme, provisional registration.) */
+const char *redis_address_parse(const char *text, struct redis_address *out);
+
+/* Write ADDRESS for people, without user and password: "127.0.0.1:6379", "[::1]:6379",
+ * "unix:/path", and "/2" after it where the database is not 0.  Returns OUT. */
+const char *redis_address_show(const struct redis_address *address,
+                               char out[REDIS_ADDRESS_SHOWN_MAX]);
+
+#endif

@@ -1,0 +1,13 @@
+/* span.h - a piece of somebody else's text.  Plain data. */
+#ifndef SPAN_H
+#define SPAN_H
+
+#include <stddef.h>
+
+/* LEN bytes at TEXT, borrowed, not NUL-terminated, any byte value.  TEXT NULL: there is none. */
+struct span {
+    const char *text;
+    size_t len;
+};
+
+#endif

@@ -1,0 +1,37 @@
+/* take.h - what is asked of a bucket, and what it answers.  Plain data: lua/take.lua's contract in C. */
+#ifndef TAKE_H
+#define TAKE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "key.h"
+
+/* COST tokens from the bucket at KEY. */
+struct take {
+    char key[KEY_MAX];
+    size_t key_len;
+    int64_t interval_us; /* >= 1 */
+    int64_t capacity;    /* >= 1 */
+    int64_t cost;        /* >= 0 */
+};
+
+/* A bucket after the decision. */
+struct bucket {
+    bool allowed;      /* this bucket had room for the cost; all must have, or none is charged */
+    int64_t remaining; /* whole tokens left: RateLimit's r */
+    int64_t wait_us;   /* until the same cost fits again: Retry-After; -1: it never does */
+    int64_t full_us;   /* until the bucket is full again: the body's reset */
+};
+
+/* How a take ends: BUCKETS, one for each take in their order, borrowed for the call; or NULL where
+ * Redis did not decide.  CONTEXT is what was given with the take. */
+typedef void take_done(void *context, const struct bucket *buckets);
+
+/* A store of buckets.  Takes COUNT (>= 1) tokens' worth from all buckets of TAKES together, or from
+ * none, and calls DONE exactly once, now or later.  TAKES is borrowed until then; their keys differ. */
+typedef void take_tokens(void *store, const struct take *takes, size_t count, take_done *done,
+                         void *context);
+
+#endif

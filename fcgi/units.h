@@ -1,0 +1,39 @@
+/* units.h - numbers as people write them: counts, durations, rates.  Pure. */
+#ifndef UNITS_H
+#define UNITS_H
+
+#include <stdint.h>
+
+/* A refill rate: COUNT tokens every PERIOD_US microseconds.  Both are kept, for 3 tokens a second
+ * have no whole number of microseconds between them. */
+struct rate {
+    int64_t count;     /* 1 .. 1,000,000,000 */
+    int64_t period_us; /* 1,000 (1 ms) .. 366 days */
+};
+
+/* Read TEXT, a whole decimal number from MIN to MAX (both >= 0), into *OUT.
+ * Plain digits only: no sign, no leading zero, no fraction, no exponent, no spaces around.
+ * Returns NULL, or what is wrong with TEXT and what would be right: a static string for a bad form,
+ * and for a number outside MIN..MAX too (it does not name the bounds; the caller knows them).  *OUT
+ * is then untouched. */
+const char *units_count(const char *text, int64_t min, int64_t max, int64_t *out);
+
+/* Read TEXT, a duration such as "50ms", "12s", "1min", "2h", "1day", into *OUT_US, microseconds.
+ * The units are ms, s, min, h, day; the number is one of units_count, 1 or more.
+ * Longest: 366 days.  Returns NULL, or what is wrong (static string); *OUT_US is then untouched. */
+const char *units_duration(const char *text, int64_t *out_us);
+
+/* Read TEXT, a rate "COUNT/PERIOD" such as "1/12s", "5/s", "1000/day", into *OUT.
+ * PERIOD is a duration, or a unit alone for one of it.
+ * At most one token a microsecond.  Returns NULL, or what is wrong (static string); *OUT is then
+ * untouched. */
+const char *units_rate(const char *text, struct rate *out);
+
+/* Microseconds between two tokens of RATE, rounded up so that a client never gains: >= 1.
+ * interval = period / count, design: "The algorithm" in README.md. */
+int64_t units_interval_us(struct rate rate);
+
+/* MICROSECONDS as whole seconds, rounded up: never early (RFC 9110, 10.2.3).  Below 0 it is 0. */
+int64_t units_seconds_up(int64_t microseconds);
+
+#endif
