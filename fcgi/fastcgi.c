@@ -206,7 +206,7 @@ void fastcgi_reply(void *context, const char *text, size_t len)
         linger(fastcgi->loop, dup(exchange->request.ipcFd));
     FCGX_Finish_r(&exchange->request);
     if (exchange->request.ipcFd >= 0)
-        FCGX_Free(&exchange->request, 1); /* a peer that asked to keep the connection opens another */
+        FCGX_Free(&exchange->request, 1); /* a peer that wanted to keep it opens another */
     unlink_in_flight(exchange);
     exchange_put(exchange);
     if (fastcgi->stopping && !fastcgi->in_flight)

@@ -168,8 +168,16 @@ size_t key_build(const struct key_spec *spec, const char *limit_name, const stru
 {
     struct identity identity;
 
+    size_t len = 0, name_len = strlen(limit_name);
+
     identify(spec, request, &identity);
-    int len = snprintf(out, KEY_MAX, "rl:{%.*s}:%s", (int)identity.len, identity.text, limit_name);
-    assert(len > 0 && len < KEY_MAX);
-    return (size_t)len;
+    assert(4 + identity.len + 2 + name_len < KEY_MAX);
+    memcpy(out, "rl:{", 4);
+    len += 4;
+    memcpy(out + len, identity.text, identity.len);
+    len += identity.len;
+    memcpy(out + len, "}:", 2);
+    len += 2;
+    memcpy(out + len, limit_name, name_len + 1);
+    return len + name_len;
 }

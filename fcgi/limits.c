@@ -60,10 +60,23 @@ static bool has_entry(const struct yaml_tree *mapping, const char *name)
     return false;
 }
 
+static void unknown_field(const struct yaml_tree *key, const char *what, const char *names,
+                          struct report *report)
+{
+    /* "address:redis://:PASSWORD@host", a space forgotten: a password is not repeated. */
+    if (strpbrk(key->text, ":@"))
+        report_error(report, key->line, key->column,
+                     "this is no field of %s; write FIELD: VALUE, a space after the ':'; its "
+                     "fields are %s",
+                     what, names);
+    else
+        report_error(report, key->line, key->column,
+                     "unknown field '%.64s' in %s; its fields are %s", key->text, what, names);
+}
+
 /* Read MAPPING, which is WHAT ("the file", "a limit"), by its COUNT possible FIELDS into *OUT. */
 static void read_mapping(const struct yaml_tree *mapping, const char *what,
-                         const struct field *fields, size_t count, void *out,
-                         struct report *report)
+                         const struct field *fields, size_t count, void *out, struct report *report)
 {
     char names[256];
 
@@ -78,9 +91,7 @@ static void read_mapping(const struct yaml_tree *mapping, const char *what,
         if (field)
             field->read(entry, out, report);
         else
-            report_error(report, entry->key->line, entry->key->column,
-                         "unknown field '%.64s' in %s; its fields are %s", entry->key->text, what,
-                         names);
+            unknown_field(entry->key, what, names, report);
     }
     for (size_t i = 0; i < count; i++)
         if (fields[i].required && !has_entry(mapping, fields[i].name))
@@ -93,7 +104,8 @@ static void read_name(const struct yaml_tree *node, void *out, struct report *re
 {
     struct limit *limit = out;
     const char *text = scalar(node, report);
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
 
     if (!text)
         return;
@@ -133,7 +145,8 @@ static void read_refill(const struct yaml_tree *node, void *out, struct report *
     const char *error = text ? units_rate(text, &rate) : NULL;
 
     if (error)
-        report_error(report, node->line, node->column, "refill: %s", error);
+        report_error(report, node->line, node->column, "refill: %s; a refill is such as 1/12s",
+                     error);
     else if (text)
         limit->interval_us = units_interval_us(rate);
 }
@@ -220,9 +233,11 @@ static void read_timeout(const struct yaml_tree *node, void *out, struct report 
     const char *error = text ? units_duration(text, &us) : NULL;
 
     if (error)
-        report_error(report, node->line, node->column, "timeout: %s", error);
+        report_error(report, node->line, node->column, "timeout: %s; a timeout is 1ms to 10s",
+                     error);
     else if (text && us > REDIS_TIMEOUT_MS_MAX * 1000LL)
-        error_at(report, node, "timeout: every request may wait that long; write 1ms to 10s");
+        error_at(report, node,
+                 "timeout: every request may wait that long; a timeout is 1ms to 10s");
     else if (text)
         limits->redis_timeout_ms = (unsigned)(us / 1000);
 }
@@ -272,8 +287,8 @@ unsigned limits_load(const char *path, FILE *errors, struct limits *out)
     if (!text || ferror(file))
         report_error(&report, 0, 0, "%s; name a file that can be read", strerror(errno));
     fclose(file);
-    unsigned mistakes = report.errors > 0 ? report.errors
-                                          : limits_parse(text, len, path, errors, out);
+    unsigned mistakes =
+        report.errors > 0 ? report.errors : limits_parse(text, len, path, errors, out);
     free(text);
     return mistakes;
 }

@@ -23,7 +23,7 @@ struct limit {
     char name[LIMIT_NAME_MAX + 1]; /* [A-Za-z0-9_.-], so that a header and a key can hold it */
     struct key_spec key;
     int64_t capacity;    /* tokens: 1 .. LIMIT_CAPACITY_MAX */
-    int64_t interval_us; /* between two tokens, rounded up: capacity * interval_us fits LIMIT_WINDOW_US_MAX */
+    int64_t interval_us; /* between two tokens; times capacity: at most LIMIT_WINDOW_US_MAX */
     enum redis_failure on_redis_failure;
 };
 

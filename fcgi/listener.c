@@ -3,11 +3,14 @@
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#define PORT_MAX 65535
 
 static const char unix_prefix[] = "unix:";
 
@@ -25,11 +28,16 @@ static int failed(int fd, const char *what, char *error, size_t size)
     return -1;
 }
 
-/* Remove the socket file that a process which is gone has left: nobody answers on it. */
+/* Remove the socket file that a process which is gone has left: nobody answers on it.  Only a socket:
+ * to connect to any other file is refused as well.  Without waiting: one who hangs, his backlog full,
+ * would let us wait for ever. */
 static void remove_stale(const struct sockaddr_un *name)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct stat file;
 
+    if (lstat(name->sun_path, &file) != 0 || !S_ISSOCK(file.st_mode))
+        return;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return;
     if (connect(fd, (const struct sockaddr *)name, sizeof *name) != 0 && errno == ECONNREFUSED)
@@ -79,15 +87,26 @@ static int open_first(const struct addrinfo *list)
     return -1;
 }
 
+/* getaddrinfo takes 65537 for 1, and " 1" and "+1" too. */
+static bool is_port(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+
+    return digits >= 1 && digits <= 5 && text[digits] == '\0' && atoi(text) <= PORT_MAX;
+}
+
 static int open_tcp(const char *address, char *error, size_t size)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *list;
     const char *colon = strrchr(address, ':');
     char host[256];
 
-    if (!colon || colon == address || colon[1] == '\0' ||
-        (size_t)(colon - address) >= sizeof host || (strchr(address, ':') != colon && colon[-1] != ']')) {
-        snprintf(error, size, "%s: write unix:/PATH, HOST:PORT or [IPV6]:PORT", address);
+    if (!colon || colon == address || !is_port(colon + 1) ||
+        (size_t)(colon - address) >= sizeof host ||
+        (strchr(address, ':') != colon && colon[-1] != ']')) {
+        snprintf(error, size, "%s: write unix:/PATH, HOST:PORT or [IPV6]:PORT, a port is 0 to %d",
+                 address, PORT_MAX);
         return -1;
     }
     bool bracketed = address[0] == '[' && colon[-1] == ']';
@@ -118,7 +137,8 @@ int listener_open(const char *address, char *error, size_t size)
 
 void listener_close(int fd, const char *address)
 {
-    close(fd);
+    /* First the file: once the socket is closed, another process may have put its own there. */
     if (address && is_unix(address))
         unlink(address + sizeof unix_prefix - 1);
+    close(fd);
 }

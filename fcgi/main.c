@@ -16,9 +16,9 @@
 #include "options.h"
 #include "redis.h"
 
-#define EXIT_USAGE     2   /* wrong options or a wrong limits file */
-#define DRAIN_S        5.0 /* how long a stop waits for what is in flight */
-#define DESCRIPTORS    65536
+#define EXIT_USAGE  2   /* wrong options or a wrong limits file */
+#define DRAIN_S     5.0 /* how long a stop waits for what is in flight */
+#define DESCRIPTORS 65536
 
 struct server {
     struct ev_loop *loop;
@@ -145,15 +145,14 @@ static int serve(const struct options *options, const struct limits *limits)
     return EXIT_SUCCESS;
 }
 
-static int serve_or_explain(const struct options *options)
+static int start(const struct options *options)
 {
-    static struct limits limits; /* larger than a stack likes, and it lives as long as the process */
+    static struct limits limits; /* too large for a stack, and it lives as long as the process */
 
     if (!options->listen && !listener_is_listening(STDIN_FILENO)) {
-        fprintf(stderr,
-                "ratelimit.fcgi is started by a web server or by spawn-fcgi, with a listening socket "
-                "on standard input,\n"
-                "or with --listen unix:/run/ratelimit.sock or --listen 127.0.0.1:9000; see --help\n");
+        fputs("ratelimit.fcgi is run by a web server or by spawn-fcgi, with a listening socket on\n"
+              "standard input, or with --listen unix:/PATH or --listen HOST:PORT; see --help\n",
+              stderr);
         return EXIT_USAGE;
     }
     return configure(options, &limits) ? serve(options, &limits) : EXIT_USAGE;
@@ -173,7 +172,7 @@ int main(int argc, char **argv)
         fputs(options_help, stdout);
         return EXIT_SUCCESS;
     case OPTIONS_SERVE:
-        return serve_or_explain(&options);
+        return start(&options);
     case OPTIONS_WRONG:
         break;
     }

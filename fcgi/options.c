@@ -34,9 +34,12 @@ static const char *environment(const char *name)
 struct options options_read(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"limits", required_argument, NULL, 'l'},  {"redis", required_argument, NULL, 'r'},
-        {"listen", required_argument, NULL, 's'},  {"check", no_argument, NULL, OPTIONS_CHECK},
-        {"version", no_argument, NULL, OPTIONS_VERSION}, {"help", no_argument, NULL, OPTIONS_HELP},
+        {"limits", required_argument, NULL, 'l'},
+        {"redis", required_argument, NULL, 'r'},
+        {"listen", required_argument, NULL, 's'},
+        {"check", no_argument, NULL, OPTIONS_CHECK},
+        {"version", no_argument, NULL, OPTIONS_VERSION},
+        {"help", no_argument, NULL, OPTIONS_HELP},
         {NULL, 0, NULL, 0},
     };
     struct options options = {.action = OPTIONS_SERVE};

@@ -12,11 +12,11 @@
 #include "limits.h"
 #include "log.h"
 #include "resolver.h"
+#include "units.h"
 
 #define ATTEMPT_S     1.0   /* a connection not ready after this is given up */
 #define BACKOFF_MIN_S 0.010 /* between attempts: doubles from here ... */
 #define BACKOFF_MAX_S 1.0   /* ... to here */
-#define NUMBER_MAX    21    /* bytes of an int64_t in decimal, NUL included */
 
 static const char script[] = {
 #include "take.lua.inc"
@@ -66,9 +66,9 @@ struct redis {
     ev_prepare flush;
     bool wants_write;
 
-    bool away;           /* said so in the log */
+    bool away; /* said so in the log */
     ev_tstamp away_since;
-    uint64_t undecided;  /* takes without a decision since */
+    uint64_t undecided; /* takes without a decision since */
 };
 
 static void lost(struct redis *redis, enum state next, const char *reason);
@@ -261,7 +261,7 @@ struct command {
     const char *argv[3 + 4 * LIMITS_MAX];
     size_t len[3 + 4 * LIMITS_MAX];
     unsigned numbers;
-    char number[1 + 3 * LIMITS_MAX][NUMBER_MAX];
+    char number[1 + 3 * LIMITS_MAX][UNITS_DECIMAL_MAX];
 };
 
 static void command_add(struct command *command, const char *text, size_t len)
@@ -275,7 +275,7 @@ static void command_add_number(struct command *command, int64_t value)
 {
     char *text = command->number[command->numbers++];
 
-    command_add(command, text, (size_t)snprintf(text, NUMBER_MAX, "%lld", (long long)value));
+    command_add(command, text, units_decimal(value, text));
 }
 
 static void command_take(struct redis *redis, redisCallbackFn *callback, void *privdata,

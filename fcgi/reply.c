@@ -1,7 +1,6 @@
 #include "reply.h"
 
 #include <assert.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,36 +11,61 @@ struct text {
     size_t len, size;
 };
 
-static void append(struct text *text, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void append(struct text *text, const char *format, ...)
+static void append(struct text *text, const char *bytes)
 {
-    va_list arguments;
+    size_t len = strlen(bytes);
 
-    va_start(arguments, format);
-    int len = vsnprintf(text->bytes + text->len, text->size - text->len, format, arguments);
-    va_end(arguments);
-    assert(len >= 0 && (size_t)len < text->size - text->len);
-    text->len += (size_t)len;
+    assert(len < text->size - text->len);
+    memcpy(text->bytes + text->len, bytes, len + 1);
+    text->len += len;
+}
+
+static void append_number(struct text *text, int64_t number)
+{
+    assert(UNITS_DECIMAL_MAX < text->size - text->len);
+    text->len += units_decimal(number, text->bytes + text->len);
+    text->bytes[text->len] = '\0';
+}
+
+/* Append NAME in quotes: an RFC 9651 String, and a JSON string, for a name holds neither '"' nor '\\'. */
+static void append_name(struct text *text, const char *name)
+{
+    append(text, "\"");
+    append(text, name);
+    append(text, "\"");
+}
+
+static void append_field(struct text *text, const char *field, int64_t number)
+{
+    append(text, field);
+    append_number(text, number);
 }
 
 /* `Status:` stands first: lighttpd, as the client of an authorizer, drops what stands before it. */
 static void append_head(struct text *reply, const char *status, const char *content_type)
 {
-    append(reply, "Status: %s\r\nContent-Type: %s\r\nCache-Control: no-store\r\n", status,
-           content_type);
+    append(reply, "Status: ");
+    append(reply, status);
+    append(reply, "\r\nContent-Type: ");
+    append(reply, content_type);
+    append(reply, "\r\nCache-Control: no-store\r\n");
 }
 
 static void append_body(struct text *reply, const struct text *body)
 {
-    append(reply, "Content-Length: %zu\r\n\r\n%s", body->len, body->bytes);
+    append_field(reply, "Content-Length: ", (int64_t)body->len);
+    append(reply, "\r\n\r\n");
+    append(reply, body->bytes);
 }
 
 static void append_problem(struct text *body, int status, const char *title, const char *detail)
 {
-    append(body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\"}\n",
-           title, status, detail);
+    append(body, "{\"type\":\"about:blank\",\"title\":");
+    append_name(body, title);
+    append_field(body, ",\"status\":", status);
+    append(body, ",\"detail\":");
+    append_name(body, detail);
+    append(body, "}\n");
 }
 
 /* RateLimit's t, in seconds; -1: there is none. */
@@ -59,17 +83,19 @@ static void append_ratelimit_fields(struct text *reply, const struct quota *quot
     append(reply, "RateLimit-Policy: ");
     for (size_t i = 0; i < count; i++) {
         const struct limit *limit = quotas[i].limit;
-        append(reply, "%s\"%s\";q=%lld;w=%lld", i > 0 ? ", " : "", limit->name,
-               (long long)limit->capacity,
-               (long long)units_seconds_up(limit->capacity * limit->interval_us));
+        append(reply, i > 0 ? ", " : "");
+        append_name(reply, limit->name);
+        append_field(reply, ";q=", limit->capacity);
+        append_field(reply, ";w=", units_seconds_up(limit->capacity * limit->interval_us));
     }
     append(reply, "\r\nRateLimit: ");
     for (size_t i = 0; i < count; i++) {
         int64_t window = effective_window(&quotas[i]);
-        append(reply, "%s\"%s\";r=%lld", i > 0 ? ", " : "", quotas[i].limit->name,
-               (long long)quotas[i].bucket.remaining);
+        append(reply, i > 0 ? ", " : "");
+        append_name(reply, quotas[i].limit->name);
+        append_field(reply, ";r=", quotas[i].bucket.remaining);
         if (window >= 0)
-            append(reply, ";t=%lld", (long long)window);
+            append_field(reply, ";t=", window);
     }
     append(reply, "\r\n");
 }
@@ -85,7 +111,8 @@ static void append_retry_after(struct text *reply, const struct quota *quotas, s
         if (!bucket->allowed && bucket->wait_us > longest_us)
             longest_us = bucket->wait_us;
     }
-    append(reply, "Retry-After: %lld\r\n", (long long)units_seconds_up(longest_us));
+    append_field(reply, "Retry-After: ", units_seconds_up(longest_us));
+    append(reply, "\r\n");
 }
 
 static void append_quota_exceeded(struct text *body, const struct quota *quotas, size_t count)
@@ -98,7 +125,8 @@ static void append_quota_exceeded(struct text *body, const struct quota *quotas,
     for (size_t i = 0; i < count; i++) {
         if (quotas[i].bucket.allowed)
             continue;
-        append(body, "%s\"%s\"", separator, quotas[i].limit->name);
+        append(body, separator);
+        append_name(body, quotas[i].limit->name);
         separator = ",";
     }
     append(body, "]}\n");
@@ -116,9 +144,10 @@ static const struct quota *least_remaining(const struct quota *quotas, size_t co
 
 static void append_allowed(struct text *body, const struct quota *quota)
 {
-    append(body, "{\"allowed\":true,\"limit\":%lld,\"remaining\":%lld,\"reset\":%lld}\n",
-           (long long)quota->limit->capacity, (long long)quota->bucket.remaining,
-           (long long)units_seconds_up(quota->bucket.full_us));
+    append_field(body, "{\"allowed\":true,\"limit\":", quota->limit->capacity);
+    append_field(body, ",\"remaining\":", quota->bucket.remaining);
+    append_field(body, ",\"reset\":", units_seconds_up(quota->bucket.full_us));
+    append(body, "}\n");
 }
 
 size_t reply_decided(const struct quota *quotas, size_t count, char out[REPLY_MAX])

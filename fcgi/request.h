@@ -5,8 +5,8 @@
 /* Every pointer is borrowed from the FastCGI environment, NUL-terminated, never NULL, and valid
  * until the request is answered. */
 struct request {
-    const char *method;      /* REQUEST_METHOD */
-    const char *uri;         /* REQUEST_URI: path and query as the client sent them, still encoded */
+    const char *method; /* REQUEST_METHOD */
+    const char *uri;    /* REQUEST_URI: path and query as the client sent them, still encoded */
     const char *remote_addr; /* REMOTE_ADDR: the client's address; "" over a unix socket */
 };
 

@@ -206,6 +206,25 @@ int64_t units_interval_us(struct rate rate)
     return rate.period_us / rate.count + (rate.period_us % rate.count > 0);
 }
 
+size_t units_decimal(int64_t value, char out[UNITS_DECIMAL_MAX])
+{
+    char reversed[UNITS_DECIMAL_MAX];
+    size_t digits = 0, len = 0;
+
+    assert(value >= -1);
+    if (value < 0) {
+        out[len++] = '-';
+        value = -value;
+    }
+    do {
+        reversed[digits++] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    while (digits > 0)
+        out[len++] = reversed[--digits];
+    return len;
+}
+
 int64_t units_seconds_up(int64_t microseconds)
 {
     if (microseconds <= 0)

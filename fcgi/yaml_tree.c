@@ -9,6 +9,8 @@
 struct reader {
     yaml_parser_t parser;
     struct report *report;
+    const char *text; /* what is parsed, of LEN bytes */
+    size_t len;
     unsigned depth;
 };
 
@@ -19,6 +21,25 @@ static void error_at(struct reader *reader, yaml_mark_t mark, const char *messag
     report_error(reader->report, (unsigned)mark.line + 1, (unsigned)mark.column + 1, "%s", message);
 }
 
+/* libyaml's reader is ahead of its parser, so the parser's mark is not where the bad byte stands. */
+static void reader_error(struct reader *reader)
+{
+    const yaml_parser_t *parser = &reader->parser;
+    unsigned line = 1, column = 1;
+    bool control = strcmp(parser->problem, "control characters are not allowed") == 0;
+
+    for (size_t i = 0; i < parser->problem_offset && i < reader->len; i++) {
+        unsigned char byte = (unsigned char)reader->text[i];
+        if (byte == '\n')
+            line++, column = 1;
+        else if ((byte & 0xc0) != 0x80) /* the bytes after a character's first: RFC 3629, 3 */
+            column++;
+    }
+    report_error(reader->report, line, column, "%s",
+                 control ? "a control character; leave it out"
+                         : "this is not UTF-8 text; write it as UTF-8");
+}
+
 /* The next event, the caller's to yaml_event_delete.  False after an error that is reported. */
 static bool next_event(struct reader *reader, yaml_event_t *event)
 {
@@ -27,15 +48,14 @@ static bool next_event(struct reader *reader, yaml_event_t *event)
     if (yaml_parser_parse(parser, event))
         return true;
     if (parser->error == YAML_READER_ERROR)
-        error_at(reader, parser->mark, "this is not UTF-8 text; write it as UTF-8");
-    else if (parser->context)
-        report_error(reader->report, (unsigned)parser->problem_mark.line + 1,
-                     (unsigned)parser->problem_mark.column + 1, "this is not YAML: %s %s",
-                     parser->problem, parser->context);
+        reader_error(reader);
     else
         report_error(reader->report, (unsigned)parser->problem_mark.line + 1,
-                     (unsigned)parser->problem_mark.column + 1, "this is not YAML: %s",
-                     parser->problem ? parser->problem : "out of memory");
+                     (unsigned)parser->problem_mark.column + 1,
+                     "this is not YAML: %s%s%s; write NAME: VALUE, indent with spaces, and quote a "
+                     "value that holds any of [ ] { } # & * ! | > ' \" %% @ `",
+                     parser->problem ? parser->problem : "out of memory",
+                     parser->context ? " " : "", parser->context ? parser->context : "");
     return false;
 }
 
@@ -80,13 +100,14 @@ static struct yaml_tree *read_entry(struct reader *reader, const struct yaml_tre
     yaml_event_t value_event;
 
     if (event->type != YAML_SCALAR_EVENT) {
-        error_at(reader, event->start_mark, "a mapping's key must be plain text; write NAME: VALUE");
+        error_at(reader, event->start_mark,
+                 "a mapping's key must be plain text; write NAME: VALUE");
         return NULL;
     }
     struct yaml_tree *key = read_node(reader, event), *value = NULL;
     if (key && stands_already(mapping, key))
         report_error(reader->report, key->line, key->column,
-                     "the field '%s' stands twice; keep one of them", key->text);
+                     "this field stands twice in one mapping; keep one of them");
     if (key && next_event(reader, &value_event)) {
         value = read_node(reader, &value_event);
         yaml_event_delete(&value_event);
@@ -105,6 +126,7 @@ static struct yaml_tree *read_collection(struct reader *reader, const yaml_event
     bool mapping = event->type == YAML_MAPPING_START_EVENT;
     struct yaml_tree *node = new_node(mapping ? TREE_MAPPING : TREE_SEQUENCE, event->start_mark);
     struct yaml_tree **end = &node->first;
+    size_t count = 0;
     yaml_event_t entry;
 
     while (next_event(reader, &entry)) {
@@ -112,7 +134,11 @@ static struct yaml_tree *read_collection(struct reader *reader, const yaml_event
             yaml_event_delete(&entry);
             return node;
         }
-        *end = mapping ? read_entry(reader, node, &entry) : read_node(reader, &entry);
+        if (mapping && count++ == YAML_TREE_FIELDS_MAX)
+            error_at(reader, entry.start_mark,
+                     "too many fields; no mapping here has more than ten");
+        else
+            *end = mapping ? read_entry(reader, node, &entry) : read_node(reader, &entry);
         yaml_event_delete(&entry);
         if (!*end)
             break;
@@ -152,7 +178,8 @@ static struct yaml_tree *read_node(struct reader *reader, const yaml_event_t *ev
 
     if (refused) {
         error_at(reader, event->start_mark, refused);
-        return NULL;
+        if (event->type == YAML_ALIAS_EVENT)
+            return NULL;
     }
     if (event->type == YAML_SCALAR_EVENT)
         return read_scalar(reader, event);
@@ -187,9 +214,9 @@ static struct yaml_tree *read_document(struct reader *reader)
         yaml_event_delete(&event);
         if (last && !root)
             report_error(reader->report, 0, 0, "the file is empty; it needs limits:");
-        if (last)
+        if (last || more)
             return root;
-        if (more || (!structure && !root))
+        if (!structure && !root)
             break;
     }
     yaml_tree_free(root);
@@ -198,17 +225,20 @@ static struct yaml_tree *read_document(struct reader *reader)
 
 struct yaml_tree *yaml_tree_parse(const char *text, size_t len, struct report *report)
 {
-    struct reader reader = {.report = report};
+    /* A byte order mark, as some editors write it, would count as a column. */
+    size_t mark = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    struct reader reader = {.report = report, .text = text + mark, .len = len - mark};
     unsigned errors = report->errors;
 
     if (len > YAML_TREE_BYTES_MAX) {
-        report_error(report, 0, 0, "the file is larger than 1 MiB; split what it says into fewer "
-                                   "limits, a limits file is a few kilobytes");
+        report_error(report, 0, 0,
+                     "the file is larger than 1 MiB; split what it says into fewer "
+                     "limits, a limits file is a few kilobytes");
         return NULL;
     }
     int ready = yaml_parser_initialize(&reader.parser);
     assert(ready);
-    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)text, len);
+    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)reader.text, reader.len);
     yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
     struct yaml_tree *root = read_document(&reader);
     yaml_parser_delete(&reader.parser);

@@ -14,8 +14,8 @@
                All are whole and a window is at most ten years, so that doubles are exact.
 
   Returns, per bucket, four whole numbers in one flat array
-    allowed    0|1: this bucket had room.  Do all say 1, then all are charged (200); else none is,
-               and nothing is taken (429).  The other three are as of after that decision.
+    allowed    0|1: this bucket had room.  If all had, all are charged (200); else none is (429).
+               The next three tell how things stand after that.
     remaining  whole tokens left: RateLimit's r
     wait_us    until the same cost fits again, Retry-After; 0: at once, -1: never (cost > capacity)
     full_us    until the bucket is full
@@ -60,7 +60,7 @@ for i = 1, #KEYS do
   end
 
   local wait = debt + charge - window
-  if charge > window then wait = -1 elseif charge == 0 or wait < 0 then wait = 0 end
+  if charge > window then wait = -1 elseif wait < 0 then wait = 0 end
   reply[4 * i - 2] = math.floor((window - debt) / interval)
   reply[4 * i - 1] = wait
   reply[4 * i] = debt

@@ -1,0 +1,174 @@
+# helper.bash - what the bats files share: servers of their own, requests, comparisons.
+# Every server listens on 127.0.0.1 or a unix socket, in a folder that bats removes, and is stopped by
+# its pid in stop_all.  Background processes close descriptor 3, or bats would wait for them.
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154  # the variables set here are read by the tests, and the other way round
+
+PATH=$PATH:/usr/sbin:/sbin # where Debian keeps lighttpd
+cd "$BATS_TEST_DIRNAME/.." || exit 1
+export PROGRAM=${PROGRAM:-$PWD/${BUILD:-build}/ratelimit.fcgi}
+
+# ---- Waiting and comparing ----
+
+# wait_until SECONDS COMMAND... - run COMMAND every 20 ms until it succeeds; fails after SECONDS
+wait_until() {
+  local seconds=$1 deadline=$((SECONDS + $1 + 1))
+  shift
+  until "$@"; do
+    if ((SECONDS >= deadline)); then
+      echo "not within $seconds s: $*" >&2
+      return 1
+    fi
+    sleep 0.02
+  done
+}
+
+# assert_equal ACTUAL EXPECTED
+assert_equal() {
+  [[ $1 == "$2" ]] || fail "$1" 'is not' "$2"
+}
+
+# assert_contains ACTUAL PART
+assert_contains() {
+  [[ $1 == *"$2"* ]] || fail "$1" 'does not contain' "$2"
+}
+
+# assert_matches ACTUAL REGEX
+assert_matches() {
+  [[ $1 =~ $2 ]] || fail "$1" 'does not match' "$2"
+}
+
+# assert_between ACTUAL LOWEST HIGHEST - whole numbers
+assert_between() {
+  (($1 >= $2 && $1 <= $3)) || fail "$1" 'is not between' "$2 and $3"
+}
+
+fail() {
+  printf 'actual:   %s\n%s\nexpected: %s\n' "$1" "$2" "$3" >&2
+  return 1
+}
+
+# ---- Processes ----
+
+# free_port - print a TCP port of 127.0.0.1 that nobody listens on, below those the kernel gives to clients
+free_port() {
+  local port
+  while port=$((10240 + RANDOM % 22000)); (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
+  echo "$port"
+}
+
+accepts_tcp() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# gone PID - it is no process, or one that only waits to be reaped
+gone() { [[ ! -e /proc/$1 || $(sed 's/.*) //; s/ .*//' "/proc/$1/stat" 2>/dev/null) == [Z] ]]; }
+
+# stop PID - TERM, and KILL if it is still there after 5 s
+stop() {
+  kill -CONT "$1" 2>/dev/null || true
+  kill -TERM "$1" 2>/dev/null || true
+  wait_until 5 gone "$1" || kill -KILL "$1"
+}
+
+# tmpdir - the folder of the test, or of the file in setup_file
+tmpdir() { echo "${BATS_TEST_TMPDIR:-$BATS_FILE_TMPDIR}"; }
+
+# ---- Redis ----
+
+# start_redis [OPTION...] - a Redis that keeps nothing, on REDIS_SOCK and REDIS_PORT; REDIS_PID.
+# Called again it starts another one in its place.
+start_redis() {
+  export REDIS_DIR=${REDIS_DIR:-$(tmpdir)/redis}
+  export REDIS_SOCK=$REDIS_DIR/socket REDIS_PORT=${REDIS_PORT:-$(free_port)}
+  mkdir -p "$REDIS_DIR"
+  rm -f "$REDIS_SOCK"
+  redis-server --port "$REDIS_PORT" --bind 127.0.0.1 --unixsocket "$REDIS_SOCK" --dir "$REDIS_DIR" \
+    --save '' --appendonly no "$@" >>"$REDIS_DIR/log" 3>&- &
+  export REDIS_PID=$!
+  wait_until 10 redis_answers
+}
+
+redis_cli() { redis-cli -s "$REDIS_SOCK" "$@" 2>&1; }
+redis_answers() { [[ -n $(redis-cli -s "$REDIS_SOCK" PING 2>/dev/null) ]]; }
+
+# ---- The limiter ----
+
+# start_limiter CONF [VARIABLE=VALUE...] - lighttpd with CONF and 2 workers on a free port, in front of
+# REDIS_SOCK unless the variables say otherwise; PORT, URL, LIGHTTPD_PID and LIMITER_LOG, the log of
+# lighttpd and of the workers that it starts.
+start_limiter() {
+  local conf=$1 sockets
+  shift
+  sockets=$(mktemp -d "$(tmpdir)/lighttpd.XXXXXX")
+  export PORT URL LIGHTTPD_PID LIGHTTPD_PIDS LIMITER_LOG=$sockets/log
+  PORT=$(free_port)
+  URL=http://127.0.0.1:$PORT
+  env BIND=127.0.0.1 PORT="$PORT" WORKERS=2 PROGRAM="$PROGRAM" SOCKET_DIR="$sockets" \
+    REDIS_ADDR="unix:$REDIS_SOCK" "$@" lighttpd -D -f "$conf" 2>"$LIMITER_LOG" 3>&- &
+  LIGHTTPD_PID=$!
+  LIGHTTPD_PIDS+=" $LIGHTTPD_PID"
+  wait_until 10 accepts_tcp "$PORT" || {
+    cat "$LIMITER_LOG" >&2
+    return 1
+  }
+}
+
+# start_program [VARIABLE=VALUE...] [-- OPTION...] - one ratelimit.fcgi on a socket of its own, and a
+# lighttpd that connects to it; PROGRAM_PID, PROGRAM_SOCKET and LIMITER_LOG, the program's log.
+start_program() {
+  local variables=()
+  while (($# > 0)) && [[ $1 != -- ]]; do
+    variables+=("$1")
+    shift
+  done
+  (($# == 0)) || shift
+  PROGRAM_SOCKET=$(tmpdir)/program.sock
+  local log
+  log=$(tmpdir)/program.log
+  env "${variables[@]}" "$PROGRAM" --listen "unix:$PROGRAM_SOCKET" "$@" 2>"$log" 3>&- &
+  PROGRAM_PID=$!
+  wait_until 5 test -S "$PROGRAM_SOCKET"
+  start_limiter conf/lighttpd-connect.conf SOCKET="$PROGRAM_SOCKET"
+  LIMITER_LOG=$log
+}
+
+# worker_pids - the pids of the ratelimit.fcgi that LIGHTTPD_PID started
+worker_pids() { cat "/proc/$LIGHTTPD_PID/task/$LIGHTTPD_PID/children"; }
+
+# stop_limiters - every lighttpd and program that was started; lighttpd stops its workers
+stop_limiters() {
+  local pid
+  for pid in $LIGHTTPD_PIDS $PROGRAM_PID; do stop "$pid"; done
+  LIGHTTPD_PIDS='' PROGRAM_PID=''
+}
+
+stop_all() {
+  stop_limiters
+  [[ -z $REDIS_PID ]] || stop "$REDIS_PID"
+}
+
+# ---- Requests ----
+
+# request PATH [CURL-OPTION...] - ask URL; the answer's head and body are in $head and $body
+request() {
+  local path=$1 answer
+  shift
+  answer=$(curl --globoff --silent --include "$@" "$URL$path")
+  head=${answer%%$'\r\n\r\n'*}
+  body=${answer#*$'\r\n\r\n'}
+}
+
+# header NAME - its value in $head, '' where it is not there; Status: code and reason
+header() {
+  if [[ $1 == Status ]]; then
+    sed -n '1s/^HTTP[^ ]* \([^\r]*\)\r*$/\1/p' <<<"$head"
+  else
+    sed -n "s/^$1: \([^\r]*\)\r*\$/\1/Ip" <<<"$head"
+  fi
+}
+
+# status PATH [CURL-OPTION...] - print the status code alone
+status() {
+  local path=$1
+  shift
+  curl --globoff --silent --output /dev/null --write-out '%{http_code}' "$@" "$URL$path"
+}

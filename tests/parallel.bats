@@ -1,0 +1,69 @@
+#!/usr/bin/env bats
+# parallel.bats - under any number of requests at once exactly the capacity is admitted, however many
+# processes and web servers share the work.
+
+load helper
+
+setup_file() {
+  start_redis
+  cat >"$BATS_FILE_TMPDIR/limits.yaml" <<'YAML'
+redis: { timeout: 5s }     # exactness is shown here, not speed
+limits:
+  - { name: fifty, key: "query:user | ip", capacity: 50, refill: 1/day }
+YAML
+  export LIMITS_FILE=$BATS_FILE_TMPDIR/limits.yaml
+}
+
+teardown_file() { stop_all; }
+
+teardown() { stop_limiters; }
+
+# storm USER URL... - 400 requests for USER, 32 at a time, to the URLs in turn; count each status
+storm() {
+  local user=$1 i
+  shift
+  local urls=("$@")
+  for ((i = 0; i < 400; i++)); do echo "${urls[i % $#]}/?user=$user"; done |
+    xargs -P 32 -n 1 curl -s -o /dev/null -w '%{http_code}\n' |
+    sort | uniq -c | awk '{ printf "%s%s:%s", sep, $2, $1; sep = " " }'
+}
+
+@test "400 parallel requests admit exactly 50, through 2 processes under lighttpd" {
+  start_limiter conf/lighttpd.conf WORKERS=2
+  assert_equal "$(storm lighttpd "$URL")" '200:50 429:350'
+}
+
+@test "400 parallel requests admit exactly 50, through spawn-fcgi -F 3" {
+  local socket=$BATS_TEST_TMPDIR/socket
+  REDIS_ADDR=unix:$REDIS_SOCK spawn-fcgi -s "$socket" -F 3 -P "$BATS_TEST_TMPDIR/pids" -b 1024 -- "$PROGRAM" 3>&-
+  PROGRAM_PID=$(cat "$BATS_TEST_TMPDIR/pids")
+  assert_equal "$(wc -w <<<"$PROGRAM_PID")" 3
+  start_limiter conf/lighttpd-connect.conf SOCKET="$socket"
+  assert_equal "$(storm spawn "$URL")" '200:50 429:350'
+}
+
+@test "400 parallel requests admit exactly 50, through two lighttpd on one Redis" {
+  start_limiter conf/lighttpd.conf
+  local first=$URL
+  start_limiter conf/lighttpd.conf
+  assert_equal "$(storm hosts "$first" "$URL")" '200:50 429:350'
+}
+
+@test "a killed ratelimit.fcgi is respawned, and the limit is still exact" {
+  start_limiter conf/lighttpd.conf WORKERS=2
+  for _ in {1..20}; do assert_equal "$(status '/?user=killed')" 200; done
+  local before
+  before=$(worker_pids)
+  kill -KILL "${before%% *}"
+  wait_until 10 respawned "$before"
+  for _ in {1..30}; do assert_equal "$(status '/?user=killed')" 200; done
+  for _ in {1..10}; do assert_equal "$(status '/?user=killed')" 429; done
+}
+
+# Two workers run, and they are not those BEFORE.
+respawned() {
+  local now
+  now=$(worker_pids)
+  status '/?user=knock' >/dev/null
+  [[ $now != "$1" && $(wc -w <<<"$now") == 2 ]]
+}

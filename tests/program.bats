@@ -1,0 +1,151 @@
+#!/usr/bin/env bats
+# program.bats - ratelimit.fcgi from the command line: options, errors, logging in, stopping.
+
+bats_require_minimum_version 1.5.0
+load helper
+
+teardown() { stop_all; }
+
+@test "from a terminal it says in two lines how it is meant to be run, and exits 2" {
+  run -2 --separate-stderr "$PROGRAM" </dev/null
+  assert_equal "${#stderr_lines[@]}" 2
+  assert_contains "$stderr" spawn-fcgi
+  assert_contains "$stderr" '--listen unix:'
+}
+
+@test "--help and --version go to standard output and exit 0" {
+  run -0 --separate-stderr "$PROGRAM" --help
+  assert_contains "$output" '--limits FILE'
+  assert_equal "$stderr" ''
+  run -0 "$PROGRAM" --version
+  assert_matches "$output" '^ratelimit\.fcgi [0-9]+\.[0-9]+\.[0-9]+$'
+}
+
+@test "an unknown option or a stray word exits 2" {
+  run -2 "$PROGRAM" --no-such-option
+  run -2 "$PROGRAM" stray
+  assert_contains "$output" "'stray' is no option"
+}
+
+@test "--check passes a good file and tells every mistake of a bad one with its place" {
+  run -0 "$PROGRAM" --check --limits conf/limits.yaml
+  cat >"$BATS_TEST_TMPDIR/bad.yaml" <<'YAML'
+limits:
+  - name: per-user
+    key: query:user | ip
+    capacity: -5
+    refill: 1/12sec
+    on_redis_failure: maybe
+    colour: red
+YAML
+  run -2 --separate-stderr "$PROGRAM" --check --limits "$BATS_TEST_TMPDIR/bad.yaml"
+  assert_equal "${#stderr_lines[@]}" 4
+  assert_contains "$stderr" 'bad.yaml:4:15: capacity: '
+  assert_contains "$stderr" 'bad.yaml:5:13: refill: '
+  assert_contains "$stderr" 'bad.yaml:6:23: on_redis_failure: '
+  assert_contains "$stderr" "bad.yaml:7:5: unknown field 'colour'"
+}
+
+@test "with a mistake in the limits file it does not start" {
+  echo 'limits: []' >"$BATS_TEST_TMPDIR/bad.yaml"
+  run -2 "$PROGRAM" --limits "$BATS_TEST_TMPDIR/bad.yaml" --listen "unix:$BATS_TEST_TMPDIR/socket"
+  assert_contains "$output" 'bad.yaml:1:9: '
+  [[ ! -e $BATS_TEST_TMPDIR/socket ]]
+}
+
+@test "an address of Redis that makes no sense is an error that does not repeat a password" {
+  run -2 "$PROGRAM" --redis 'redis://:hush%zz@host:x' --listen "unix:$BATS_TEST_TMPDIR/socket"
+  assert_contains "$output" 'the address of Redis'
+  [[ $output != *hush* ]]
+}
+
+@test "a socket that cannot be opened is one line and exit 1" {
+  run -1 "$PROGRAM" --listen unix:/no/such/folder/socket
+  assert_equal "${#lines[@]}" 1
+  assert_contains "$output" 'No such file or directory'
+}
+
+@test "an option wins over the environment, the environment over the file" {
+  start_redis
+  cat >"$BATS_TEST_TMPDIR/limits.yaml" <<'YAML'
+redis: { address: "127.0.0.1:1" }
+limits: [{ name: one, key: ip, capacity: 1, refill: 1/day }]
+YAML
+  # The file's address is wrong, the environment's right.
+  start_program LIMITS_FILE="$BATS_TEST_TMPDIR/limits.yaml" REDIS_ADDR="unix:$REDIS_SOCK"
+  wait_until 5 ratelimited
+  stop_limiters
+  # The environment's is wrong, the option's right.
+  start_program LIMITS_FILE="$BATS_TEST_TMPDIR/limits.yaml" REDIS_ADDR=127.0.0.1:1 -- --redis "unix:$REDIS_SOCK"
+  wait_until 5 ratelimited
+}
+
+@test "it logs in with a password and selects a database" {
+  start_redis --requirepass hush-password
+  start_program REDIS_ADDR= -- --redis "redis://:hush-password@127.0.0.1:$REDIS_PORT/3"
+  wait_until 5 ratelimited
+  assert_equal "$(REDISCLI_AUTH=hush-password redis_cli -n 3 EXISTS 'rl:{ip=127.0.0.1}:per-user')" 1
+}
+
+@test "it logs in with a user and a password" {
+  start_redis
+  redis_cli ACL SETUSER alice on '>hush-password' '~rl:*' +@all
+  redis_cli ACL SETUSER default off
+  start_program REDIS_ADDR="redis://alice:hush-password@127.0.0.1:$REDIS_PORT"
+  wait_until 5 ratelimited
+}
+
+@test "a wrong password is logged as a loss, without the password" {
+  start_redis --requirepass right
+  start_program REDIS_ADDR="redis://:hush-password@127.0.0.1:$REDIS_PORT"
+  wait_until 5 grep -q 'is lost (WRONGPASS' "$LIMITER_LOG"
+  run ! grep -q hush-password "$LIMITER_LOG"
+}
+
+@test "Redis over IPv6" {
+  [[ -e /proc/net/if_inet6 ]] && grep -q ' lo$' /proc/net/if_inet6 || skip 'no IPv6 loopback here'
+  start_redis --bind ::1
+  start_program REDIS_ADDR="[::1]:$REDIS_PORT"
+  wait_until 5 ratelimited
+}
+
+@test "a host name is resolved, and each of its addresses is tried" {
+  start_redis
+  start_program REDIS_ADDR="localhost:$REDIS_PORT"
+  wait_until 5 ratelimited
+}
+
+@test "SIGTERM answers what is in flight, removes the socket and exits 0" {
+  start_redis
+  cat >"$BATS_TEST_TMPDIR/limits.yaml" <<'YAML'
+redis: { timeout: 4s }
+limits: [{ name: one, key: ip, capacity: 5, refill: 1/day }]
+YAML
+  for signal in TERM INT; do
+    start_program LIMITS_FILE="$BATS_TEST_TMPDIR/limits.yaml" REDIS_ADDR="unix:$REDIS_SOCK"
+    wait_until 5 ratelimited
+    kill -STOP "$REDIS_PID"
+    status / >"$BATS_TEST_TMPDIR/status" &
+    local client=$!
+    wait_until 5 in_flight
+    kill "-$signal" "$PROGRAM_PID"
+    kill -CONT "$REDIS_PID"
+    wait "$client"
+    assert_equal "$(cat "$BATS_TEST_TMPDIR/status")" 200
+    local code=0
+    wait "$PROGRAM_PID" || code=$?
+    assert_equal "$code" 0
+    [[ ! -e $PROGRAM_SOCKET ]]
+    stop_limiters
+  done
+}
+
+# The program holds a client's connection: one socket more than when nobody asks.
+in_flight() { (($(find "/proc/$PROGRAM_PID/fd" -lname 'socket:*' | wc -l) > SOCKETS_IDLE)); }
+
+# A request is decided by Redis.
+ratelimited() {
+  request /
+  SOCKETS_IDLE=$(find "/proc/$PROGRAM_PID/fd" -lname 'socket:*' | wc -l)
+  [[ -n $(header RateLimit) ]]
+}

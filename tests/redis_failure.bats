@@ -1,0 +1,237 @@
+#!/usr/bin/env bats
+# redis_failure.bats - Redis goes away, slows down, comes back, says no or talks nonsense: every request is
+# answered in time, as on_redis_failure says, and limiting resumes.
+
+load helper
+
+TIMEOUT_MS=200
+
+setup() {
+  start_redis
+  limits allow
+}
+
+teardown() { stop_all; }
+
+# limits allow|deny - write the limits file that start_limiter uses
+limits() {
+  cat >"$BATS_TEST_TMPDIR/limits.yaml" <<YAML
+redis: { timeout: ${TIMEOUT_MS}ms }
+limits:
+  - { name: three, key: "query:user | ip", capacity: 3, refill: 1/day, on_redis_failure: $1 }
+YAML
+  export LIMITS_FILE=$BATS_TEST_TMPDIR/limits.yaml
+}
+
+# Send COUNT requests of as many users, 4 at a time; "STATUS MILLISECONDS" of each goes to ANSWERS.
+load_with() {
+  ANSWERS=$BATS_TEST_TMPDIR/answers
+  seq "$1" | xargs -P 4 -I{} curl -s -o /dev/null -w '%{http_code} %{time_total}\n' "$URL/?user=load{}" |
+    awk '{ printf "%s %d\n", $1, $2 * 1000 }' >"$ANSWERS"
+}
+
+answered() { [[ -s ${ANSWERS:-$BATS_TEST_TMPDIR/answers} ]] && (($(wc -l <"$BATS_TEST_TMPDIR/answers") >= $1)); }
+
+# All COUNT requests were answered with STATUS, none later than the timeout and 100 ms.
+assert_answers() {
+  assert_equal "$(cut -d' ' -f1 "$BATS_TEST_TMPDIR/answers" | sort | uniq -c | awk '{ print $2 ":" $1 }')" "$2:$1"
+  assert_between "$(cut -d' ' -f2 "$BATS_TEST_TMPDIR/answers" | sort -n | tail -1)" 0 $((TIMEOUT_MS + 100))
+}
+
+# Limiting is back: a fresh user gets three and no more.
+assert_limiting_resumes() {
+  wait_until 10 decided
+  local user=resumed-$RANDOM
+  for _ in 1 2 3; do assert_equal "$(status "/?user=$user")" 200; done
+  assert_equal "$(status "/?user=$user")" 429
+}
+
+# All workers decide with Redis again: ten answers in a row carry the numbers.
+decided() {
+  for _ in {1..10}; do
+    request "/?user=decided-$RANDOM"
+    [[ -n $(header RateLimit) ]] || return 1
+  done
+}
+
+undecided() {
+  request "/?user=undecided-$RANDOM"
+  [[ -z $(header RateLimit) ]]
+}
+
+log_lines() { grep -c "$1" "$LIMITER_LOG" || true; }
+
+@test "Redis killed under load: every request is answered in time, and limiting resumes" {
+  start_limiter conf/lighttpd.conf WORKERS=2
+  decided
+  load_with 400 &
+  local load_pid=$!
+  wait_until 5 load_has_begun
+  kill -KILL "$REDIS_PID"
+  wait "$load_pid"
+  assert_answers 400 200
+  undecided
+  start_redis
+  assert_limiting_resumes
+}
+
+load_has_begun() { [[ $(redis_cli DBSIZE 2>/dev/null) -gt 5 ]]; }
+
+@test "the loss and the return are one log line each, and say how long and how many" {
+  start_limiter conf/lighttpd.conf WORKERS=1
+  decided
+  kill -KILL "$REDIS_PID"
+  wait_until 5 undecided
+  for _ in {1..20}; do assert_equal "$(status '/?user=x')" 200; done
+  start_redis
+  wait_until 10 decided
+  assert_equal "$(log_lines 'is lost')" 1
+  assert_equal "$(log_lines 'is back')" 1
+  assert_matches "$(grep 'is back' "$LIMITER_LOG")" 'is back after [0-9]+\.[0-9] s: 2[0-9] requests were decided without it'
+}
+
+@test "Redis paused under load: every request is answered in time, and limiting resumes" {
+  start_limiter conf/lighttpd.conf WORKERS=2
+  decided
+  load_with 400 &
+  local load_pid=$!
+  wait_until 5 load_has_begun
+  kill -STOP "$REDIS_PID"
+  wait "$load_pid"
+  kill -CONT "$REDIS_PID"
+  assert_answers 400 200
+  assert_limiting_resumes
+}
+
+@test "Redis restarted under load: every request is answered in time, and limiting resumes" {
+  start_limiter conf/lighttpd.conf WORKERS=2
+  decided
+  load_with 400 &
+  local load_pid=$!
+  wait_until 5 load_has_begun
+  stop "$REDIS_PID"
+  start_redis
+  wait "$load_pid"
+  assert_answers 400 200
+  assert_limiting_resumes
+}
+
+@test "SCRIPT FLUSH and FLUSHALL under load go unnoticed" {
+  start_limiter conf/lighttpd.conf WORKERS=2
+  decided
+  load_with 400 &
+  local load_pid=$!
+  wait_until 5 load_has_begun
+  for _ in {1..20}; do
+    redis_cli SCRIPT FLUSH >/dev/null
+    redis_cli FLUSHALL >/dev/null
+  done
+  wait "$load_pid"
+  assert_answers 400 200
+  assert_equal "$(log_lines 'is lost')" 0
+  assert_limiting_resumes
+}
+
+@test "an idle connection that Redis closes is replaced before anybody notices" {
+  start_limiter conf/lighttpd.conf WORKERS=1
+  decided
+  redis_cli CLIENT KILL TYPE normal SKIPME yes
+  decided
+  assert_equal "$(log_lines 'is lost')" 0
+}
+
+@test "deny: without Redis the answer is 503 with Retry-After: 1" {
+  limits deny
+  start_limiter conf/lighttpd.conf WORKERS=1
+  decided
+  kill -KILL "$REDIS_PID"
+  wait_until 5 undecided
+  request '/?user=x'
+  assert_equal "$(header Status)" '503 Service Unavailable'
+  assert_equal "$(header Retry-After)" 1
+  assert_equal "$(header Cache-Control)" no-store
+  assert_equal "$(header RateLimit-Policy)" ''
+  assert_equal "$(header Content-Type)" application/problem+json
+}
+
+@test "allow: without Redis the answer is 200 without RateLimit headers" {
+  stop "$REDIS_PID"
+  start_limiter conf/lighttpd.conf WORKERS=1
+  request '/?user=x'
+  assert_equal "$(header Status)" '200 OK'
+  assert_equal "$(header RateLimit)$(header RateLimit-Policy)" ''
+  assert_equal "$body" '{"allowed":true}'
+}
+
+@test "started without Redis it serves, and picks Redis up when it comes" {
+  stop "$REDIS_PID"
+  start_limiter conf/lighttpd.conf WORKERS=2
+  load_with 50
+  assert_answers 50 200
+  start_redis
+  assert_limiting_resumes
+}
+
+@test "a Redis out of memory counts as lost until it has some" {
+  start_limiter conf/lighttpd.conf WORKERS=1
+  decided
+  redis_cli CONFIG SET maxmemory 1
+  wait_until 5 undecided
+  load_with 20
+  assert_answers 20 200
+  redis_cli CONFIG SET maxmemory 0
+  assert_limiting_resumes
+}
+
+@test "a Redis that became a replica counts as lost until it is none" {
+  start_limiter conf/lighttpd.conf WORKERS=1
+  decided
+  redis_cli REPLICAOF 127.0.0.1 1
+  wait_until 5 undecided
+  redis_cli REPLICAOF NO ONE
+  assert_limiting_resumes
+}
+
+@test "a Redis that is loading its data counts as lost until it is done" {
+  redis_cli EVAL 'for i = 1, 20000 do redis.call("SET", i, i) end' 0
+  redis_cli SAVE
+  stop "$REDIS_PID"
+  start_redis --key-load-delay 500 --loading-process-events-interval-bytes 1024 # us a key: ten seconds, or until the test lowers it
+  start_limiter conf/lighttpd.conf WORKERS=1
+  load_with 20
+  assert_answers 20 200
+  redis_cli CONFIG SET key-load-delay 0
+  assert_limiting_resumes
+}
+
+@test "a server that is no Redis is answered for in time" {
+  stop "$REDIS_PID"
+  start_limiter conf/lighttpd.conf WORKERS=1
+  local not_redis=127.0.0.1:$PORT
+  start_limiter conf/lighttpd.conf WORKERS=1 REDIS_ADDR="$not_redis"
+  load_with 20
+  assert_answers 20 200
+  wait_until 5 grep -q "redis $not_redis is lost" "$LIMITER_LOG"
+}
+
+@test "a name server that does not answer stalls nothing" {
+  unshare --mount true 2>/dev/null || skip 'no right to mount a resolv.conf of its own'
+  local socket=$BATS_TEST_TMPDIR/socket
+  # A name server that takes every question and answers none; only this program is told of it.
+  perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(Proto => "udp", LocalAddr => "127.0.0.99:53") or die;
+    open F, ">", $ARGV[0]; close F; sleep 60' "$BATS_TEST_TMPDIR/bound" 3>&- &
+  local name_server=$!
+  wait_until 5 test -e "$BATS_TEST_TMPDIR/bound"
+  echo 'nameserver 127.0.0.99' >"$BATS_TEST_TMPDIR/resolv.conf"
+  # shellcheck disable=SC2016 # the inner shell expands
+  RESOLV=$BATS_TEST_TMPDIR/resolv.conf SOCKET=$socket unshare --mount sh -c '
+    mount --bind "$RESOLV" /etc/resolv.conf && exec "$PROGRAM" --redis redis.test:6379 --listen "unix:$SOCKET"
+  ' 3>&- 2>"$BATS_TEST_TMPDIR/program.log" &
+  local program=$!
+  wait_until 5 test -S "$socket"
+  start_limiter conf/lighttpd-connect.conf SOCKET="$socket"
+  load_with 20
+  assert_answers 20 200
+  stop "$program"
+  stop "$name_server"
+}

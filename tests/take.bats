@@ -1,0 +1,248 @@
+#!/usr/bin/env bats
+# take.bats - lua/take.lua in a real Redis: what only Redis itself can tell.
+# The arithmetic is tested in tests/lua/test_take.lua, with a clock that can be set.
+
+KEY='rl:{query:user=user000001}:per-user'
+INTERVAL=12000000 # us: the default limit, 5 tokens and one more every 12 s
+CAPACITY=5
+
+setup_file() {
+  FOLDER=$(mktemp -d)
+  SOCKET=$FOLDER/redis.sock
+  # The clients of the crowd come all at once.  Descriptor 3 is bats's: it waits until it is closed.
+  redis-server --port 0 --unixsocket "$SOCKET" --save "" --appendonly no --dir "$FOLDER" \
+    --tcp-backlog 1024 >"$FOLDER/log" 2>&1 3>&- &
+  REDIS_PID=$!
+  export FOLDER SOCKET REDIS_PID
+  if ! eventually 'PONG' redis ping; then
+    cat "$FOLDER/log" >&2
+    return 1
+  fi
+  SHA=$(redis -x script load <"$BATS_TEST_DIRNAME/../lua/take.lua")
+  export SHA
+}
+
+teardown_file() {
+  kill "$REDIS_PID"
+  wait "$REDIS_PID" || true
+  rm -rf "$FOLDER"
+}
+
+setup() { redis flushall >/dev/null; }
+
+redis() { redis-cli -s "$SOCKET" "$@"; }
+
+# take KEYS... -- INTERVAL CAPACITY COST...: the reply on one line.
+take() {
+  local keys=()
+  while [ "$1" != -- ]; do
+    keys+=("$1")
+    shift
+  done
+  shift
+  redis evalsha "$SHA" "${#keys[@]}" "${keys[@]}" "$@" | paste -sd ' ' -
+}
+
+# take_default [COST]: from the bucket at KEY.
+take_default() { take "$KEY" -- "$INTERVAL" "$CAPACITY" "${1-1}"; }
+
+# eventually WANT COMMAND...: until it prints WANT, for ten seconds at most.
+eventually() {
+  local want=$1 got='' deadline=$((SECONDS + 10))
+  shift
+  while [ "$SECONDS" -le "$deadline" ]; do
+    got=$("$@" 2>&1) || true
+    [ "$got" != "$want" ] || return 0
+    sleep 0.01
+  done
+  printf '%s\n  got:  %s\n  want: %s\n' "$*" "$got" "$want" >&2
+  return 1
+}
+
+assert_equal() {
+  if [ "$1" != "$2" ]; then
+    printf 'got:  %s\nwant: %s\n' "$1" "$2" >&2
+    return 1
+  fi
+}
+
+assert_matches() {
+  if ! [[ $1 =~ ^$2$ ]]; then
+    printf 'got:  %s\nwant: %s\n' "$1" "$2" >&2
+    return 1
+  fi
+}
+
+assert_between() {
+  if ! [ "$1" -ge "$2" ] || ! [ "$1" -le "$3" ]; then
+    printf 'got:  %s\nwant: %s to %s\n' "$1" "$2" "$3" >&2
+    return 1
+  fi
+}
+
+# take's first two numbers.
+allowed() { take "$@" | cut -d ' ' -f 1; }
+remaining() { take "$@" | cut -d ' ' -f 2; }
+
+# Redis's clock, epoch us.
+now_us() { redis time | { read -r s && read -r us && echo $((s * 1000000 + us)); }; }
+
+@test "the reply is four integers for a bucket" {
+  assert_equal "$(take_default)" "1 4 0 12000000"
+  # redis-cli shows the types of a reply when it writes for people.
+  local shown
+  shown=$(redis --no-raw evalsha "$SHA" 1 "$KEY" "$INTERVAL" "$CAPACITY" 0)
+  assert_equal "$(grep -c '(integer)' <<<"$shown")" 4
+  assert_equal "$(wc -l <<<"$shown")" 4
+}
+
+@test "the reply is four integers for each of eight buckets, in their order" {
+  local keys=() argv=() want=() i
+  for i in 1 2 3 4 5 6 7 8; do
+    keys+=("rl:{client}:$i")
+    argv+=("$((i * 1000000))" "$((i + 1))" 1)
+    want+=(1 "$i" 0 "$((i * 1000000))")
+  done
+  assert_equal "$(take "${keys[@]}" -- "${argv[@]}")" "${want[*]}"
+}
+
+@test "the script runs with EVAL as with EVALSHA" {
+  run redis --eval "$BATS_TEST_DIRNAME/../lua/take.lua" "$KEY" , "$INTERVAL" "$CAPACITY" 1
+  assert_equal "${lines[*]}" "1 4 0 12000000"
+}
+
+@test "five requests pass, the sixth does not" {
+  local want
+  for want in "1 4 0" "1 3 0" "1 2 0" "1 1 0"; do
+    assert_matches "$(take_default)" "$want [0-9]+"
+  done
+  assert_matches "$(take_default)" "1 0 1[0-2][0-9]{6} [0-9]+"
+  assert_matches "$(take_default)" "0 0 1[0-2][0-9]{6} [0-9]+"
+}
+
+@test "a bucket is a string that holds the moment it is full, epoch microseconds" {
+  local before after full_at
+  before=$(now_us)
+  take_default 3
+  after=$(now_us)
+  assert_equal "$(redis type "$KEY")" string
+  assert_equal "$(redis object encoding "$KEY")" int
+  full_at=$(redis get "$KEY")
+  assert_matches "$full_at" '[1-9][0-9]{15}'
+  assert_between "$full_at" $((before + 3 * INTERVAL)) $((after + 3 * INTERVAL))
+}
+
+@test "the key lives until the bucket is full" {
+  take_default 1
+  assert_between "$(redis pttl "$KEY")" 2000 12000
+  take_default 4
+  assert_between "$(redis pttl "$KEY")" 50000 60000
+}
+
+@test "the key is gone when the bucket is full, with nobody asking for it" {
+  # 200 ms: a key that is never looked at waits for Redis's own round, ten times a second.
+  assert_equal "$(take "$KEY" -- 200000 1 1)" "1 0 200000 200000"
+  eventually 0 redis dbsize
+  assert_equal "$(take "$KEY" -- 200000 1 1)" "1 0 200000 200000"
+}
+
+@test "a refused client is served after the wait it was told, and not before" {
+  local before wait
+  take "$KEY" -- 300000 1 1
+  before=$(now_us)
+  wait=$(take "$KEY" -- 300000 1 1 | cut -d ' ' -f 3)
+  assert_between "$wait" 1 300000
+  eventually 1 allowed "$KEY" -- 300000 1 1
+  assert_between "$(now_us)" $((before + wait)) $((before + 10000000))
+}
+
+@test "a bucket takes less than 120 bytes of Redis's memory" {
+  take_default
+  assert_between "$(redis memory usage "$KEY")" 1 119
+}
+
+@test "a refused call leaves value and time to live as they were" {
+  take_default 5
+  local value expires
+  value=$(redis get "$KEY")
+  expires=$(redis pttl "$KEY")
+  assert_matches "$(take_default 1)" "0 0 .*"
+  assert_matches "$(take_default 6)" "0 0 -1 .*"
+  assert_equal "$(redis get "$KEY")" "$value"
+  assert_between "$(redis pttl "$KEY")" $((expires - 10000)) "$expires"
+}
+
+@test "a call refused by one bucket leaves the other untouched" {
+  take_default 5
+  local value
+  value=$(redis get "$KEY")
+  assert_matches "$(take other "$KEY" -- 1000000 9 1 "$INTERVAL" "$CAPACITY" 1)" "1 9 0 0 0 0 .*"
+  assert_equal "$(redis exists other)" 0
+  assert_equal "$(redis get "$KEY")" "$value"
+}
+
+@test "a look at a bucket does not create it" {
+  assert_equal "$(take_default 0)" "1 5 0 0"
+  assert_equal "$(redis dbsize)" 0
+}
+
+@test "a key of another type, or with another value, is a full bucket and heals" {
+  local create
+  for create in "set $KEY garbage" "set $KEY nan" "rpush $KEY a b" "hset $KEY field 1"; do
+    redis del "$KEY"
+    # shellcheck disable=SC2086 # a command and its arguments
+    redis $create
+    assert_equal "$(take_default)" "1 4 0 12000000"
+    assert_equal "$(redis type "$KEY")" string
+    assert_between "$(redis pttl "$KEY")" 2000 12000
+  done
+}
+
+@test "a bucket from an hour in the future is empty, and tells the true wait" {
+  redis set "$KEY" $(($(now_us) + 3600000000))
+  assert_equal "$(take_default)" "0 0 12000000 60000000"
+  assert_between "$(redis pttl "$KEY")" 50000 60000
+}
+
+@test "a window of ten years keeps its digits" {
+  local ten_years=315360000000000
+  assert_equal "$(take "$KEY" -- "$ten_years" 1 1)" "1 0 $ten_years $ten_years"
+  assert_matches "$(redis get "$KEY")" '[1-9][0-9]{15}'
+  assert_between "$(redis pttl "$KEY")" $((ten_years / 1000 - 10000)) $((ten_years / 1000))
+  assert_equal "$(take full -- 1 "$ten_years" 1)" "1 $((ten_years - 1)) 0 1"
+}
+
+@test "an access list without GET is an error, not a bucket that is always full" {
+  [[ $(redis acl whoami) = default ]] || skip "this Redis has no access lists"
+  redis acl setuser limiter on nopass '~*' +evalsha +set +time
+  # One connection: AUTH, then the call.
+  run redis <<<"AUTH limiter any
+EVALSHA $SHA 1 $KEY $INTERVAL $CAPACITY 1"
+  redis acl deluser limiter
+  assert_equal "${lines[0]}" OK
+  assert_matches "${lines[1]}" '.*(permission|can.t run).*'
+  assert_equal "$(redis exists "$KEY")" 0
+}
+
+# The crowd: 200 clients, each a connection of its own, 50 tokens and none in the next hours.
+crowd() {
+  # shellcheck disable=SC2016 # expanded by the shell that xargs starts
+  seq 200 | xargs -P 100 -I {} sh -c 'redis-cli -s "$0" evalsha "$@" | paste -sd " " -' \
+    "$SOCKET" "$SHA" "$@"
+}
+
+@test "of 200 clients at once exactly as many pass as there are tokens, each with its own" {
+  crowd 1 "$KEY" 3600000000 50 1 >"$FOLDER/crowd"
+  assert_equal "$(wc -l <"$FOLDER/crowd")" 200
+  assert_equal "$(grep -c '^1 ' "$FOLDER/crowd")" 50
+  assert_equal "$(sed -n 's/^1 \([0-9]*\) .*/\1/p' "$FOLDER/crowd" | sort -n | paste -sd ' ' -)" \
+    "$(seq 0 49 | paste -sd ' ' -)"
+}
+
+@test "of 200 clients at once none takes from one bucket what another refuses" {
+  crowd 2 "$KEY" other 3600000000 50 1 3600000000 20 1 >"$FOLDER/crowd"
+  assert_equal "$(wc -l <"$FOLDER/crowd")" 200
+  assert_equal "$(grep -c '^1 [0-9]* [0-9]* [0-9]* 1 ' "$FOLDER/crowd")" 20
+  assert_equal "$(remaining "$KEY" -- 3600000000 50 0)" 30
+  assert_equal "$(remaining other -- 3600000000 20 0)" 0
+}
