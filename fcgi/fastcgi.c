@@ -204,6 +204,8 @@ void fastcgi_reply(void *context, const char *text, size_t len)
     FCGX_PutStr(text, (int)len, exchange->request.out);
     if (may_still_send(&exchange->request))
         linger(fastcgi->loop, dup(exchange->request.ipcFd));
+    else
+        FCGX_Detach(&exchange->request);
     FCGX_Finish_r(&exchange->request);
     if (exchange->request.ipcFd >= 0)
         FCGX_Free(&exchange->request, 1); /* a peer that wanted to keep it opens another */

@@ -28,9 +28,9 @@ static int failed(int fd, const char *what, char *error, size_t size)
     return -1;
 }
 
-/* Remove the socket file that a process which is gone has left: nobody answers on it.  Only a socket:
- * to connect to any other file is refused as well.  Without waiting: one who hangs, his backlog full,
- * would let us wait for ever. */
+/* Remove the socket file that a process which is gone has left: nobody answers on it.  Only a
+ * socket: to connect to any other file is refused as well.  Without waiting: one who hangs, his
+ * backlog full, would let us wait for ever. */
 static void remove_stale(const struct sockaddr_un *name)
 {
     struct stat file;

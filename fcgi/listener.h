@@ -11,9 +11,9 @@
 /* Whether FD is a socket that listens, as one is that a web server, spawn-fcgi or systemd hands over. */
 bool listener_is_listening(int fd);
 
-/* Open a listening socket at ADDRESS: "unix:/path" (mode 0660; a socket left by a process that is gone
- * is replaced; one that answers, or another kind of file, is not), "host:port" or "[::1]:port" (the
- * host is looked up here; port 0 is any that is free).
+/* Open a listening socket at ADDRESS: "unix:/path" (mode 0660; a socket left by a process that is
+ * gone is replaced; one that answers, or another kind of file, is not), "host:port" or "[::1]:port"
+ * (the host is looked up here; port 0 is any that is free).
  * FastCGI has no authentication: a socket for the web server alone.
  * Returns its descriptor, the caller's; or -1, and what is wrong is in ERROR (SIZE bytes). */
 int listener_open(const char *address, char *error, size_t size);

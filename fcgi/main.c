@@ -80,17 +80,6 @@ static void raise_descriptor_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static int check(const struct options *options)
-{
-    struct limits limits;
-
-    if (limits_load(options->limits, stderr, &limits) > 0)
-        return EXIT_USAGE;
-    printf("%s: fine, %zu limit%s\n", options->limits ? options->limits : "the built-in limits",
-           limits.count, limits.count == 1 ? "" : "s");
-    return EXIT_SUCCESS;
-}
-
 /* The limits file, with the address of Redis that OPTIONS put in its place.  False: said why. */
 static bool configure(const struct options *options, struct limits *limits)
 {
@@ -103,6 +92,17 @@ static bool configure(const struct options *options, struct limits *limits)
         fprintf(stderr, "ratelimit.fcgi: the address of Redis (--redis or REDIS_ADDR): %s\n",
                 error);
     return !error;
+}
+
+static int check(const struct options *options)
+{
+    static struct limits limits;
+
+    if (!configure(options, &limits))
+        return EXIT_USAGE;
+    printf("%s: fine, %zu limit%s\n", options->limits ? options->limits : "the built-in limits",
+           limits.count, limits.count == 1 ? "" : "s");
+    return EXIT_SUCCESS;
 }
 
 static int open_socket(const struct options *options)

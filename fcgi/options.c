@@ -6,7 +6,7 @@
 
 const char options_help[] =
     "usage: ratelimit.fcgi [--limits FILE] [--redis ADDR] [--listen ADDR]\n"
-    "       ratelimit.fcgi --check [--limits FILE]\n"
+    "       ratelimit.fcgi --check [--limits FILE] [--redis ADDR]\n"
     "\n"
     "A distributed rate limiter: a FastCGI program that a web server asks about each request, and\n"
     "that answers 200 or 429.  Its token buckets are kept in Redis.\n"
@@ -16,7 +16,7 @@ const char options_help[] =
     "                 redis://[USER][:PASSWORD@]HOST[:PORT][/DB]   (default 127.0.0.1:6379)\n"
     "  --listen ADDR  unix:/PATH, HOST:PORT or [IPV6]:PORT; without it, standard input is the\n"
     "                 listening socket, as lighttpd, spawn-fcgi and systemd hand it over\n"
-    "  --check        read the limits file, print every mistake in it, exit 0 or 2\n"
+    "  --check        read the limits file and the options, print every mistake, exit 0 or 2\n"
     "  --version      print the version\n"
     "  --help         print this\n"
     "\n"

@@ -14,9 +14,10 @@ void report_error(struct report *report, unsigned line, unsigned column, const c
         if ((unsigned char)*byte < 0x20 || *byte == 0x7f)
             *byte = '?';
 
-    fprintf(report->out, "%s:", report->file);
+    /* One call, so that processes which share standard error do not tear each other's lines. */
     if (line > 0)
-        fprintf(report->out, "%u:%u:", line, column);
-    fprintf(report->out, " %s\n", message);
+        fprintf(report->out, "%s:%u:%u: %s\n", report->file, line, column, message);
+    else
+        fprintf(report->out, "%s: %s\n", report->file, message);
     report->errors++;
 }

@@ -21,7 +21,7 @@ static void error_at(struct reader *reader, yaml_mark_t mark, const char *messag
     report_error(reader->report, (unsigned)mark.line + 1, (unsigned)mark.column + 1, "%s", message);
 }
 
-/* libyaml's reader is ahead of its parser, so the parser's mark is not where the bad byte stands. */
+/* libyaml's reader is ahead of its parser: the parser's mark is not where the bad byte stands. */
 static void reader_error(struct reader *reader)
 {
     const yaml_parser_t *parser = &reader->parser;
@@ -209,8 +209,10 @@ static struct yaml_tree *read_document(struct reader *reader)
 
         if (more)
             error_at(reader, event.start_mark, "a second document; put everything in the first");
-        if (!structure)
+        if (!structure) {
+            assert(!root); /* a document has one root */
             root = read_node(reader, &event);
+        }
         yaml_event_delete(&event);
         if (last && !root)
             report_error(reader->report, 0, 0, "the file is empty; it needs limits:");

@@ -1,0 +1,69 @@
+# The rate limiter as an image: lighttpd, ratelimit.fcgi and the libraries they need, nothing else.
+#
+#   docker build -t rate-limiter .
+#   docker run -p 8080:8080 -e REDIS_ADDR=my-redis:6379 --network app-net rate-limiter
+#
+# Limits of your own: -v "$PWD/limits.yaml:/etc/ratelimit/limits.yaml:ro"; to check them only, put
+# "ratelimit.fcgi --check" behind the image's name.
+# Works with --read-only, --cap-drop ALL, --security-opt no-new-privileges and any --user.
+
+FROM debian:trixie-slim AS build
+
+RUN apt-get update \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+      gcc libc6-dev make pkgconf xxd \
+      libev-dev libfcgi-dev libhiredis-dev libyaml-dev nettle-dev lighttpd \
+ && rm -rf /var/lib/apt/lists/*
+
+WORKDIR /src
+COPY . .
+RUN make CFLAGS=-O2 \
+ && for tool in start healthcheck; do \
+      gcc -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -o "build/$tool" "conf/docker/$tool.c" || exit; \
+    done
+
+# /image becomes the root of the final image.  Each library keeps the path that ldd prints, which is
+# on the loader's default search path: no ld.so.cache is needed.  Debian's own files are stripped
+# already.  What ldd cannot tell:
+#   libgcc_s is loaded by libc when a thread exits, as the one does that looked up Redis' name
+#   names are resolved by libc itself (/etc/hosts, DNS): no library of NSS is needed
+#   mod_fastcgi is part of Debian 13's lighttpd: no module is needed
+# lighttpd complains where /var/tmp is missing, although conf/lighttpd.conf keeps it from writing there.
+RUN set -eu; \
+    install -D -s -t /image/usr/bin build/ratelimit.fcgi build/start build/healthcheck; \
+    install -D -t /image/usr/sbin /usr/sbin/lighttpd; \
+    { ldd /image/usr/*bin/*; ldconfig -p | grep 'libgcc_s\.so\.1'; } | grep -o '/lib[^ ]*' | sort -u \
+      | while read -r library; do install -D "$library" "/image$library"; done; \
+    install -d /image/var/tmp; \
+    install -D -m 644 -t /image/etc/ratelimit conf/lighttpd.conf conf/limits.yaml; \
+    echo 'ratelimit:x:65532:65532::/:/nonexistent' >/image/etc/passwd; \
+    echo 'ratelimit:x:65532:' >/image/etc/group
+
+FROM scratch
+
+LABEL org.opencontainers.image.title="rate-limiter" \
+      org.opencontainers.image.description="Distributed token-bucket rate limiter: lighttpd, ratelimit.fcgi, buckets in Redis"
+
+COPY --from=build /image/ /
+
+# SOCKET_DIR: lighttpd and ratelimit.fcgi meet at unix sockets, so something must be writable.
+# /dev/shm is, in every container, under --read-only and for any user, and it is private to the
+# container; where it is not (--ipc host, the containers of one pod), mount a tmpfs and name it here.
+# A VOLUME would leave one more anonymous volume behind after every run.
+ENV PATH=/usr/bin:/usr/sbin \
+    BIND=0.0.0.0 \
+    PORT=8080 \
+    WORKERS=2 \
+    PROGRAM=/usr/bin/ratelimit.fcgi \
+    SOCKET_DIR=/dev/shm \
+    LIMITS_FILE=/etc/ratelimit/limits.yaml
+
+USER 65532:65532
+EXPOSE 8080
+
+# lighttpd answers what is in flight on SIGINT; on SIGTERM, Docker's default, it cuts clients off.
+STOPSIGNAL SIGINT
+
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 CMD ["healthcheck"]
+
+CMD ["start"]

@@ -1,0 +1,46 @@
+/* start.c - the first process of the image: check the limits file, then become lighttpd.
+ *
+ * Without the check, lighttpd would start a program that refuses its limits file again and again,
+ * and answer 503 meanwhile; so the container ends at once, with the mistakes in its log.
+ * The image holds no shell that could do this.
+ *
+ * PROGRAM      from the environment: ratelimit.fcgi
+ * Exit status  that of PROGRAM --check where it is not 0 (2: a mistake); 1 where it could not run. */
+#include <errno.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LIGHTTPD "/usr/sbin/lighttpd"
+#define CONFIG   "/etc/ratelimit/lighttpd.conf"
+
+extern char **environ;
+
+static int check(char *program)
+{
+    char *arguments[] = {program, "--check", NULL};
+    pid_t pid;
+    int status;
+    int error = posix_spawnp(&pid, program, NULL, NULL, arguments, environ);
+
+    if (error != 0 || waitpid(pid, &status, 0) != pid) {
+        fprintf(stderr, "start: cannot run %s: %s\n", program, strerror(error ? error : errno));
+        return EXIT_FAILURE;
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILURE;
+}
+
+int main(void)
+{
+    char *program = getenv("PROGRAM");
+    int status = check(program ? program : "ratelimit.fcgi");
+
+    if (status != EXIT_SUCCESS)
+        return status;
+    execl(LIGHTTPD, LIGHTTPD, "-D", "-f", CONFIG, (char *)NULL);
+    perror("start: " LIGHTTPD);
+    return EXIT_FAILURE;
+}

@@ -1,0 +1,95 @@
+#!/usr/bin/env bats
+# compose.bats - docker-compose up --build: Redis and two limiters that share their limits.
+
+bats_require_minimum_version 1.5.0
+load helper
+
+setup_file() {
+  docker info >/dev/null 2>&1 || return 0 # setup skips every test
+  if docker compose version >/dev/null 2>&1; then
+    export COMPOSE='docker compose'
+  elif command -v docker-compose >/dev/null; then
+    export COMPOSE=docker-compose
+  else
+    return 0
+  fi
+  # A project of its own: nothing of a user's is touched.  Port 0: any that is free.
+  export COMPOSE_PROJECT_NAME=ratelimit-test-$$-$RANDOM PORT_A=0 PORT_B=0
+  compose up --build -d
+  url_a=http://$(compose port limiter-a 8080)
+  url_b=http://$(compose port limiter-b 8080)
+  export url_a url_b
+  wait_until 60 all_healthy
+  wait_until 10 limiting "$url_a"
+  wait_until 10 limiting "$url_b"
+}
+
+teardown_file() {
+  [[ -z ${COMPOSE:-} ]] || compose down -v --rmi local
+}
+
+setup() {
+  [[ -n ${COMPOSE:-} ]] || skip 'no Docker with Compose here: docker-compose.yml is NOT tested'
+  user=user-$BATS_TEST_NUMBER
+}
+
+# shellcheck disable=SC2086  # COMPOSE is one word or two
+compose() { $COMPOSE "$@"; }
+
+# Anything of this project's: docker LIST-COMMAND...
+of_project() { docker "$@" --filter label=com.docker.compose.project="$COMPOSE_PROJECT_NAME"; }
+
+all_healthy() { [[ $(of_project ps -q --filter health=healthy | wc -l) == 3 ]]; }
+
+# code URL USER [CURL-OPTION...]: the status.
+code() { curl -s -m 5 -o /dev/null -w '%{http_code}' "${@:3}" "$1/?user=$2"; }
+limiting() { curl -s -m 5 -i "$1/?user=waiting-$RANDOM" | grep -q '^RateLimit:'; }
+unlimited() { ! limiting "$1" && [[ $(code "$1" waiting) == 200 ]]; }
+
+@test "Redis and both limiters become healthy" {
+  all_healthy
+}
+
+@test "two limiters share one limit: five requests over both, then both refuse" {
+  for url in "$url_a" "$url_b" "$url_a" "$url_b" "$url_a"; do
+    assert_equal "$(code "$url" "$user")" 200
+  done
+  assert_equal "$(code "$url_a" "$user")" 429
+  assert_equal "$(code "$url_b" "$user")" 429
+}
+
+@test "they are published for this machine alone, Redis not at all" {
+  assert_contains "$url_a" http://127.0.0.1:
+  assert_contains "$url_b" http://127.0.0.1:
+  assert_equal "$(docker port "$(compose ps -q redis)")" ''
+}
+
+@test "all of them run read-only and without capabilities" {
+  local container
+  for container in $(compose ps -q); do
+    assert_equal "$(docker inspect -f '{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}}' "$container")" \
+      'true [ALL]'
+  done
+}
+
+@test "without Redis they allow and stay healthy; with it they limit again" {
+  compose stop redis
+  wait_until 5 unlimited "$url_a"
+  wait_until 5 unlimited "$url_b"
+  for _ in 1 2 3 4 5 6; do
+    assert_equal "$(code "$url_a" "$user" -m 0.5)" 200
+    assert_equal "$(code "$url_b" "$user" -m 0.5)" 200
+  done
+  docker exec "$(compose ps -q limiter-a)" healthcheck
+  compose start redis
+  wait_until 20 limiting "$url_a"
+  wait_until 20 limiting "$url_b"
+}
+
+# The last: it takes the stack down.
+@test "docker-compose down leaves nothing behind" {
+  compose down
+  assert_equal "$(of_project ps -aq)" ''
+  assert_equal "$(of_project network ls -q)" ''
+  assert_equal "$(of_project volume ls -q)" ''
+}

@@ -1,0 +1,211 @@
+#!/usr/bin/env bats
+# image.bats - the image: small, not root, read-only, and gone at once when it is told to stop.
+#
+# The commands are the README's, with names of this run's own, so that nothing of a user's is touched:
+#   docker network create app-net
+#   docker run -d --name my-redis --network app-net redis:8
+#   docker build -t rate-limiter .
+#   docker run -p 8080:8080 --network app-net -e REDIS_ADDR=my-redis:6379 rate-limiter
+
+bats_require_minimum_version 1.5.0
+load helper
+
+setup_file() {
+  docker info >/dev/null 2>&1 || return 0 # setup skips every test
+  export id=$$-$RANDOM
+  export network=app-net-$id redis=my-redis-$id image=rate-limiter-$id
+  docker network create "$network"
+  docker run -d --name "$redis" --network "$network" redis:8
+  docker build -t "$image" .
+  run_limiter limiter
+  wait_until 10 limiting
+}
+
+teardown_file() {
+  [[ -n ${id:-} ]] || return 0
+  docker ps -aq --filter name="-$id\$" | xargs -r docker rm -fv >/dev/null
+  docker network rm "$network" >/dev/null
+  docker rmi -f "$image" >/dev/null
+}
+
+# A user that no other test has, and the limiter that setup_file started.
+setup() {
+  [[ -n ${id:-} ]] || skip 'no Docker here: the image is NOT tested'
+  user=user-$BATS_TEST_NUMBER
+  use limiter
+}
+
+# create_limiter NAME [DOCKER-OPTION...]: a container that is not started yet.
+create_limiter() {
+  docker create --name "$1-$id" -p 127.0.0.1:0:8080 --network "$network" \
+    -e REDIS_ADDR="$redis:6379" "${@:2}" "$image" >/dev/null
+}
+
+# use NAME [PORT]: the functions below talk to this limiter.
+use() {
+  container=$1-$id
+  url=http://$(docker port "$container" "${2:-8080}")
+}
+
+run_limiter() {
+  create_limiter "$@"
+  docker start "$1-$id" >/dev/null
+  use "$1"
+}
+
+# put NAME FILE: standard input becomes a file in /etc/ratelimit of a container that is not started yet.
+put() {
+  cat >"$BATS_TEST_TMPDIR/$2"
+  chmod 644 "$BATS_TEST_TMPDIR/$2"
+  docker cp "$BATS_TEST_TMPDIR/$2" "$1-$id:/etc/ratelimit/$2"
+}
+
+# change_limits NAME SED-EXPRESSION: give it a changed conf/limits.yaml.
+change_limits() { sed "$2" conf/limits.yaml | put "$1" limits.yaml; }
+
+# code USER [CURL-OPTION...]: the status, 000 where there is none.
+code() { curl -s -m 5 -o /dev/null -w '%{http_code}' "${@:2}" "$url/?user=$1"; }
+codes() { local list='' && for _ in $(seq "$2"); do list+="$(code "$1") "; done && echo "$list"; }
+answering() { [[ $(code waiting) != 000 ]]; }
+limiting() { curl -s -m 5 -i "$url/?user=waiting-$RANDOM" | grep -q '^RateLimit:'; }
+unlimited() { ! limiting && [[ $(code waiting) == 200 ]]; }
+health_is() { [[ $(docker inspect -f '{{.State.Health.Status}}' "$container") == "$1" ]]; }
+
+# stop_in MILLISECONDS: docker stop takes no longer, and the container ends with exit status 0.
+stop_in() {
+  local before=${EPOCHREALTIME/[.,]/} took
+  docker stop "$container" >/dev/null
+  took=$(((${EPOCHREALTIME/[.,]/} - before) / 1000))
+  echo "docker stop took $took ms, $1 ms are allowed"
+  ((took < $1))
+  assert_equal "$(docker inspect -f '{{.State.ExitCode}}' "$container")" 0
+}
+
+@test "the image is below 15 MB" {
+  local size
+  size=$(docker image inspect -f '{{.Size}}' "$image")
+  echo "$size bytes"
+  ((size < 15000000))
+}
+
+@test "five requests of one user are allowed, the sixth is refused, another user is untouched" {
+  assert_equal "$(codes "$user" 6)" '200 200 200 200 200 429 '
+  assert_equal "$(code "$user-other")" 200
+}
+
+@test "no process of it is root" {
+  local users
+  users=$(docker top "$container" -o pid,uid | sed '1d;s/.* //')
+  assert_equal "$(wc -l <<<"$users")" 3 # lighttpd and two ratelimit.fcgi
+  assert_equal "$(sort -u <<<"$users")" 65532
+}
+
+@test "it works with a read-only root, without capabilities and as any user" {
+  run_limiter hardened --read-only --cap-drop ALL --security-opt no-new-privileges --user 12345:12345
+  wait_until 10 limiting
+  assert_equal "$(codes "$user" 6)" '200 200 200 200 200 429 '
+  assert_equal "$(docker top "$container" -o pid,uid | sed '1d;s/.* //' | sort -u)" 12345
+  assert_equal "$(code "$user-b" --data-binary "$(printf '%030000d' 0)")" 200 # a body is kept in memory
+}
+
+@test "PORT and WORKERS are the environment's" {
+  create_limiter port -e PORT=9000 -e WORKERS=3 -p 127.0.0.1:0:9000
+  docker start "port-$id" >/dev/null
+  use port 9000
+  wait_until 10 limiting
+  assert_equal "$(docker top "$container" -o pid,args | grep -c 'ratelimit\.fcgi')" 3
+  docker exec "$container" healthcheck
+}
+
+@test "the image checks a limits file" {
+  run -0 docker run --rm "$image" ratelimit.fcgi --check
+  assert_contains "$output" '/etc/ratelimit/limits.yaml: fine, 1 limit'
+}
+
+@test "a mistake in the limits file ends the container at once, with its place in the log" {
+  create_limiter mistaken
+  change_limits mistaken 's/capacity: 5/capacity: -5/'
+  run -2 docker start -a "mistaken-$id"
+  assert_contains "$output" '/etc/ratelimit/limits.yaml:11:15: capacity: '
+}
+
+@test "it is healthy while it decides, even where it has to refuse without Redis" {
+  run_limiter healthy --health-interval 1s
+  wait_until 10 health_is healthy
+  create_limiter denying -e REDIS_ADDR=127.0.0.1:1
+  change_limits denying 's/on_redis_failure: allow/on_redis_failure: deny/'
+  docker start "denying-$id" >/dev/null
+  use denying
+  wait_until 10 answering
+  assert_equal "$(code "$user")" 503
+  docker exec "$container" healthcheck
+}
+
+@test "it is unhealthy where nothing answers, or lighttpd alone does" {
+  run -1 docker exec -e PORT=1 "$container" healthcheck
+  assert_equal "$output" 'lighttpd cannot be reached'
+  create_limiter alone
+  printf 'server.%s\n' port=env.PORT 'document-root="/"' 'compat-module-load="disable"' |
+    put alone lighttpd.conf
+  docker start "alone-$id" >/dev/null
+  use alone
+  wait_until 10 answering
+  run -1 docker exec "$container" healthcheck
+  assert_contains "$output" 'HTTP/1.0 40'
+}
+
+@test "it starts and serves while there is no Redis and no such name" {
+  run_limiter early -e REDIS_ADDR="late-redis-$id:6379"
+  wait_until 10 answering
+  assert_equal "$(codes "$user" 6)" '200 200 200 200 200 200 '
+  docker run -d --name "late-redis-$id" --network "$network" redis:8 >/dev/null
+  wait_until 20 limiting
+}
+
+@test "Redis stopped: every request is answered at once; started again: limits are back" {
+  docker stop "$redis" >/dev/null
+  wait_until 5 unlimited
+  for _ in $(seq 20); do assert_equal "$(code "$user" -m 0.5)" 200; done
+  docker start "$redis" >/dev/null
+  wait_until 20 limiting
+  assert_equal "$(codes "$user-after" 6)" '200 200 200 200 200 429 '
+  # Looking up the name costs no process: lighttpd would say that it had to start one again.
+  run docker logs "$container"
+  [[ $output != *child* ]]
+}
+
+@test "docker stop ends it in under 2 seconds with exit status 0" {
+  run_limiter stopping
+  wait_until 10 limiting
+  stop_in 2000
+  assert_contains "$(docker logs "$container" 2>&1)" 'graceful shutdown started'
+}
+
+@test "docker stop does not wait for idle connections" {
+  local port answer
+  run_limiter idle
+  wait_until 10 limiting
+  port=${url##*:}
+  exec 7<>"/dev/tcp/127.0.0.1/$port"
+  printf 'GET /?user=%s HTTP/1.1\r\nHost: x\r\n\r\n' "$user" >&7
+  IFS= read -r answer <&7
+  assert_contains "$answer" '200 OK'
+  stop_in 2000
+  exec 7>&-
+}
+
+@test "docker stop lets a request in progress be answered" {
+  create_limiter answering
+  change_limits answering 's/timeout: 50ms/timeout: 1s/'
+  docker start "answering-$id" >/dev/null
+  use answering
+  wait_until 10 limiting
+  docker pause "$redis" >/dev/null
+  code "$user" --trace-ascii "$BATS_TEST_TMPDIR/trace" >"$BATS_TEST_TMPDIR/code" 3>&- &
+  wait_until 5 grep -qs '^=> Send header' "$BATS_TEST_TMPDIR/trace"
+  docker stop "$container" >/dev/null
+  docker unpause "$redis" >/dev/null
+  wait $!
+  assert_equal "$(<"$BATS_TEST_TMPDIR/code")" 200
+  assert_equal "$(docker inspect -f '{{.State.ExitCode}}' "$container")" 0
+}
