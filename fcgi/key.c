@@ -98,6 +98,7 @@ static bool append_query(struct identity *identity, const char *name, const stru
 static void identify(const struct key_spec *spec, const struct request *request,
                      struct identity *identity)
 {
+    assert(spec->count > 0);
     for (size_t i = 0; i < spec->count; i++) {
         const struct key_part *part = &spec->alternative[i];
         identity->len = 0;

@@ -8,7 +8,7 @@
 /* Connections that may wait to be accepted: a full backlog makes lighttpd answer 500. */
 #define LISTENER_BACKLOG 4096
 
-/* Whether FD is a socket that listens, as one is that a web server, spawn-fcgi or systemd hands over. */
+/* Whether FD is a socket that listens, as is one from a web server, spawn-fcgi or systemd. */
 bool listener_is_listening(int fd);
 
 /* Open a listening socket at ADDRESS: "unix:/path" (mode 0660; a socket left by a process that is

@@ -332,6 +332,16 @@ static bool is_sha(const redisReply *reply)
     return reply->type == REDIS_REPLY_STRING && reply->len == 40;
 }
 
+/* Whether BUCKET can be what take.lua says of TAKE. */
+static bool makes_sense(const struct bucket *bucket, const struct take *take)
+{
+    bool waits = bucket->wait_us == -1 || bucket->wait_us > 0;
+
+    return bucket->remaining >= 0 && bucket->remaining <= take->capacity && bucket->wait_us >= -1 &&
+           bucket->wait_us <= LIMIT_WINDOW_US_MAX && bucket->full_us >= 0 &&
+           bucket->full_us <= LIMIT_WINDOW_US_MAX && (bucket->allowed || waits);
+}
+
 /* Read REPLY, what take.lua returned for COUNT TAKES, into BUCKETS.  False where it makes no sense. */
 static bool read_buckets(const redisReply *reply, const struct take *takes, size_t count,
                          struct bucket *buckets)
@@ -343,14 +353,11 @@ static bool read_buckets(const redisReply *reply, const struct take *takes, size
             return false;
     for (size_t i = 0; i < count; i++) {
         redisReply **number = &reply->element[4 * i];
-        buckets[i] = (struct bucket){.allowed = number[0]->integer != 0,
+        buckets[i] = (struct bucket){.allowed = number[0]->integer == 1,
                                      .remaining = number[1]->integer,
                                      .wait_us = number[2]->integer,
                                      .full_us = number[3]->integer};
-        if (number[0]->integer < 0 || number[0]->integer > 1 || buckets[i].remaining < 0 ||
-            buckets[i].remaining > takes[i].capacity || buckets[i].wait_us < -1 ||
-            buckets[i].wait_us > LIMIT_WINDOW_US_MAX || buckets[i].full_us < 0 ||
-            buckets[i].full_us > LIMIT_WINDOW_US_MAX)
+        if (!makes_sense(&buckets[i], &takes[i]))
             return false;
     }
     return true;

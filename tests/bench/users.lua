@@ -1,4 +1,4 @@
--- users.lua - wrk: a thousand users in turn.  The requests are formatted once, so that wrk stays light.
+-- users.lua - wrk: a thousand users in turn.  Requests are formatted once, so that wrk stays light.
 local requests, turn = {}, 0
 
 function init()

@@ -1,0 +1,603 @@
+#include "table.h"
+#include "key.h"
+#include "address.h"
+
+#include <ctype.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "span.h"
+
+#define ROUNDS  40000
+#define IP      "192.0.2.7"
+#define NAME_16 "n123456789abcdef"
+#define NAME_64 NAME_16 NAME_16 NAME_16 NAME_16
+
+static struct key_spec spec_of(const char *text)
+{
+    struct key_spec spec;
+
+    want_no_error(text, key_parse(text, &spec));
+    return spec;
+}
+
+/* The hash tag of KEY as a Redis Cluster finds it (cluster specification, "Hash tags"): what stands
+ * between the first '{' and the first '}' after it. */
+static struct span hash_tag(const char *key)
+{
+    const char *open = strchr(key, '{');
+    const char *close = open ? strchr(open, '}') : NULL;
+
+    return close ? (struct span){open + 1, (size_t)(close - open - 1)} : (struct span){NULL, 0};
+}
+
+/* KEY, of LEN bytes, is rl:{IDENTITY}:LIMIT, and none of its bytes can be taken for another. */
+static void want_well_formed(const char *input, const char *key, size_t len, const char *limit)
+{
+    struct span tag = hash_tag(key);
+
+    want_number(input, (int64_t)strlen(key), (int64_t)len);
+    if (len >= KEY_MAX || strncmp(key, "rl:{", 4) != 0 || tag.text != key + 4 || tag.len == 0 ||
+        tag.len > KEY_IDENTITY_MAX || strncmp(tag.text + tag.len, "}:", 2) != 0 ||
+        strcmp(tag.text + tag.len + 2, limit) != 0 || strpbrk(tag.text + tag.len + 1, "{}"))
+        fail_msg("\"%s\": \"%s\" is no rl:{IDENTITY}:%s", input, key, limit);
+    if (memchr(tag.text, '{', tag.len))
+        fail_msg("\"%s\": a second '{' in \"%s\"", input, key);
+    for (size_t i = 0; i < len; i++)
+        if (key[i] <= ' ' || key[i] >= 0x7f)
+            fail_msg("\"%s\": byte %zu of \"%s\" is not printable", input, i, key);
+}
+
+static char *build(const struct key_spec *spec, const char *uri, const char *remote_addr,
+                   char out[KEY_MAX])
+{
+    struct request request = {"GET", uri, remote_addr};
+    size_t len = key_build(spec, "per-user", &request, out);
+
+    want_well_formed(uri, out, len, "per-user");
+    return out;
+}
+
+/* The identity in a key of the limit "per-user" is WANT. */
+static void want_identity(const char *input, const char *key, const char *want)
+{
+    char whole[2 * KEY_MAX];
+
+    snprintf(whole, sizeof whole, "rl:{%s}:per-user", want);
+    want_text(input, key, whole);
+}
+
+/* "/?user=" and COUNT times PIECE: the caller's to free. */
+static char *uri_of(const char *piece, size_t count)
+{
+    size_t len = strlen(piece);
+    char *uri = malloc(strlen("/?user=") + len * count + 1);
+
+    assert_non_null(uri);
+    strcpy(uri, "/?user=");
+    for (size_t i = 0; i < count; i++)
+        memcpy(uri + strlen("/?user=") + i * len, piece, len + 1);
+    return uri;
+}
+
+static void every_source_and_alternative_is_read(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t count;
+        struct key_part want[3];
+    } cases[] = {
+        {"ip", 1, {{KEY_IP, ""}}},
+        {"query:user", 1, {{KEY_QUERY, "user"}}},
+        {"query:user | ip", 2, {{KEY_QUERY, "user"}, {KEY_IP, ""}}},
+        {"query:user|ip", 2, {{KEY_QUERY, "user"}, {KEY_IP, ""}}},
+        {"   query:user   |   ip   ", 2, {{KEY_QUERY, "user"}, {KEY_IP, ""}}},
+        {"ip | query:a | query:b", 3, {{KEY_IP, ""}, {KEY_QUERY, "a"}, {KEY_QUERY, "b"}}},
+        {"query:ip", 1, {{KEY_QUERY, "ip"}}},
+        {"query:query:user", 1, {{KEY_QUERY, "query:user"}}},
+        {"query:a=b&c%", 1, {{KEY_QUERY, "a=b&c%"}}},
+        {"query:\xc3\xa9", 1, {{KEY_QUERY, "\xc3\xa9"}}},
+        {"query:" NAME_64, 1, {{KEY_QUERY, NAME_64}}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct key_spec got = spec_of(cases[i].text);
+
+        want_number(cases[i].text, (int64_t)got.count, (int64_t)cases[i].count);
+        for (size_t j = 0; j < got.count; j++) {
+            want_number(cases[i].text, got.alternative[j].source, cases[i].want[j].source);
+            want_text(cases[i].text, got.alternative[j].name, cases[i].want[j].name);
+        }
+    }
+}
+
+static void as_many_alternatives_as_are_allowed_are_read(void **state)
+{
+    struct key_spec spec = spec_of("query:1|query:2|query:3|query:4|query:5|query:6|query:7|ip");
+
+    (void)state;
+    assert_int_equal(spec.count, KEY_ALTERNATIVES_MAX);
+    assert_int_equal(spec.alternative[KEY_ALTERNATIVES_MAX - 1].source, KEY_IP);
+}
+
+static void a_wrong_key_is_an_error_that_says_what_would_be_right(void **state)
+{
+    static const struct {
+        const char *text, *error;
+    } cases[] = {
+        {"", "empty source in a key; write SOURCE"},
+        {"   ", "empty source"},
+        {"|", "empty source"},
+        {"ip |", "empty source"},
+        {"| ip", "empty source"},
+        {"ip || query:user", "empty source"},
+        {"IP", "the sources are ip and query:NAME"},
+        {"ip4", "unknown source"},
+        {"i", "unknown source"},
+        {"ip:", "unknown source"},
+        {"ip\t", "unknown source"},
+        {"user", "unknown source"},
+        {"query", "unknown source"},
+        {"query user", "unknown source"},
+        {"Query:user", "unknown source"},
+        {"header:X-Api-Key", "unknown source"},
+        {"query:user, ip", "a space or a control character"},
+        {"query:", "write query:NAME, such as query:user"},
+        {"query: ", "names no parameter"},
+        {"query: user", "a space or a control character"},
+        {"query:a b", "a space or a control character"},
+        {"query:a\tb", "a space or a control character"},
+        {"query:a\nb", "a space or a control character"},
+        {"query:a\x7f", "write it decoded and without them"},
+        {"query:" NAME_64 "x", "the most is 64 bytes"},
+        {"ip|ip|ip|ip|ip|ip|ip|ip|ip", "the most is 8"},
+        {"ip|ip|ip|ip|ip|ip|ip|ip|", "the most is 8"},
+        {"ip | nonsense", "unknown source"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct key_spec spec;
+
+        want_error(cases[i].text, key_parse(cases[i].text, &spec), cases[i].error);
+    }
+}
+
+static void the_first_source_that_a_request_has_is_its_identity(void **state)
+{
+    static const struct {
+        const char *spec, *uri, *remote_addr, *want;
+    } cases[] = {
+        {"ip", "/?user=ann", IP, "ip=192.0.2.7"},
+        {"query:user", "/?user=ann", IP, "query:user=ann"},
+        {"query:user | ip", "/?user=ann", IP, "query:user=ann"},
+        {"query:user | ip", "/path?a=1&user=ann&b=2", IP, "query:user=ann"},
+        {"query:user | ip", "/", IP, "ip=192.0.2.7"},
+        {"query:user | ip", "/?", IP, "ip=192.0.2.7"},
+        {"query:user | ip", "/?user", IP, "ip=192.0.2.7"},
+        {"query:user | ip", "/?user=", IP, "ip=192.0.2.7"},
+        {"query:user | ip", "/?user=&user=ann", IP, "ip=192.0.2.7"},
+        {"query:user | ip", "/?users=ann", IP, "ip=192.0.2.7"},
+        {"query:user | ip", "/?user=ann&user=bob", IP, "query:user=ann"},
+        {"query:user | ip", "/?%75ser=ann", IP, "query:user=ann"},
+        {"ip | query:user", "/?user=ann", IP, "ip=192.0.2.7"},
+        {"ip | query:user", "/?user=ann", "", "query:user=ann"},
+        {"query:a | query:b | ip", "/?b=2", IP, "query:b=2"},
+        {"query:a | query:b | ip", "/?b=2&a=1", IP, "query:a=1"},
+        {"query:user | ip", "/?user=%00", IP, "query:user=%00"},
+        /* None of them: one bucket for all such requests. */
+        {"query:user", "/", IP, "query:user="},
+        {"query:user", "/?user=", IP, "query:user="},
+        {"query:user | ip", "/", "", "ip="},
+        {"ip | query:user", "/", "", "query:user="},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct key_spec spec = spec_of(cases[i].spec);
+        char key[KEY_MAX];
+
+        build(&spec, cases[i].uri, cases[i].remote_addr, key);
+        want_identity(cases[i].uri, key, cases[i].want);
+    }
+}
+
+static void a_value_is_decoded_then_encoded_in_one_way(void **state)
+{
+    static const struct {
+        const char *value, *want; /* after user= */
+    } cases[] = {
+        {"ann", "ann"},
+        {"%61nn", "ann"},
+        {"%61%6e%6E", "ann"},
+        {"Ann.b_c~d:e/f@g-h", "Ann.b_c~d:e/f@g-h"},
+        {"a+b", "a%20b"},
+        {"a%20b", "a%20b"},
+        {"a b", "a%20b"},
+        {"a%2Bb", "a%2Bb"},
+        {"a%2bb", "a%2Bb"},
+        {"%00", "%00"},
+        {"a%00", "a%00"},
+        {"a%00b", "a%00b"},
+        {"%0D%0A", "%0D%0A"},
+        {"\r\n", "%0D%0A"},
+        {"{}", "%7B%7D"},
+        {"%7b%7d", "%7B%7D"},
+        {"a}:per-ip", "a%7D:per-ip"},
+        {"a%7D%3Aper-ip", "a%7D:per-ip"},
+        {"a=b", "a%3Db"},
+        {"%", "%25"},
+        {"%4", "%254"},
+        {"%zz", "%25zz"},
+        {"%%34%31", "%2541"},
+        {"%2541", "%2541"},
+        {"100%25", "100%25"},
+        {"100%", "100%25"},
+        {"%23", "%23"},
+        {"a*b?c[d]\\", "a%2Ab%3Fc%5Bd%5D%5C"},
+        {"\"'`$|;<>,!()", "%22%27%60%24%7C%3B%3C%3E%2C%21%28%29"},
+        {"\xc3\xa9", "%C3%A9"},
+        {"%C3%A9", "%C3%A9"},
+        {"%c3%a9", "%C3%A9"},
+        {"e%CC%81", "e%CC%81"}, /* the same letter in another normal form is another name */
+        {"%FF%FE", "%FF%FE"},
+        {"\x01\x7f\x80", "%01%7F%80"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct key_spec spec = spec_of("query:user");
+        char uri[128], want[128], key[KEY_MAX];
+
+        snprintf(uri, sizeof uri, "/?user=%s&x=1", cases[i].value);
+        snprintf(want, sizeof want, "query:user=%s", cases[i].want);
+        want_identity(uri, build(&spec, uri, IP, key), want);
+    }
+}
+
+static void every_byte_stands_for_itself_or_as_two_digits(void **state)
+{
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._~:/@-";
+    struct key_spec spec = spec_of("query:user");
+
+    (void)state;
+    for (int byte = 0; byte <= 0xff; byte++) {
+        char uri[32], want[32], key[KEY_MAX];
+        bool is_plain = byte != 0 && strchr(plain, byte);
+
+        snprintf(uri, sizeof uri, "/?user=%%%02x", (unsigned)byte);
+        snprintf(want, sizeof want, is_plain ? "query:user=%c" : "query:user=%%%02X", byte);
+        want_identity(uri, build(&spec, uri, IP, key), want);
+    }
+}
+
+static void an_address_is_one_client_in_every_form(void **state)
+{
+    static const struct {
+        const char *remote_addr, *want;
+    } cases[] = {
+        {"192.0.2.7", "ip=192.0.2.7"},
+        {"192.0.2.7:41952", "ip=192.0.2.7"},
+        {"::ffff:192.0.2.7", "ip=192.0.2.7"},
+        {"[::ffff:192.0.2.7]:41952", "ip=192.0.2.7"},
+        {"2001:db8:1:2:3:4:5:6", "ip=2001:db8:1:2::/64"},
+        {"2001:DB8:1:2::", "ip=2001:db8:1:2::/64"},
+        {"[2001:db8:1:2::1]:41952", "ip=2001:db8:1:2::/64"},
+        {"fe80::1%eth0", "ip=fe80::/64"},
+        {"::1", "ip=::/64"},
+        /* No address: still somebody's. */
+        {"/run/client.sock", "ip=/run/client.sock"},
+        {"unix:", "ip=unix:"},
+        {"a{b}", "ip=a%7Bb%7D"},
+        {"192.0.2.256", "ip=192.0.2.256"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct key_spec spec = spec_of("ip");
+        char key[KEY_MAX];
+
+        want_identity(cases[i].remote_addr, build(&spec, "/", cases[i].remote_addr, key),
+                      cases[i].want);
+    }
+}
+
+static void the_user_that_is_named_like_an_address_is_not_that_client(void **state)
+{
+    struct key_spec spec = spec_of("query:user | ip");
+    char user[KEY_MAX], client[KEY_MAX];
+
+    (void)state;
+    build(&spec, "/?user=" IP, IP, user);
+    build(&spec, "/", IP, client);
+    assert_string_equal(user, "rl:{query:user=192.0.2.7}:per-user");
+    assert_string_equal(client, "rl:{ip=192.0.2.7}:per-user");
+}
+
+/* The digests are those of sha256sum(1). */
+static void an_identity_that_is_too_long_is_its_digest(void **state)
+{
+    static const struct {
+        const char *piece;
+        size_t count;
+        const char *want;
+    } cases[] = {
+        {"a", 118, "#46e37bb83f92aeb2b079a03b306275d9ab7a1ab81e8bba561ecb4cf099d6ab36"},
+        {"a", 8192, "#54a70ae79cbd6fc1a4aadd1a1771033397220c78bcb47c4276af658adf97038a"},
+        {"%00", 40, "#8ec70c869a196e8650bb46b41982fc8268ab3cff3d007216c0a21ee5119e47ac"},
+        {"%FF", 2730, "#c6465882ccda15ec0a131e2ef6407d7d1247faa6caa99384d92488d2f0935601"},
+        {"%ff", 2730, "#c6465882ccda15ec0a131e2ef6407d7d1247faa6caa99384d92488d2f0935601"},
+        {"\xff", 2730, "#c6465882ccda15ec0a131e2ef6407d7d1247faa6caa99384d92488d2f0935601"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct key_spec spec = spec_of("query:user");
+        char *uri = uri_of(cases[i].piece, cases[i].count);
+        char key[KEY_MAX];
+
+        want_identity(uri, build(&spec, uri, IP, key), cases[i].want);
+        free(uri);
+    }
+}
+
+static void an_identity_is_digested_from_the_first_byte_that_does_not_fit(void **state)
+{
+    static const struct {
+        const char *piece;
+        size_t width; /* bytes of PIECE in an identity */
+    } cases[] = {{"a", 1}, {"%00", 3}, {"%", 3}};
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        for (size_t count = 1; count < 200; count++) {
+            struct key_spec spec = spec_of("query:user");
+            char *uri = uri_of(cases[i].piece, count), key[KEY_MAX];
+            size_t len = strlen("query:user=") + count * cases[i].width;
+            struct span tag = hash_tag(build(&spec, uri, IP, key));
+
+            want_number(uri, tag.text[0] == '#', len > KEY_IDENTITY_MAX);
+            want_number(uri, (int64_t)tag.len, len > KEY_IDENTITY_MAX ? 1 + 64 : (int64_t)len);
+            free(uri);
+        }
+    }
+}
+
+static void an_address_that_is_too_long_is_digested_as_well(void **state)
+{
+    struct key_spec spec = spec_of("ip");
+    char remote_addr[201], key[KEY_MAX];
+
+    (void)state;
+    memset(remote_addr, 'x', 200);
+    remote_addr[200] = '\0';
+    want_identity(remote_addr, build(&spec, "/", remote_addr, key),
+                  "#d02b0f16a68597b1891a16de8a6c251e0b8d95cdf6c48fdb01c56c793939a500");
+}
+
+/* A name is written whole even where it alone is too long. */
+static void the_longest_name_of_a_parameter_is_part_of_the_identity(void **state)
+{
+    struct key_spec spec = {1, {{KEY_QUERY, ""}}};
+    char key[KEY_MAX];
+
+    (void)state;
+    memset(spec.alternative[0].name, '%', KEY_NAME_MAX);
+    want_identity("64 times %", build(&spec, "/", IP, key),
+                  "#136c66a596e3b02c52fe2620e2daeb4ac42b67a27ff7c02d00653cad7afc6942");
+}
+
+static void a_passed_over_source_leaves_nothing_behind(void **state)
+{
+    struct key_spec spec = spec_of("query:" NAME_64 " | query:user | ip");
+    char key[KEY_MAX];
+
+    (void)state;
+    want_identity("/", build(&spec, "/?" NAME_64 "=", IP, key), "ip=192.0.2.7");
+    memset(spec.alternative[0].name, '%', KEY_NAME_MAX); /* digested, then passed over */
+    want_identity("/", build(&spec, "/", IP, key), "ip=192.0.2.7");
+    want_identity("/", build(&spec, "/?user=ann", IP, key), "query:user=ann");
+}
+
+static void a_user_who_writes_a_digest_is_not_the_one_it_stands_for(void **state)
+{
+    struct key_spec spec = spec_of("query:user");
+    char *uri = uri_of("a", 118), digested[KEY_MAX], written[KEY_MAX], forged[KEY_MAX];
+
+    (void)state;
+    build(&spec, uri, IP, digested);
+    snprintf(forged, sizeof forged, "/?user=%.*s", (int)hash_tag(digested).len,
+             hash_tag(digested).text);
+    build(&spec, forged, IP, written);
+    assert_string_not_equal(digested, written);
+    snprintf(forged, sizeof forged, "/?user=%%23%.*s", (int)hash_tag(digested).len - 1,
+             hash_tag(digested).text + 1);
+    build(&spec, forged, IP, written);
+    assert_string_not_equal(digested, written);
+    free(uri);
+}
+
+static void the_longest_limit_and_identity_fit(void **state)
+{
+    struct key_spec spec = spec_of("query:user");
+    char *uri = uri_of("a", KEY_IDENTITY_MAX - strlen("query:user=")), key[KEY_MAX];
+    struct request request = {"GET", uri, IP};
+    size_t len = key_build(&spec, NAME_64, &request, key);
+
+    (void)state;
+    want_well_formed(uri, key, len, NAME_64);
+    assert_int_equal(hash_tag(key).len, KEY_IDENTITY_MAX);
+    assert_true(len < KEY_MAX);
+    free(uri);
+}
+
+static void all_limits_of_a_client_share_a_hash_tag_and_no_key(void **state)
+{
+    struct key_spec spec = spec_of("query:user | ip");
+    struct request request = {"GET", "/?user=a%7Db", IP};
+    char one[KEY_MAX], other[KEY_MAX];
+
+    (void)state;
+    key_build(&spec, "per-second", &request, one);
+    key_build(&spec, "per-day", &request, other);
+    assert_string_equal(one, "rl:{query:user=a%7Db}:per-second");
+    assert_string_equal(other, "rl:{query:user=a%7Db}:per-day");
+}
+
+/* Who a key stands for, by a decoder of its own. */
+struct client {
+    size_t source; /* its place in sources[] */
+    size_t len;
+    unsigned char value[256];
+    char key[KEY_MAX];
+};
+
+static const char *const sources[] = {"query:user", "query:user=",   "query:use", "query:ip",
+                                      "query:r",    "query:user%3D", "ip"};
+
+static void decode(const char *encoded, struct client *client)
+{
+    const char *end = encoded + strcspn(encoded, "&#");
+
+    for (client->len = 0; encoded < end; client->len++) {
+        unsigned value = (unsigned char)*encoded == '+' ? ' ' : (unsigned char)*encoded;
+        size_t width = 1;
+
+        if (*encoded == '%' && isxdigit((unsigned char)encoded[1]) &&
+            isxdigit((unsigned char)encoded[2])) {
+            sscanf(encoded + 1, "%2x", &value);
+            width = 3;
+        }
+        client->value[client->len] = (unsigned char)value;
+        encoded += width;
+    }
+}
+
+/* A client who sends TEXT, which is not empty. */
+static void send_as(size_t source, const char *text, struct client *client)
+{
+    struct key_spec spec = spec_of(sources[source]);
+    char uri[300] = "/", *at = uri + 1;
+    bool is_ip = spec.alternative[0].source == KEY_IP;
+
+    client->source = source;
+    if (is_ip) {
+        client->len = strlen(text);
+        memcpy(client->value, text, client->len);
+    } else {
+        *at++ = '?';
+        for (const char *name = spec.alternative[0].name; *name != '\0'; name++)
+            at += sprintf(at, "%%%02x", (unsigned char)*name);
+        sprintf(at, "=%s", text);
+        decode(text, client);
+    }
+    build(&spec, uri, is_ip ? text : IP, client->key);
+}
+
+static bool is_same(const struct client *a, const struct client *b)
+{
+    return a->source == b->source && a->len == b->len && memcmp(a->value, b->value, a->len) == 0;
+}
+
+static int by_key(const void *a, const void *b)
+{
+    return strcmp(((const struct client *)a)->key, ((const struct client *)b)->key);
+}
+
+static int by_client(const void *left, const void *right)
+{
+    const struct client *a = left, *b = right;
+
+    if (a->source != b->source)
+        return a->source < b->source ? -1 : 1;
+    if (a->len != b->len)
+        return a->len < b->len ? -1 : 1;
+    return memcmp(a->value, b->value, a->len);
+}
+
+/* ALPHABET's texts, each as long as random_text makes it in SIZE bytes. */
+static void fill(struct client *clients, size_t count, const char *alphabet, size_t size,
+                 uint64_t *seed)
+{
+    for (size_t i = 0; i < count; i++) {
+        char text[256], address[ADDRESS_MAX];
+        size_t source = random_number(seed) % LENGTH(sources);
+
+        do /* "::" and "0:0::" are two texts and one address */
+            random_text(seed, alphabet, text, size);
+        while (text[0] == '\0' || address_client(text, 64, address));
+        send_as(source, text, &clients[i]);
+    }
+}
+
+/* Sorted by key, whoever has the key of another stands beside him; and the other way round. */
+static void want_one_key_for_each(struct client *clients, size_t count)
+{
+    qsort(clients, count, sizeof *clients, by_key);
+    for (size_t i = 1; i < count; i++)
+        if (by_key(&clients[i - 1], &clients[i]) == 0 && !is_same(&clients[i - 1], &clients[i]))
+            fail_msg("two clients, of %zu and %zu bytes, have the key \"%s\"", clients[i - 1].len,
+                     clients[i].len, clients[i].key);
+    qsort(clients, count, sizeof *clients, by_client);
+    for (size_t i = 1; i < count; i++)
+        if (is_same(&clients[i - 1], &clients[i]) && by_key(&clients[i - 1], &clients[i]) != 0)
+            fail_msg("one client has the keys \"%s\" and \"%s\"", clients[i - 1].key,
+                     clients[i].key);
+}
+
+static void two_clients_never_have_one_key(void **state)
+{
+    static const struct {
+        const char *alphabet;
+        size_t size;
+    } kinds[] = {
+        {"%23", 8},
+        {"%{}=#:|+ ", 6},
+        {"%{}=#:|+ 0123456789abcdefABCDEF", 8},
+        {"%{}=#:|+ 0123456789abcdefABCDEF", 250},
+        {"%00", 250},
+        {"a", 250},
+        {"a}:per-use{", 40},
+        {"\xc3\xa9%c3A9", 12},
+        {"0123456789.:abcdef", 10},
+        {"=ipusernqy:", 12},
+    };
+    uint64_t seed = 1;
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(kinds); i++) {
+        struct client *clients = calloc(ROUNDS, sizeof *clients);
+
+        assert_non_null(clients);
+        fill(clients, ROUNDS, kinds[i].alphabet, kinds[i].size, &seed);
+        want_one_key_for_each(clients, ROUNDS);
+        free(clients);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_source_and_alternative_is_read),
+        cmocka_unit_test(as_many_alternatives_as_are_allowed_are_read),
+        cmocka_unit_test(a_wrong_key_is_an_error_that_says_what_would_be_right),
+        cmocka_unit_test(the_first_source_that_a_request_has_is_its_identity),
+        cmocka_unit_test(a_value_is_decoded_then_encoded_in_one_way),
+        cmocka_unit_test(every_byte_stands_for_itself_or_as_two_digits),
+        cmocka_unit_test(an_address_is_one_client_in_every_form),
+        cmocka_unit_test(the_user_that_is_named_like_an_address_is_not_that_client),
+        cmocka_unit_test(an_identity_that_is_too_long_is_its_digest),
+        cmocka_unit_test(an_identity_is_digested_from_the_first_byte_that_does_not_fit),
+        cmocka_unit_test(an_address_that_is_too_long_is_digested_as_well),
+        cmocka_unit_test(the_longest_name_of_a_parameter_is_part_of_the_identity),
+        cmocka_unit_test(a_passed_over_source_leaves_nothing_behind),
+        cmocka_unit_test(a_user_who_writes_a_digest_is_not_the_one_it_stands_for),
+        cmocka_unit_test(the_longest_limit_and_identity_fit),
+        cmocka_unit_test(all_limits_of_a_client_share_a_hash_tag_and_no_key),
+        cmocka_unit_test(two_clients_never_have_one_key),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

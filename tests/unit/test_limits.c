@@ -1,0 +1,846 @@
+#include "table.h"
+#include "limits.h"
+
+#include <regex.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "yaml_tree.h"
+
+#define ROUNDS  4000
+#define NAME_16 "n123456789abcdef"
+#define NAME_64 NAME_16 NAME_16 NAME_16 NAME_16
+
+/* A file with one limit: its values stand at 2:11, 3:10, 4:15 and 5:13. */
+#define ONE_LIMIT(name, key, capacity, refill)                                                     \
+    "limits:\n"                                                                                    \
+    "  - name: " name "\n"                                                                         \
+    "    key: " key "\n"                                                                           \
+    "    capacity: " capacity "\n"                                                                 \
+    "    refill: " refill "\n"
+#define GOOD_LIMIT ONE_LIMIT("a", "ip", "5", "1/s")
+
+/* What reading a file gave. */
+struct reading {
+    struct limits limits;
+    unsigned mistakes;
+    char *errors; /* what was written */
+};
+
+static struct reading *read_bytes(const char *text, size_t len)
+{
+    struct reading *reading = calloc(1, sizeof *reading);
+    size_t size;
+    /* A copy of exactly its size, so that a sanitizer sees a byte read beyond it. */
+    char *copy = malloc(len > 0 ? len : 1);
+
+    assert_non_null(reading);
+    assert_non_null(copy);
+    memcpy(copy, text, len);
+    FILE *errors = open_memstream(&reading->errors, &size);
+    assert_non_null(errors);
+    reading->mistakes = limits_parse(copy, len, "test.yaml", errors, &reading->limits);
+    fclose(errors);
+    free(copy);
+    return reading;
+}
+
+static struct reading *read_text(const char *text)
+{
+    return read_bytes(text, strlen(text));
+}
+
+static struct reading *read_file(const char *path)
+{
+    struct reading *reading = calloc(1, sizeof *reading);
+    size_t size;
+
+    assert_non_null(reading);
+    FILE *errors = open_memstream(&reading->errors, &size);
+    assert_non_null(errors);
+    reading->mistakes = limits_load(path, errors, &reading->limits);
+    fclose(errors);
+    return reading;
+}
+
+static void reading_free(struct reading *reading)
+{
+    free(reading->errors);
+    free(reading);
+}
+
+/* Every line of what was written is "FILE:LINE:COLUMN: wrong; right" or "FILE: wrong; right" (or
+ * has ": write" or the like before what is right); there are as many as mistakes were counted. */
+static void want_lines(const char *input, const struct reading *reading, const char *file)
+{
+    regex_t form;
+    char pattern[300];
+    unsigned count = 0;
+
+    snprintf(pattern, sizeof pattern,
+             "^%s:([1-9][0-9]*:[1-9][0-9]*:)? [^[:cntrl:]]+(; |: write |: remove |: percent-encode "
+             ")[^[:cntrl:]]+$",
+             file);
+    assert_int_equal(regcomp(&form, pattern, REG_EXTENDED | REG_NOSUB), 0);
+    for (const char *line = reading->errors; *line != '\0'; line = strchr(line, '\n') + 1) {
+        char copy[1024];
+
+        assert_non_null(strchr(line, '\n'));
+        snprintf(copy, sizeof copy, "%.*s", (int)strcspn(line, "\n"), line);
+        if (regexec(&form, copy, 0, NULL, 0) != 0)
+            fail_msg("\"%s\": a mistake that reads \"%s\"", input, copy);
+        count++;
+    }
+    regfree(&form);
+    want_number(input, count, reading->mistakes);
+}
+
+/* The one mistake in TEXT is at PLACE, "LINE:COLUMN" or "" for the file, and says FRAGMENT. */
+static void want_one_mistake(const char *input, const char *text, size_t len, const char *place,
+                             const char *fragment)
+{
+    struct reading *reading = read_bytes(text, len);
+    char start[64];
+
+    snprintf(start, sizeof start, "test.yaml:%s%s ", place, place[0] != '\0' ? ":" : "");
+    want_lines(input, reading, "test.yaml");
+    if (reading->mistakes != 1 || strncmp(reading->errors, start, strlen(start)) != 0 ||
+        !strstr(reading->errors, fragment))
+        fail_msg("\"%s\": %u mistakes, \"%s\", want one at \"%s\" that says \"%s\"", input,
+                 reading->mistakes, reading->errors, place, fragment);
+    reading_free(reading);
+}
+
+/* READING is within all the bounds that limits.h gives. */
+static void want_valid(const char *input, const struct limits *limits)
+{
+    bool valid = limits->redis_timeout_ms >= 1 &&
+                 limits->redis_timeout_ms <= REDIS_TIMEOUT_MS_MAX && limits->count >= 1 &&
+                 limits->count <= LIMITS_MAX &&
+                 (limits->redis.path[0] != '\0') != (limits->redis.host[0] != '\0');
+
+    for (size_t i = 0; i < limits->count; i++) {
+        const struct limit *limit = &limits->limit[i];
+
+        valid = valid && limit->name[0] != '\0' && !strpbrk(limit->name, "\"\\{}: ,;\n") &&
+                limit->key.count >= 1 && limit->key.count <= KEY_ALTERNATIVES_MAX &&
+                limit->capacity >= 1 && limit->capacity <= LIMIT_CAPACITY_MAX &&
+                limit->interval_us >= 1 &&
+                limit->interval_us <= LIMIT_WINDOW_US_MAX / limit->capacity;
+        for (size_t j = 0; j < i; j++)
+            valid = valid && strcmp(limits->limit[j].name, limit->name) != 0;
+    }
+    if (!valid)
+        fail_msg("\"%s\": accepted, and out of its bounds", input);
+}
+
+/* TEXT is accepted.  The caller's to reading_free. */
+static struct reading *want_accepted(const char *text)
+{
+    struct reading *reading = read_text(text);
+
+    if (reading->mistakes > 0)
+        fail_msg("\"%s\": refused: %s", text, reading->errors);
+    assert_string_equal(reading->errors, "");
+    want_valid(text, &reading->limits);
+    return reading;
+}
+
+static void want_documented_limits(const struct limits *limits)
+{
+    const struct limit *limit = &limits->limit[0];
+
+    assert_int_equal(limits->count, 1);
+    assert_string_equal(limit->name, "per-user");
+    assert_int_equal(limit->key.count, 2);
+    assert_int_equal(limit->key.alternative[0].source, KEY_QUERY);
+    assert_string_equal(limit->key.alternative[0].name, "user");
+    assert_int_equal(limit->key.alternative[1].source, KEY_IP);
+    assert_int_equal(limit->capacity, 5);
+    assert_int_equal(limit->interval_us, 12000000);
+    assert_int_equal(limit->on_redis_failure, REDIS_FAILURE_ALLOW);
+    assert_string_equal(limits->redis.host, "127.0.0.1");
+    assert_int_equal(limits->redis.port, 6379);
+    assert_string_equal(limits->redis.path, "");
+    assert_string_equal(limits->redis.user, "");
+    assert_string_equal(limits->redis.password, "");
+    assert_int_equal(limits->redis.db, 0);
+    assert_int_equal(limits->redis_timeout_ms, 50);
+}
+
+static void the_built_in_limits_are_those_that_the_documentation_names(void **state)
+{
+    struct reading *reading = read_file(NULL);
+
+    (void)state;
+    assert_string_equal(reading->errors, "");
+    assert_int_equal(reading->mistakes, 0);
+    want_valid("the built-in limits", &reading->limits);
+    want_documented_limits(&reading->limits);
+    reading_free(reading);
+}
+
+static void the_documented_file_says_the_same(void **state)
+{
+    struct reading *reading =
+        want_accepted("redis: { address: 127.0.0.1:6379, timeout: 50ms }\n"
+                      "limits:\n"
+                      "  - name: per-user\n"
+                      "    key: query:user | ip        # the first that the request has\n"
+                      "    capacity: 5                 # tokens: the largest burst\n"
+                      "    refill: 1/12s               # COUNT/PERIOD\n"
+                      "    on_redis_failure: allow     # or deny\n");
+
+    (void)state;
+    want_documented_limits(&reading->limits);
+    reading_free(reading);
+}
+
+static void what_a_file_leaves_out_has_its_default(void **state)
+{
+    struct reading *reading = want_accepted(ONE_LIMIT("per-user", "query:user | ip", "5", "1/12s"));
+
+    (void)state;
+    want_documented_limits(&reading->limits);
+    reading_free(reading);
+}
+
+static void every_field_is_read(void **state)
+{
+    struct reading *reading = want_accepted("limits:\n"
+                                            "- refill: 1000/min\n"
+                                            "  on_redis_failure: deny\n"
+                                            "  capacity: 1000000000\n"
+                                            "  key: ip\n"
+                                            "  name: A.b_c-9\n"
+                                            "- { name: b, key: 'query:id', capacity: 1,"
+                                            " refill: \"3/s\", on_redis_failure: allow }\n"
+                                            "redis:\n"
+                                            "  timeout: 10s\n"
+                                            "  address: redis://ann:secret@db.example:7000/3\n");
+    const struct limits *limits = &reading->limits;
+
+    (void)state;
+    assert_int_equal(limits->count, 2);
+    assert_string_equal(limits->limit[0].name, "A.b_c-9");
+    assert_int_equal(limits->limit[0].key.alternative[0].source, KEY_IP);
+    assert_int_equal(limits->limit[0].capacity, 1000000000);
+    assert_int_equal(limits->limit[0].interval_us, 60000);
+    assert_int_equal(limits->limit[0].on_redis_failure, REDIS_FAILURE_DENY);
+    assert_string_equal(limits->limit[1].name, "b");
+    assert_string_equal(limits->limit[1].key.alternative[0].name, "id");
+    assert_int_equal(limits->limit[1].capacity, 1);
+    assert_int_equal(limits->limit[1].interval_us, 333334);
+    assert_int_equal(limits->limit[1].on_redis_failure, REDIS_FAILURE_ALLOW);
+    assert_int_equal(limits->redis_timeout_ms, 10000);
+    assert_string_equal(limits->redis.host, "db.example");
+    assert_int_equal(limits->redis.port, 7000);
+    assert_string_equal(limits->redis.user, "ann");
+    assert_string_equal(limits->redis.password, "secret");
+    assert_int_equal(limits->redis.db, 3);
+    reading_free(reading);
+}
+
+static void any_form_of_yaml_will_do(void **state)
+{
+    static const char *const cases[] = {
+        "\xef\xbb\xbf" GOOD_LIMIT,
+        "# a comment\n\n" GOOD_LIMIT "\n# the end",
+        "---\n" GOOD_LIMIT "...\n",
+        "%YAML 1.1\n---\n" GOOD_LIMIT,
+        "limits:\r\n  - name: a\r\n    key: ip\r\n    capacity: 5\r\n    refill: 1/s\r\n",
+        "{limits: [{name: a, key: ip, capacity: 5, refill: 1/s}]}",
+        "{\"limits\":[{\"name\":\"a\",\"key\":\"ip\",\"capacity\":5,\"refill\":\"1/s\"}]}",
+        "limits: [{name: a, key: query:user | ip, capacity: 5, refill: 1/s}]",
+        "limits:\n  - name:\ta\n    key:\tip\n    capacity:\t5\n    refill:\t1/s\t\n",
+        "redis: {}\n" GOOD_LIMIT,
+        "redis: { timeout: 1ms }\n" GOOD_LIMIT,
+        "redis:\n  address: '[::1]:6379'\n" GOOD_LIMIT,
+        "redis:\n  address: unix:/run/redis.sock\n" GOOD_LIMIT,
+        "\"redis\":\n  \"timeout\": \"5\\x6ds\"\n" GOOD_LIMIT,
+        ONE_LIMIT(NAME_64, "query:\xc3\xa9", "1", "1/366day"),
+        ONE_LIMIT("a", ">-\n      ip", "5", "1/s"),
+        ONE_LIMIT("a", "ip", "1000000000", "1000/ms"),
+        ONE_LIMIT("a", "ip", "3650", "1/day"),
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        reading_free(want_accepted(cases[i]));
+}
+
+static void a_wrong_value_is_a_mistake_with_its_place(void **state)
+{
+    static const struct {
+        const char *text, *place, *error;
+    } cases[] = {
+        {ONE_LIMIT("", "ip", "5", "1/s"), "2:10", "'name' needs a value; write name: VALUE"},
+        {ONE_LIMIT("''", "ip", "5", "1/s"), "2:11", "'name' needs a value"},
+        {ONE_LIMIT("[a]", "ip", "5", "1/s"), "2:11", "'name' needs a value"},
+        {ONE_LIMIT("per user", "ip", "5", "1/s"), "2:11", "write 1 to 64 of A-Z a-z 0-9 _ . -"},
+        {ONE_LIMIT("'a\"b'", "ip", "5", "1/s"), "2:11", "write 1 to 64 of"},
+        {ONE_LIMIT("\"a\\nb\"", "ip", "5", "1/s"), "2:11", "write 1 to 64 of"},
+        {ONE_LIMIT("\"a\\r\\nSet-Cookie: b\"", "ip", "5", "1/s"), "2:11", "write 1 to 64 of"},
+        {ONE_LIMIT("a{b}", "ip", "5", "1/s"), "2:11", "write 1 to 64 of"},
+        {ONE_LIMIT("caf\xc3\xa9", "ip", "5", "1/s"), "2:11", "write 1 to 64 of"},
+        {ONE_LIMIT(NAME_64 "x", "ip", "5", "1/s"), "2:11", "write 1 to 64 of"},
+        {ONE_LIMIT("a", "", "5", "1/s"), "3:9", "'key' needs a value"},
+        {ONE_LIMIT("a", "{}", "5", "1/s"), "3:10", "'key' needs a value"},
+        {ONE_LIMIT("a", "user", "5", "1/s"), "3:10", "the sources are ip and query:NAME"},
+        {ONE_LIMIT("a", "ip |", "5", "1/s"), "3:10", "empty source"},
+        {ONE_LIMIT("a", "ip", "", "1/s"), "4:14", "'capacity' needs a value"},
+        {ONE_LIMIT("a", "ip", "-5", "1/s"), "4:15", "capacity: a sign"},
+        {ONE_LIMIT("a", "ip", "0", "1/s"), "4:15", "a capacity is 1 to 1000000000 tokens"},
+        {ONE_LIMIT("a", "ip", "1000000001", "1/s"), "4:15", "capacity: the number is too large"},
+        {ONE_LIMIT("a", "ip", "99999999999999999999999", "1/s"), "4:15", "too large"},
+        {ONE_LIMIT("a", "ip", "5.5", "1/s"), "4:15", "capacity: a fraction"},
+        {ONE_LIMIT("a", "ip", "1e3", "1/s"), "4:15", "capacity: an exponent"},
+        {ONE_LIMIT("a", "ip", "0x5", "1/s"), "4:15", "capacity: not a whole number"},
+        {ONE_LIMIT("a", "ip", "1_000", "1/s"), "4:15", "capacity: a separator"},
+        {ONE_LIMIT("a", "ip", "~", "1/s"), "4:15", "capacity: not a whole number"},
+        {ONE_LIMIT("a", "ip", "many", "1/s"), "4:15", "capacity: not a whole number"},
+        {ONE_LIMIT("a", "ip", "5", ""), "5:12", "'refill' needs a value"},
+        {ONE_LIMIT("a", "ip", "5", "5"), "5:13", "refill: no period"},
+        {ONE_LIMIT("a", "ip", "5", "5/"), "5:13", "refill: no period"},
+        {ONE_LIMIT("a", "ip", "5", "/s"), "5:13", "refill: no count"},
+        {ONE_LIMIT("a", "ip", "5", "0/s"), "5:13", "refill: the count is 0"},
+        {ONE_LIMIT("a", "ip", "5", "-1/s"), "5:13", "refill: a sign"},
+        {ONE_LIMIT("a", "ip", "5", "5/0s"), "5:13", "refill: the duration is 0"},
+        {ONE_LIMIT("a", "ip", "5", "1/-1s"), "5:13", "refill: a sign"},
+        {ONE_LIMIT("a", "ip", "5", "5/m"), "5:13", "refill: 'm' is ambiguous"},
+        {ONE_LIMIT("a", "ip", "5", "5/fortnight"), "5:13", "refill: unknown unit"},
+        {ONE_LIMIT("a", "ip", "5", "5/sec"), "5:13", "refill: unknown unit"},
+        {ONE_LIMIT("a", "ip", "5", "1001/ms"), "5:13", "refill: the rate is too high"},
+        {ONE_LIMIT("a", "ip", "5", "1/367day"), "5:13", "refill: the duration is too long"},
+        {ONE_LIMIT("a", "ip", "3651", "1/day"), "2:5", "more than ten years"},
+        {ONE_LIMIT("a", "ip", "1000000000", "1/s"), "2:5", "lower capacity or raise refill"},
+        {ONE_LIMIT("a", "ip", "1000000000", "1/366day"), "2:5", "more than ten years"},
+        {GOOD_LIMIT "    on_redis_failure: maybe\n", "6:23", "'maybe' is neither; write allow"},
+        {GOOD_LIMIT "    on_redis_failure: Allow\n", "6:23", "write allow or deny"},
+        {GOOD_LIMIT "    on_redis_failure:\n", "6:22", "'on_redis_failure' needs a value"},
+        {GOOD_LIMIT "redis: 127.0.0.1\n", "6:8", "redis must be a mapping"},
+        {GOOD_LIMIT "redis:\n", "6:7", "its fields are address, timeout"},
+        {GOOD_LIMIT "redis: [ { timeout: 1s } ]\n", "6:8", "redis must be a mapping"},
+        {GOOD_LIMIT "redis:\n  address:\n", "7:11", "'address' needs a value"},
+        {GOOD_LIMIT "redis:\n  address: host:0\n", "7:12", "address: the port"},
+        {GOOD_LIMIT "redis:\n  timeout: 0ms\n", "7:12", "timeout: the duration is 0"},
+        {GOOD_LIMIT "redis:\n  timeout: 50\n", "7:12", "timeout: no unit"},
+        {GOOD_LIMIT "redis:\n  timeout: -1s\n", "7:12", "timeout: a sign"},
+        {GOOD_LIMIT "redis:\n  timeout: 10001ms\n", "7:12", "a timeout is 1ms to 10s"},
+        {GOOD_LIMIT "redis:\n  timeout: 11s\n", "7:12", "a timeout is 1ms to 10s"},
+        {GOOD_LIMIT "redis:\n  timeout: 1day\n", "7:12", "a timeout is 1ms to 10s"},
+        {GOOD_LIMIT "redis:\n  timeout: 99999999999999999999s\n", "7:12", "too large"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_one_mistake(cases[i].text, cases[i].text, strlen(cases[i].text), cases[i].place,
+                         cases[i].error);
+}
+
+static void a_field_that_is_unknown_missing_or_double_is_a_mistake_with_its_place(void **state)
+{
+    static const struct {
+        const char *text, *place, *error;
+    } cases[] = {
+        {GOOD_LIMIT "colour: red\n", "6:1",
+         "unknown field 'colour' in the file; its fields are "
+         "redis, limits"},
+        {GOOD_LIMIT "    colour: red\n", "6:5",
+         "unknown field 'colour' in a limit; its fields are "
+         "name, key, capacity, refill, on_redis_failure"},
+        {GOOD_LIMIT "redis:\n  colour: red\n", "7:3", "unknown field 'colour' in redis"},
+        {GOOD_LIMIT "Limits: []\n", "6:1", "unknown field 'Limits'"},
+        {GOOD_LIMIT "\"a\\nb\": 1\n", "6:1", "unknown field 'a?b'"},
+        {GOOD_LIMIT "'': 1\n", "6:1", "unknown field ''"},
+        {"redis: {}\n", "1:1", "the field 'limits' is missing in the file; add limits: VALUE"},
+        {"{}\n", "1:1", "'limits' is missing"},
+        {"limits:\n  - key: ip\n    capacity: 5\n    refill: 1/s\n", "2:5", "'name' is missing"},
+        {"limits:\n  - name: a\n    capacity: 5\n    refill: 1/s\n", "2:5", "'key' is missing"},
+        {"limits:\n  - name: a\n    key: ip\n    refill: 1/s\n", "2:5", "'capacity' is missing"},
+        {"limits:\n  - name: a\n    key: ip\n    capacity: 5\n", "2:5", "'refill' is missing"},
+        {GOOD_LIMIT "    name: b\n", "6:5", "stands twice in one mapping; keep one"},
+        {GOOD_LIMIT "    capacity: 5\n", "6:5", "stands twice in one mapping"},
+        {"redis: {}\n" GOOD_LIMIT "redis: {}\n", "7:1", "stands twice in one mapping"},
+        {GOOD_LIMIT "redis:\n  timeout: 1s\n  timeout: 1s\n", "8:3", "stands twice in one mapping"},
+        {GOOD_LIMIT "  - { name: a, key: ip, capacity: 1, refill: 1/s }\n", "6:5",
+         "the name 'a' stands twice; each limit needs a name of its own"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_one_mistake(cases[i].text, cases[i].text, strlen(cases[i].text), cases[i].place,
+                         cases[i].error);
+}
+
+static void a_file_of_another_shape_is_a_mistake_with_its_place(void **state)
+{
+    static const struct {
+        const char *text, *place, *error;
+    } cases[] = {
+        {"", "", "the file is empty; it needs limits:"},
+        {"\n\n", "", "the file is empty"},
+        {"# only\n# comments\n", "", "the file is empty"},
+        {"\xef\xbb\xbf", "", "the file is empty"},
+        {"---\n", "2:1", "the file must be a mapping"},
+        {"hello\n", "1:1",
+         "the file must be a mapping, FIELD: VALUE; its fields are redis, limits"},
+        {"- a\n", "1:1", "the file must be a mapping"},
+        {"42", "1:1", "the file must be a mapping"},
+        {"limits:\n", "1:8", "'limits' must be a list of at least one limit; write - name: NAME"},
+        {"limits: []\n", "1:9", "'limits' must be a list"},
+        {"limits: {}\n", "1:9", "'limits' must be a list"},
+        {"limits: a\n", "1:9", "'limits' must be a list"},
+        {"limits:\n  name: a\n", "2:3", "'limits' must be a list"},
+        {"limits: [ a ]\n", "1:11", "a limit must be a mapping"},
+        {"limits: [ [] ]\n", "1:11", "a limit must be a mapping"},
+        {"limits:\n  -\n", "2:4", "a limit must be a mapping"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_one_mistake(cases[i].text, cases[i].text, strlen(cases[i].text), cases[i].place,
+                         cases[i].error);
+}
+
+static void what_is_not_plain_yaml_is_a_mistake_with_its_place(void **state)
+{
+    static const struct {
+        const char *text, *place, *error;
+    } cases[] = {
+        {ONE_LIMIT("&x a", "ip", "5", "1/s"), "2:11", "an anchor (&name); leave it out"},
+        {"limits: &x\n- { name: a, key: ip, capacity: 5, refill: 1/s }\n", "1:9", "an anchor"},
+        {"limits:\n- &x { name: a, key: ip, capacity: 5, refill: 1/s }\n", "2:3", "an anchor"},
+        {ONE_LIMIT("*x", "ip", "5", "1/s"), "2:11", "an alias (*name); write the value out"},
+        {GOOD_LIMIT "<<: *x\n", "6:5", "an alias"},
+        {"*x : 1\n", "1:1", "a mapping's key must be plain text; write NAME: VALUE"},
+        {ONE_LIMIT("a", "ip", "!!int 5", "1/s"), "4:15", "a tag (!name); leave it out"},
+        {ONE_LIMIT("!x a", "ip", "5", "1/s"), "2:11", "a tag"},
+        {"--- !!map\n" GOOD_LIMIT, "1:5", "a tag"},
+        {"limits: !!seq\n- { name: a, key: ip, capacity: 5, refill: 1/s }\n", "1:9", "a tag"},
+        {"? [a]\n: b\n", "1:3", "a mapping's key must be plain text"},
+        {"? {a: b}\n: b\n", "1:3", "a mapping's key must be plain text"},
+        {GOOD_LIMIT "---\n" GOOD_LIMIT, "6:1", "a second document; put everything in the first"},
+        {GOOD_LIMIT "...\n---\nlimits: 1\n", "7:1", "a second document"},
+        {"limits:\n\t- name: a\n", "2:1",
+         "this is not YAML: found character that cannot start any "
+         "token while scanning for the next token; write NAME: "
+         "VALUE, indent with spaces"},
+        {"limits:\n  - name: a\n\tkey: ip\n", "3:1", "indent with spaces"},
+        {"limits:\n  - name: a\n   key: ip\n", "3:4", "this is not YAML"},
+        {"limits: [\n", "2:1", "this is not YAML"},
+        {"limits: \"a\n", "2:1", "this is not YAML: found unexpected end of stream"},
+        {"redis:\n  address: [::1]:6379\n", "2:13", "quote a value that holds any of [ ] { }"},
+        {"redis:\n  address: @host\n", "2:12", "this is not YAML"},
+        {"limits: `a`\n", "1:9", "this is not YAML"},
+        {"a: 1\n]\n", "2:1", "this is not YAML"},
+        {"%YAML 2.0\n---\na: 1\n", "1:1", "this is not YAML: found incompatible YAML document"},
+        {"limits: \"\\x00\"\n", "1:9", "a NUL character in a value; leave it out"},
+        {"\"li\\x00mits\": a\n", "1:1", "a NUL character"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_one_mistake(cases[i].text, cases[i].text, strlen(cases[i].text), cases[i].place,
+                         cases[i].error);
+}
+
+static void what_is_not_text_is_a_mistake_with_its_place(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t len;
+        const char *place, *error;
+    } cases[] = {
+        {GOOD_LIMIT "#\0", sizeof GOOD_LIMIT + 1, "6:2", "a control character; leave it out"},
+        {"\0", 1, "1:1", "a control character"},
+        {"# a\r\n# b\x01\r\n", 11, "2:4", "a control character"},
+        {"a: \x1b[31m", 8, "1:4", "a control character"},
+        {"a: \x7f", 4, "1:4", "a control character"},
+        {"# caf\xc3\xa9\n# caf\xe9\n", 15, "2:6", "this is not UTF-8 text; write it as UTF-8"},
+        {"# \xc3\xa9\xc3\xa9\xff\n", 8, "1:5", "not UTF-8"},
+        {"\xef\xbb\xbf# \xff\n", 7, "1:3", "not UTF-8"},
+        {"# \xc3", 3, "1:3", "not UTF-8"},
+        {"# \xc0\xaf\n", 5, "1:3", "not UTF-8"},
+        {"# \xed\xa0\x80\n", 6, "1:3", "not UTF-8"},
+        {"\xff\xfe"
+         "a\0",
+         4, "1:1", "not UTF-8"},
+        {"\xfe\xff\0a", 4, "1:1", "not UTF-8"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_one_mistake(cases[i].text, cases[i].text, cases[i].len, cases[i].place,
+                         cases[i].error);
+}
+
+/* The parser reads ahead in blocks: the place must not depend on where they end. */
+static void a_bad_byte_far_into_the_file_has_its_place(void **state)
+{
+    enum { LINES = 4000, WIDTH = 20 };
+    char *text = malloc(LINES * WIDTH + 1);
+
+    (void)state;
+    assert_non_null(text);
+    for (size_t bad = 1; bad < LINES; bad += 333) {
+        char place[32];
+
+        for (size_t i = 0; i < LINES; i++)
+            sprintf(text + i * WIDTH, "# %04zu %.12s\n", i, "abcdefghijklmnop");
+        text[(bad - 1) * WIDTH + 7] = '\xff';
+        snprintf(place, sizeof place, "%zu:8", bad);
+        want_one_mistake(place, text, LINES * WIDTH, place, "not UTF-8");
+    }
+    free(text);
+}
+
+static void a_file_that_is_too_large_is_a_mistake(void **state)
+{
+    size_t len = YAML_TREE_BYTES_MAX + 1;
+    char *text = malloc(len);
+
+    (void)state;
+    assert_non_null(text);
+    memset(text, '#', len);
+    memcpy(text, GOOD_LIMIT, strlen(GOOD_LIMIT));
+    want_one_mistake("1 MiB + 1", text, len, "", "larger than 1 MiB");
+
+    struct reading *reading = read_bytes(text, len - 1);
+    want_lines("1 MiB", reading, "test.yaml");
+    assert_int_equal(reading->mistakes, 0);
+    reading_free(reading);
+    free(text);
+}
+
+static void nesting_that_is_too_deep_is_a_mistake(void **state)
+{
+    static const struct {
+        const char *piece, *place;
+    } cases[] = {{"[", "1:17"}, {"{a: ", "1:65"}, {"- ", "1:33"}, {"? ", "1:3"}, {"[{a: ", "1:41"}};
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        size_t width = strlen(cases[i].piece), len = 10000 * width;
+        char *text = malloc(len + 1);
+
+        assert_non_null(text);
+        for (size_t j = 0; j < 10000; j++)
+            memcpy(text + j * width, cases[i].piece, width + 1);
+        want_one_mistake(cases[i].piece, text, len, cases[i].place,
+                         cases[i].piece[0] == '?' ? "must be plain text" : "nested too deeply");
+        free(text);
+    }
+}
+
+/* Else reading would take time with the square of the file's size. */
+static void a_mapping_with_too_many_fields_is_a_mistake(void **state)
+{
+    char *text = malloc(YAML_TREE_BYTES_MAX);
+    size_t len = 0;
+
+    (void)state;
+    assert_non_null(text);
+    for (int i = 0; len < YAML_TREE_BYTES_MAX - 16; i++)
+        len += (size_t)sprintf(text + len, "k%d:\n", i);
+    want_one_mistake("100,000 fields", text, len, "65:1", "too many fields");
+    free(text);
+}
+
+/* COUNT limits, each on its line after the first.  The caller's to free. */
+static char *file_of(size_t count)
+{
+    char *text = malloc(16 + count * 80);
+    size_t len = (size_t)sprintf(text, "limits:\n");
+
+    for (size_t i = 1; i <= count; i++)
+        len += (size_t)sprintf(
+            text + len, "- { name: limit-%zu, key: ip, capacity: %zu, refill: 1/s }\n", i, i);
+    return text;
+}
+
+static void as_many_limits_as_are_allowed_are_read_and_no_more(void **state)
+{
+    char *most = file_of(LIMITS_MAX), *one_more = file_of(LIMITS_MAX + 1), *many = file_of(1000);
+    struct reading *reading = want_accepted(most);
+
+    (void)state;
+    assert_int_equal(reading->limits.count, LIMITS_MAX);
+    assert_string_equal(reading->limits.limit[LIMITS_MAX - 1].name, "limit-64");
+    assert_int_equal(reading->limits.limit[LIMITS_MAX - 1].capacity, 64);
+    want_one_mistake("65 limits", one_more, strlen(one_more), "66:3", "the most is 64");
+    want_one_mistake("1000 limits", many, strlen(many), "66:3", "the most is 64");
+    reading_free(reading);
+    free(most);
+    free(one_more);
+    free(many);
+}
+
+static void all_the_mistakes_in_a_file_are_reported(void **state)
+{
+    static const char text[] = "redis:\n"
+                               "  adress: host\n"
+                               "  timeout: 0ms\n"
+                               "limits:\n"
+                               "  - name: &anchor per user\n"
+                               "    key: header:X\n"
+                               "    capacity: !!int -1\n"
+                               "    refill: 1/sec\n"
+                               "    on_redis_failure: panic\n"
+                               "    on_redis_failure: allow\n"
+                               "  - name: a\n"
+                               "    capacity: 1000000000\n"
+                               "    refill: 1/day\n"
+                               "  - 5\n"
+                               "  - { name: a, key: ip, capacity: 5, refill: 1/s, burst: 2 }\n"
+                               "limit: 5\n"
+                               "---\n"
+                               "limits:\n";
+    static const char *const places[] = {"2:3",  "3:12", "5:11",  "5:11", "6:10", "7:15",
+                                         "7:15", "8:13", "9:23",  "10:5", "11:5", "11:5",
+                                         "14:5", "15:5", "15:51", "16:1", "17:1"};
+    struct reading *reading = read_text(text);
+
+    (void)state;
+    want_lines(text, reading, "test.yaml");
+    for (size_t i = 0; i < LENGTH(places); i++) {
+        char start[32];
+
+        snprintf(start, sizeof start, "test.yaml:%s: ", places[i]);
+        if (!strstr(reading->errors, start))
+            fail_msg("no mistake at %s: %s", places[i], reading->errors);
+    }
+    assert_int_equal(reading->mistakes, LENGTH(places));
+    reading_free(reading);
+}
+
+static void a_mistake_cannot_forge_a_line_nor_lose_its_end(void **state)
+{
+    char text[4000];
+    struct reading *reading;
+
+    (void)state;
+    snprintf(text, sizeof text, "%s\"%0900d\\r\\ntest.yaml:1:1: all is fine; go on\": 1\n",
+             GOOD_LIMIT, 0);
+    reading = read_text(text);
+    want_lines(text, reading, "test.yaml");
+    assert_int_equal(reading->mistakes, 1);
+    assert_non_null(strstr(reading->errors, "'; its fields are redis, limits\n"));
+    reading_free(reading);
+}
+
+static void no_mistake_repeats_a_password(void **state)
+{
+    static const char *const cases[] = {
+        "redis: redis://:hunter2@host\n",
+        "redis: { address: redis://:hunter2@host:0 }\n",
+        "redis: { address:redis://:hunter2@host, timeout: 5ms }\n",
+        "redis: { redis://:hunter2@host }\n",
+        "redis:\n  address:redis://:hunter2@host\n",
+        "redis:\n  address:redis://:hunter2@host\n  timeout: 5ms\n",
+        "redis:\n  address: redis://:hunter2@host: 1\n",
+        "redis:\n  address: redis://:hunter2@host #\t\n  address: redis://:hunter2@host\n",
+        "redis: [ redis://:hunter2@host ]\n",
+        "redis: { address: redis://:hunter2@host, redis://:hunter2@host: 1 }\n",
+        "redis: { redis://:hunter2@host: 1, redis://:hunter2@host: 1 }\n",
+        "redis: { address: rediss://:hunter2@host }\n",
+        "address: redis://:hunter2@host\n",
+        "redis://:hunter2@host: 1\n",
+        "redis://:hunter2@host\n",
+        "redis:\n\taddress: redis://:hunter2@host\n",
+        "redis: { timeout: redis://:hunter2@host }\n",
+        "redis: \"redis://:hunter2@host\n",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct reading *reading = read_text(cases[i]);
+
+        want_lines(cases[i], reading, "test.yaml");
+        if (reading->mistakes == 0 || strstr(reading->errors, "hunter2"))
+            fail_msg("\"%s\": \"%s\"", cases[i], reading->errors);
+        reading_free(reading);
+    }
+}
+
+static void a_file_that_cannot_be_read_is_a_mistake(void **state)
+{
+    static const struct {
+        const char *path, *error;
+    } cases[] = {
+        {"/nonexistent/limits.yaml", "No such file or directory; name a file that can be read"},
+        {"/", "Is a directory; name a file that can be read"},
+        {"/dev/null/x", "Not a directory; name a file that can be read"},
+        {"", "No such file or directory"},
+        {"/dev/null", "the file is empty"},
+        {"/dev/zero", "larger than 1 MiB"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct reading *reading = read_file(cases[i].path);
+
+        want_lines(cases[i].path, reading, cases[i].path);
+        want_number(cases[i].path, reading->mistakes, 1);
+        want_error(cases[i].path, reading->errors, cases[i].error);
+        reading_free(reading);
+    }
+}
+
+static void a_file_is_read_from_where_it_lies(void **state)
+{
+    char path[] = "/tmp/limits.XXXXXX";
+    int fd = mkstemp(path);
+    const char text[] = GOOD_LIMIT "colour: red\n";
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(GOOD_LIMIT)), strlen(GOOD_LIMIT));
+    struct reading *reading = read_file(path);
+    assert_int_equal(reading->mistakes, 0);
+    assert_string_equal(reading->limits.limit[0].name, "a");
+    reading_free(reading);
+
+    assert_int_equal(pwrite(fd, text, strlen(text), 0), strlen(text));
+    close(fd);
+    reading = read_file(path);
+    unlink(path);
+    want_lines(path, reading, path);
+    assert_int_equal(reading->mistakes, 1);
+    assert_non_null(strstr(reading->errors, ":6:1: unknown field 'colour'"));
+    reading_free(reading);
+}
+
+/* Whatever is changed in a good file: read or refused with a reason, and never a crash. */
+static void a_damaged_file_is_read_or_refused(void **state)
+{
+    static const char good[] = "redis: { address: 127.0.0.1:6379, timeout: 50ms }\n"
+                               "limits:\n"
+                               "  - name: per-user\n"
+                               "    key: query:user | ip  # the first\n"
+                               "    capacity: 5\n"
+                               "    refill: 1/12s\n"
+                               "    on_redis_failure: allow\n"
+                               "  - { name: 'b', key: ip, capacity: 50, refill: \"3/s\" }\n";
+    static const char bytes[] = "[]{}&*!|>'\"%@`#:-?,\n \t\\0159azAZ\xff\xc3\xa9\x01";
+    uint64_t seed = 1;
+    unsigned accepted = 0;
+
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        char text[sizeof good];
+        size_t len = strlen(good) - (round % 4 == 0 ? random_number(&seed) % strlen(good) : 0);
+
+        memcpy(text, good, sizeof good);
+        text[len] = '\0';
+        for (uint64_t i = random_number(&seed) % 4; len > 0 && i > 0; i--)
+            text[random_number(&seed) % len] = bytes[random_number(&seed) % (sizeof bytes - 1)];
+        struct reading *reading = read_text(text);
+        want_lines(text, reading, "test.yaml");
+        if (reading->mistakes == 0) {
+            want_valid(text, &reading->limits);
+            accepted++;
+        }
+        reading_free(reading);
+    }
+    assert_in_range(accepted, 1, ROUNDS - 1);
+}
+
+static struct yaml_tree *tree_of(const char *text)
+{
+    struct report report = {.out = stderr, .file = "tree"};
+    struct yaml_tree *root = yaml_tree_parse(text, strlen(text), &report);
+
+    assert_non_null(root);
+    assert_int_equal(report.errors, 0);
+    return root;
+}
+
+static void want_node(const struct yaml_tree *node, enum yaml_tree_kind kind, unsigned line,
+                      unsigned column, const char *key, const char *text)
+{
+    assert_non_null(node);
+    assert_int_equal(node->kind, kind);
+    assert_int_equal(node->line, line);
+    assert_int_equal(node->column, column);
+    if (key)
+        assert_string_equal(node->key->text, key);
+    else
+        assert_null(node->key);
+    if (text)
+        assert_string_equal(node->text, text);
+    else
+        assert_null(node->text);
+}
+
+static void every_value_in_a_tree_knows_its_place(void **state)
+{
+    struct yaml_tree *root = tree_of("\xef\xbb\xbf# comment\r\n"
+                                     "one: 1\r\n"
+                                     "\"\xc3\xa9\": \"a\\tb\"   # two bytes, one column\r\n"
+                                     "list:\r\n"
+                                     "  - 'it''s'\r\n"
+                                     "  - { a: b c , d: }\r\n"
+                                     "  - []\r\n"
+                                     "text: |\r\n"
+                                     "  x\r\n"
+                                     "  y\r\n");
+    const struct yaml_tree *one = root->first, *two = one->next, *list = two->next;
+    const struct yaml_tree *quoted = list->first, *flow = quoted->next, *empty = flow->next;
+
+    (void)state;
+    want_node(root, TREE_MAPPING, 2, 1, NULL, NULL);
+    want_node(one, TREE_SCALAR, 2, 6, "one", "1");
+    want_node(one->key, TREE_SCALAR, 2, 1, NULL, "one");
+    want_node(two, TREE_SCALAR, 3, 6, "\xc3\xa9", "a\tb");
+    want_node(list, TREE_SEQUENCE, 5, 3, "list", NULL);
+    want_node(quoted, TREE_SCALAR, 5, 5, NULL, "it's");
+    want_node(flow, TREE_MAPPING, 6, 5, NULL, NULL);
+    want_node(flow->first, TREE_SCALAR, 6, 10, "a", "b c");
+    want_node(flow->first->next, TREE_SCALAR, 6, 19, "d", "");
+    assert_null(flow->first->next->next);
+    want_node(empty, TREE_SEQUENCE, 7, 5, NULL, NULL);
+    assert_null(empty->first);
+    assert_null(empty->next);
+    want_node(list->next, TREE_SCALAR, 8, 7, "text", "x\ny\n");
+    assert_null(list->next->next);
+    yaml_tree_free(root);
+}
+
+static void no_tree_can_be_freed(void **state)
+{
+    (void)state;
+    yaml_tree_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_built_in_limits_are_those_that_the_documentation_names),
+        cmocka_unit_test(the_documented_file_says_the_same),
+        cmocka_unit_test(what_a_file_leaves_out_has_its_default),
+        cmocka_unit_test(every_field_is_read),
+        cmocka_unit_test(any_form_of_yaml_will_do),
+        cmocka_unit_test(a_wrong_value_is_a_mistake_with_its_place),
+        cmocka_unit_test(a_field_that_is_unknown_missing_or_double_is_a_mistake_with_its_place),
+        cmocka_unit_test(a_file_of_another_shape_is_a_mistake_with_its_place),
+        cmocka_unit_test(what_is_not_plain_yaml_is_a_mistake_with_its_place),
+        cmocka_unit_test(what_is_not_text_is_a_mistake_with_its_place),
+        cmocka_unit_test(a_bad_byte_far_into_the_file_has_its_place),
+        cmocka_unit_test(a_file_that_is_too_large_is_a_mistake),
+        cmocka_unit_test(nesting_that_is_too_deep_is_a_mistake),
+        cmocka_unit_test(a_mapping_with_too_many_fields_is_a_mistake),
+        cmocka_unit_test(as_many_limits_as_are_allowed_are_read_and_no_more),
+        cmocka_unit_test(all_the_mistakes_in_a_file_are_reported),
+        cmocka_unit_test(a_mistake_cannot_forge_a_line_nor_lose_its_end),
+        cmocka_unit_test(no_mistake_repeats_a_password),
+        cmocka_unit_test(a_file_that_cannot_be_read_is_a_mistake),
+        cmocka_unit_test(a_file_is_read_from_where_it_lies),
+        cmocka_unit_test(a_damaged_file_is_read_or_refused),
+        cmocka_unit_test(every_value_in_a_tree_knows_its_place),
+        cmocka_unit_test(no_tree_can_be_freed),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
