@@ -46,7 +46,8 @@ all: $(PROGRAM)
 run:
 	conf/packages.sh run
 	$(MAKE) --no-print-directory all
-	PROGRAM=$(PROGRAM) conf/run.sh
+# No shell between make and run.sh: a SIGTERM that make passes on would end at the shell.
+	exec env PROGRAM=$(PROGRAM) conf/run.sh
 
 test:
 	conf/packages.sh test

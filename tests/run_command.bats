@@ -1,0 +1,171 @@
+#!/usr/bin/env bats
+# run_command.bats - what `make run` starts, prints, and leaves behind when it ends.
+
+bats_require_minimum_version 1.5.0
+load helper
+
+setup() {
+  # Seen as empty in the end: whatever run.sh leaves on disk, it leaves here.
+  export TMPDIR=$BATS_TEST_TMPDIR/tmp PORT
+  mkdir "$TMPDIR"
+  PORT=$(free_port)
+  URL=http://127.0.0.1:$PORT
+  unset REDIS_ADDR LIMITS_FILE BIND WORKERS MAKELEVEL
+  run_pid=''
+}
+
+teardown() {
+  local pid
+  for pid in $([[ -z $run_pid ]] || processes | awk '{ print $2 }'); do stop "$pid"; done
+  stop_all
+}
+
+# start_run COMMAND... - start it like a shell with a terminal would: a session of its own, so that all
+# its processes can be found, and no signal ignored.  Returns once it says how to stop it.
+start_run() {
+  out=$BATS_TEST_TMPDIR/out err=$BATS_TEST_TMPDIR/err
+  setsid env --default-signal=HUP,INT,QUIT "$@" >"$out" 2>"$err" 3>&- &
+  run_pid=$!
+  wait_until 60 started_or_gone
+  started || {
+    cat "$err" >&2
+    return 1
+  }
+}
+started() { grep -qs Ctrl-C "$out"; }
+started_or_gone() { started || gone "$run_pid"; }
+
+# processes - those of the run that are still there, one to a line
+processes() { ps -o stat=,pid=,args= -s "$run_pid" | awk '!/^Z/'; }
+pid_of() { processes | awk -v name="$1" '$3 == name { print $2 }'; }
+
+# end_run [SIGNAL PID] - send the signal, wait for the end; its exit status is in $ended
+end_run() {
+  (($# == 0)) || kill -s "$1" -- "$2"
+  wait_until 10 gone "$run_pid"
+  ended=0
+  wait "$run_pid" || ended=$?
+}
+
+assert_nothing_left() {
+  assert_equal "$(processes)" ''
+  assert_equal "$(ls -A "$TMPDIR")" ''
+  run -1 accepts_tcp "$PORT"
+}
+
+@test "make run prints its URL and a curl line, and that line works: five times 200, then 429" {
+  start_run make run
+  assert_contains "$(<"$out")" "$URL/"
+  local try
+  try=$(sed -n 's/^Try: *//p' "$out")
+  for _ in 1 2 3 4 5; do
+    assert_contains "$(eval "$try -s")" '200 OK'
+  done
+  assert_contains "$(eval "$try -s")" '429 Too Many Requests'
+  assert_equal "$(pid_of "$PROGRAM" | wc -l)" 2
+}
+
+@test "asking whether it answers costs the person no token" {
+  start_run conf/run.sh
+  request /
+  assert_matches "$(header RateLimit)" ';r=4;'
+}
+
+@test "Ctrl-C in a terminal ends make run, and nothing is left behind" {
+  start_run make run
+  assert_equal "$(status /)" 200
+  end_run INT "-$run_pid"
+  assert_nothing_left
+}
+
+@test "a SIGTERM to make alone leaves nothing behind either" {
+  start_run make run
+  end_run TERM "$run_pid"
+  assert_nothing_left
+}
+
+@test "SIGINT, SIGTERM and SIGHUP are the ways to stop it: exit status 0" {
+  local signal
+  for signal in INT TERM HUP; do
+    start_run conf/run.sh
+    end_run "$signal" "$run_pid"
+    assert_equal "$signal $ended" "$signal 0"
+    assert_nothing_left
+    rm "$out"
+  done
+}
+
+@test "a client that holds back half of its request does not hold up the end" {
+  start_run conf/run.sh
+  exec {client}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'GET / HTTP/1.1\r\n' >&"$client"
+  local start=$SECONDS
+  end_run INT "$run_pid"
+  exec {client}>&-
+  assert_between $((SECONDS - start)) 0 6
+  assert_equal "$ended" 0
+  assert_nothing_left
+}
+
+@test "a killed worker is replaced and the run goes on" {
+  start_run conf/run.sh
+  local victim
+  victim=$(pid_of "$PROGRAM" | head -n 1)
+  kill -KILL "$victim"
+  two_workers() { ! pid_of "$PROGRAM" | grep -qx "$victim" && (($(pid_of "$PROGRAM" | wc -l) == 2)); }
+  wait_until 5 two_workers
+  assert_equal "$(status /)" 200
+}
+
+@test "if lighttpd dies, all the rest is stopped, with one line and exit status 1" {
+  start_run conf/run.sh
+  kill -KILL "$(pid_of lighttpd)"
+  end_run
+  assert_equal "$ended" 1
+  assert_equal "$(grep 'make run:' "$err")" 'make run: lighttpd ended by itself'
+  assert_nothing_left
+}
+
+@test "if Redis dies, all the rest is stopped, with one line and exit status 1" {
+  start_run conf/run.sh
+  kill -KILL "$(pid_of redis-server)"
+  end_run
+  assert_equal "$ended" 1
+  assert_equal "$(grep 'make run:' "$err")" 'make run: redis-server ended by itself'
+  assert_nothing_left
+}
+
+@test "a taken port is one clear line and exit status 1" {
+  start_redis
+  PORT=$REDIS_PORT
+  run -1 --separate-stderr conf/run.sh
+  assert_equal "$stderr" "make run: port $PORT of 127.0.0.1 is taken: choose another, as in PORT=8081 make run"
+  assert_equal "$(ls -A "$TMPDIR")" ''
+  # make adds its own line, that the recipe failed.
+  run -2 --separate-stderr make run
+  assert_equal "$(grep -vc '^make[^:]*: \*\*\*' <<<"$stderr")" 1
+}
+
+@test "a wrong PORT, WORKERS or limits file is said before anything starts" {
+  local setting
+  for setting in PORT=0 PORT=http PORT=65536 WORKERS=0 WORKERS=-1 WORKERS=two; do
+    run -1 --separate-stderr env "$setting" conf/run.sh
+    assert_matches "$stderr" "^make run: ${setting%=*} must be a number from 1 to [0-9]+, not '${setting#*=}'\$"
+  done
+  echo 'limits: []' >"$BATS_TEST_TMPDIR/limits.yaml"
+  LIMITS_FILE=$BATS_TEST_TMPDIR/limits.yaml run -1 --separate-stderr conf/run.sh
+  assert_contains "$stderr" "$BATS_TEST_TMPDIR/limits.yaml:1:"
+  assert_equal "$output" ''
+  assert_equal "$(ls -A "$TMPDIR")" ''
+}
+
+@test "with REDIS_ADDR it uses that Redis and starts none" {
+  start_redis
+  REDIS_ADDR=unix:$REDIS_SOCK start_run make run
+  assert_equal "$(status '/?user=alice')" 200
+  assert_contains "$(redis_cli --scan)" alice
+  assert_equal "$(pid_of redis-server)" ''
+  end_run INT "-$run_pid"
+  assert_nothing_left
+  assert_equal "$(redis_cli PING)" PONG
+}
