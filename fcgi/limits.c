@@ -137,6 +137,23 @@ static void read_capacity(const struct yaml_tree *node, void *out, struct report
                      "capacity: %s; a capacity is 1 to 1000000000 tokens", error);
 }
 
+/* Tokens come a whole number of microseconds apart.  Rounded to that, RATE must be no more than 1 %
+ * slower than it is written. */
+static void read_rate(const struct yaml_tree *node, struct rate rate, struct limit *limit,
+                      struct report *report)
+{
+    int64_t interval_us = units_interval_us(rate);
+    int64_t late_us = interval_us * rate.count - rate.period_us; /* below count, so no overflow */
+
+    if (late_us > rate.period_us / 100)
+        report_error(report, node->line, node->column,
+                     "refill: tokens come a whole number of microseconds apart, and %s is not one; "
+                     "write 1000/%lldms or 1000/%lldms",
+                     node->text, (long long)interval_us, (long long)interval_us - 1);
+    else
+        limit->interval_us = interval_us;
+}
+
 static void read_refill(const struct yaml_tree *node, void *out, struct report *report)
 {
     struct limit *limit = out;
@@ -148,7 +165,7 @@ static void read_refill(const struct yaml_tree *node, void *out, struct report *
         report_error(report, node->line, node->column, "refill: %s; a refill is such as 1/12s",
                      error);
     else if (text)
-        limit->interval_us = units_interval_us(rate);
+        read_rate(node, rate, limit, report);
 }
 
 static void read_on_redis_failure(const struct yaml_tree *node, void *out, struct report *report)

@@ -311,6 +311,8 @@ static void a_wrong_value_is_a_mistake_with_its_place(void **state)
         {ONE_LIMIT("a", "ip", "5", "5/m"), "5:13", "refill: 'm' is ambiguous"},
         {ONE_LIMIT("a", "ip", "5", "5/fortnight"), "5:13", "refill: unknown unit"},
         {ONE_LIMIT("a", "ip", "5", "5/sec"), "5:13", "refill: unknown unit"},
+        {ONE_LIMIT("a", "ip", "5", "600000/s"), "5:13", "write 1000/2ms or 1000/1ms"},
+        {ONE_LIMIT("a", "ip", "5", "11111/s"), "5:13", "write 1000/91ms or 1000/90ms"},
         {ONE_LIMIT("a", "ip", "5", "1001/ms"), "5:13", "refill: the rate is too high"},
         {ONE_LIMIT("a", "ip", "5", "1/367day"), "5:13", "refill: the duration is too long"},
         {ONE_LIMIT("a", "ip", "3651", "1/day"), "2:5", "more than ten years"},
