@@ -17,7 +17,7 @@ RUN apt-get update \
 
 WORKDIR /src
 COPY . .
-RUN make CFLAGS=-O2 \
+RUN make \
  && for tool in start healthcheck; do \
       gcc -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -o "build/$tool" "conf/docker/$tool.c" || exit; \
     done

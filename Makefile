@@ -11,8 +11,8 @@ BUILD ?= build
 VERSION := 0.1.0
 
 # CPPFLAGS, CFLAGS and LDFLAGS are the user's to set; what the program needs stands in ALL_*.
-CFLAGS ?= -O2 -g
-ALL_CPPFLAGS = -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -DVERSION='"$(VERSION)"' -Ifcgi -I$(BUILD) \
+CFLAGS ?= -O2 -g -D_FORTIFY_SOURCE=2
+ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -Ifcgi -I$(BUILD) \
   $(LIB_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS = -std=c11 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
   -Wformat=2 -Wvla -fPIE -fstack-protector-strong -fstack-clash-protection $(CF_PROTECTION) -fno-strict-aliasing \
@@ -58,7 +58,7 @@ test-build: $(PROGRAM) $(UNIT_TESTS)
 
 asan:
 	$(MAKE) --no-print-directory test BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer' \
-	  SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -U_FORTIFY_SOURCE'
+	  SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all'
 
 lint:
 	conf/packages.sh lint
@@ -106,7 +106,7 @@ $(BUILD):
 install: all
 	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/ratelimit.fcgi
 	install -D -m 644 conf/limits.yaml $(DESTDIR)$(PREFIX)/share/ratelimit/limits.yaml
-	install -D -m 644 conf/lighttpd.conf $(DESTDIR)$(PREFIX)/share/ratelimit/lighttpd.conf
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ratelimit conf/lighttpd.conf conf/lighttpd-connect.conf
 	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/ratelimit/README.md
 
 clean:

@@ -4,19 +4,25 @@
 #include <errno.h>
 #include <fcgiapp.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "linger.h"
+#include "listener.h"
 #include "log.h"
 #include "reply.h"
 
 /* Requests taken in one wake-up before Redis' replies get their turn. */
 #define ACCEPTS_PER_WAKE 64
-/* Out of descriptors or memory: until some come free, trying at once again would only burn CPU. */
+/* Accept fails, out of descriptors perhaps: to try again at once would only burn CPU. */
 #define ACCEPT_PAUSE_S 0.1
+/* libfcgi reads a request until it is whole.  A peer that sends none, or half of one, is let go after
+ * this; all others wait for it meanwhile. */
+#define READ_TIMEOUT_US 50000
 
 /* One request from accept to answer.  Kept for the next one when it is answered. */
 struct exchange {
@@ -33,7 +39,7 @@ struct fastcgi {
     ev_io readable;
     ev_timer pause;
     struct exchange *free, *in_flight;
-    bool stopping, incomplete_logged;
+    bool stopping, incomplete_logged, accept_failed;
     void (*idle)(void *context);
     void *idle_context;
 };
@@ -126,32 +132,57 @@ static void handle(struct exchange *exchange)
 
 static void pause_accepting(struct fastcgi *fastcgi, int error)
 {
-    log_line("cannot accept a connection: %s; trying again", strerror(error));
+    if (!fastcgi->accept_failed)
+        log_line("cannot accept connections: %s; trying again", strerror(error));
+    fastcgi->accept_failed = true;
     ev_io_stop(fastcgi->loop, &fastcgi->readable);
     ev_timer_set(&fastcgi->pause, ACCEPT_PAUSE_S, 0.);
     ev_timer_start(fastcgi->loop, &fastcgi->pause);
 }
 
-static void accept_waiting(struct fastcgi *fastcgi)
+/* Returns whether a request was accepted. */
+static bool accept_one(struct fastcgi *fastcgi)
 {
-    for (int i = 0; i < ACCEPTS_PER_WAKE; i++) {
-        struct exchange *exchange = exchange_get(fastcgi);
-        int error = FCGX_Accept_r(&exchange->request);
-        if (error == 0) {
-            handle(exchange);
-            continue;
-        }
-        exchange_put(exchange);
-        if (error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -ENOBUFS)
-            pause_accepting(fastcgi, -error);
-        return;
+    struct exchange *exchange = exchange_get(fastcgi);
+    int error = FCGX_Accept_r(&exchange->request);
+
+    if (error == 0) {
+        fastcgi->accept_failed = false;
+        handle(exchange);
+        return true;
     }
+    exchange_put(exchange);
+    if (error != -EAGAIN && error != -EINTR)
+        pause_accepting(fastcgi, -error);
+    return false;
+}
+
+/* The signal does nothing but interrupt the read(2) that libfcgi waits in; it comes again and again, for
+ * the next read may wait as well. */
+static void set_read_timeout(long us)
+{
+    struct itimerval timer = {.it_value.tv_usec = us, .it_interval.tv_usec = us};
+
+    setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+static void on_alarm(int signal)
+{
+    (void)signal;
+}
+
+static void accept_waiting(struct fastcgi *fastcgi, int most)
+{
+    set_read_timeout(READ_TIMEOUT_US);
+    while (most > 0 && accept_one(fastcgi))
+        most--;
+    set_read_timeout(0);
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 {
     (void)loop, (void)events;
-    accept_waiting(watcher->data);
+    accept_waiting(watcher->data, ACCEPTS_PER_WAKE);
 }
 
 static void on_pause_over(struct ev_loop *loop, ev_timer *watcher, int events)
@@ -159,8 +190,7 @@ static void on_pause_over(struct ev_loop *loop, ev_timer *watcher, int events)
     struct fastcgi *fastcgi = watcher->data;
 
     (void)events;
-    if (!fastcgi->stopping)
-        ev_io_start(loop, &fastcgi->readable);
+    ev_io_start(loop, &fastcgi->readable);
 }
 
 struct fastcgi *fastcgi_new(struct ev_loop *loop, int listen_fd, fastcgi_handler *handler,
@@ -173,6 +203,8 @@ struct fastcgi *fastcgi_new(struct ev_loop *loop, int listen_fd, fastcgi_handler
     if (FCGX_Init() != 0 || fcntl(listen_fd, F_SETFL, O_NONBLOCK) != 0)
         return NULL;
 
+    /* Without SA_RESTART, unlike signal(2)'s. */
+    sigaction(SIGALRM, &(struct sigaction){.sa_handler = on_alarm}, NULL);
     struct fastcgi *fastcgi = calloc(1, sizeof *fastcgi);
     assert(fastcgi);
     fastcgi->loop = loop;
@@ -204,8 +236,6 @@ void fastcgi_reply(void *context, const char *text, size_t len)
     FCGX_PutStr(text, (int)len, exchange->request.out);
     if (may_still_send(&exchange->request))
         linger(fastcgi->loop, dup(exchange->request.ipcFd));
-    else
-        FCGX_Detach(&exchange->request);
     FCGX_Finish_r(&exchange->request);
     if (exchange->request.ipcFd >= 0)
         FCGX_Free(&exchange->request, 1); /* a peer that wanted to keep it opens another */
@@ -217,8 +247,9 @@ void fastcgi_reply(void *context, const char *text, size_t len)
 
 void fastcgi_stop(struct fastcgi *fastcgi, void (*idle)(void *context), void *context)
 {
-    accept_waiting(fastcgi);
+    accept_waiting(fastcgi, LISTENER_BACKLOG);
     ev_io_stop(fastcgi->loop, &fastcgi->readable);
+    ev_timer_stop(fastcgi->loop, &fastcgi->pause);
     fastcgi->stopping = true;
     fastcgi->idle = idle;
     fastcgi->idle_context = context;

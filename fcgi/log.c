@@ -1,5 +1,6 @@
 #include "log.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +8,13 @@
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 1024
+
+void log_make_printable(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+}
 
 void log_line(const char *format, ...)
 {
@@ -20,14 +28,14 @@ void log_line(const char *format, ...)
     va_end(arguments);
     if (wanted >= (int)sizeof message)
         memcpy(message + sizeof message - 4, "...", 4);
-    /* Some of what is logged was sent by a peer: it must not forge a line of its own. */
-    for (char *byte = message; *byte; byte++)
-        if ((unsigned char)*byte < 0x20 || *byte == 0x7f)
-            *byte = '?';
+    log_make_printable(message);
 
     size_t length = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
     length += (size_t)snprintf(line + length, sizeof line - length, " ratelimit.fcgi[%d]: %s\n",
                                (int)getpid(), message);
-    if (write(STDERR_FILENO, line, length) < 0)
-        return; /* a log that cannot be written is no reason to stop serving */
+    /* The pipe may be shared, so it cannot be made non-blocking.  A line is below PIPE_BUF: one that is
+     * writable takes it whole. */
+    struct pollfd standard_error = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&standard_error, 1, 0) == 1 && write(STDERR_FILENO, line, length) < 0)
+        return; /* nowhere to say so */
 }

@@ -1,5 +1,6 @@
 /* main.c - ratelimit.fcgi from start to stop. */
 #include <ev.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -22,6 +23,8 @@
 
 struct server {
     struct ev_loop *loop;
+    int listen_fd;
+    const char *listen; /* its address; NULL where it was handed over */
     struct redis *redis;
     struct limiter *limiter;
     struct fastcgi *fastcgi;
@@ -54,6 +57,8 @@ static void on_stop(struct ev_loop *loop, ev_signal *watcher, int events)
         return; /* stopping already */
     ev_timer_start(loop, &server->drained_out);
     fastcgi_stop(server->fastcgi, on_idle, loop);
+    /* At once: a client that comes now is refused, or goes to a process that shares the socket. */
+    listener_close(server->listen_fd, server->listen);
 }
 
 /* After FCGX_Init, whose own handlers only set a flag that the loop would never look at. */
@@ -119,18 +124,23 @@ static int open_socket(const struct options *options)
 
 static int serve(const struct options *options, const struct limits *limits)
 {
-    struct server server = {.loop = ev_default_loop(EVFLAG_AUTO)};
-    int fd = open_socket(options);
+    struct server server = {.loop = ev_default_loop(EVFLAG_AUTO), .listen = options->listen};
 
-    if (fd < 0)
+    if (!server.loop) {
+        fputs("ratelimit.fcgi: libev finds no way to wait for events\n", stderr);
+        return EXIT_FAILURE;
+    }
+    server.listen_fd = open_socket(options);
+    if (server.listen_fd < 0)
         return EXIT_FAILURE;
     srand48(time(NULL) ^ getpid());
     raise_descriptor_limit();
     server.redis = redis_new(server.loop, &limits->redis, limits->redis_timeout_ms);
     server.limiter = limiter_new(limits, redis_take, server.redis, fastcgi_reply);
-    server.fastcgi = fastcgi_new(server.loop, fd, on_request, server.limiter);
+    server.fastcgi = fastcgi_new(server.loop, server.listen_fd, on_request, server.limiter);
     if (!server.fastcgi) {
         fprintf(stderr, "ratelimit.fcgi: libfcgi cannot be initialised\n");
+        listener_close(server.listen_fd, server.listen);
         return EXIT_FAILURE;
     }
     watch_signals(&server);
@@ -140,7 +150,6 @@ static int serve(const struct options *options, const struct limits *limits)
     redis_free(server.redis);
     fastcgi_free(server.fastcgi);
     limiter_free(server.limiter);
-    listener_close(fd, options->listen);
     ev_loop_destroy(server.loop);
     return EXIT_SUCCESS;
 }
@@ -158,8 +167,21 @@ static int start(const struct options *options)
     return configure(options, &limits) ? serve(options, &limits) : EXIT_USAGE;
 }
 
+/* Descriptors 0 to 2 are taken from here on, so that no connection becomes "standard error". */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    fill_standard_descriptors();
     struct options options = options_read(argc, argv);
 
     switch (options.action) {

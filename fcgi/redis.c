@@ -8,15 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <time.h>
 
 #include "limits.h"
 #include "log.h"
+#include "redis_ev.h"
 #include "resolver.h"
 #include "units.h"
 
 #define ATTEMPT_S     1.0   /* a connection not ready after this is given up */
 #define BACKOFF_MIN_S 0.010 /* between attempts: doubles from here ... */
 #define BACKOFF_MAX_S 1.0   /* ... to here */
+
+#define RESENDS_MAX 3 /* of one call: each SCRIPT FLUSH that comes in between costs one */
 
 static const char script[] = {
 #include "take.lua.inc"
@@ -30,8 +34,8 @@ struct call {
     size_t count;
     take_done *done;
     void *context;
-    ev_tstamp deadline;
-    bool resent; /* after a NOSCRIPT */
+    double deadline_s; /* on the monotonic clock */
+    unsigned resends;  /* after a NOSCRIPT */
 };
 
 TAILQ_HEAD(call_list, call);
@@ -53,7 +57,8 @@ struct redis {
     struct resolver *resolver;
     struct resolved resolved;
     unsigned next_address; /* of resolved, within one attempt */
-    ev_tstamp backoff_s;   /* before the next attempt; 0: none, the last connection did its work */
+    double ready_since_s;
+    ev_tstamp backoff_s; /* before the next attempt; 0: none, the last connection was a good one */
     ev_timer retry, attempt;
 
     char sha[41]; /* of the script, as SCRIPT LOAD answered */
@@ -62,16 +67,23 @@ struct redis {
     struct call_list waiting, sent, free; /* waiting and sent: in the order of their deadlines */
     ev_timer deadline;                    /* of the oldest in waiting and sent */
 
-    ev_io readable, writable;
-    ev_prepare flush;
-    bool wants_write;
+    struct redis_ev ev;
 
     bool away; /* said so in the log */
-    ev_tstamp away_since;
+    double away_since_s;
     uint64_t undecided; /* takes without a decision since */
 };
 
 static void lost(struct redis *redis, enum state next, const char *reason);
+
+/* Seconds on a clock that nobody sets.  ev_now is the time of day: a step back would keep a call waiting. */
+static double now_s(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
 
 /* ---- The log: the loss and the return of Redis, each once ---- */
 
@@ -80,7 +92,7 @@ static void away_begin(struct redis *redis, const char *reason)
     if (redis->away)
         return;
     redis->away = true;
-    redis->away_since = ev_now(redis->loop);
+    redis->away_since_s = now_s();
     redis->undecided = 0;
     log_line("redis %s is lost (%s): requests are decided without it", redis->shown, reason);
 }
@@ -91,7 +103,7 @@ static void away_end(struct redis *redis)
         return;
     redis->away = false;
     log_line("redis %s is back after %.1f s: %llu requests were decided without it", redis->shown,
-             ev_now(redis->loop) - redis->away_since, (unsigned long long)redis->undecided);
+             now_s() - redis->away_since_s, (unsigned long long)redis->undecided);
 }
 
 /* ---- Calls and their deadline ---- */
@@ -118,16 +130,23 @@ static void call_end(struct call *call, struct call_list *list, const struct buc
     call->done(call->context, buckets);
 }
 
-/* Every call of LIST ends without a decision, because of REASON. */
-static void calls_fail(struct redis *redis, struct call_list *list, const char *reason)
+static void calls_end_undecided(struct redis *redis, struct call_list *list)
 {
     struct call *call;
 
     while ((call = TAILQ_FIRST(list))) {
-        away_begin(redis, reason);
         redis->undecided++;
         call_end(call, list, NULL);
     }
+}
+
+/* Every call of LIST ends without a decision, because Redis is lost for REASON. */
+static void calls_fail(struct redis *redis, struct call_list *list, const char *reason)
+{
+    if (TAILQ_EMPTY(list))
+        return;
+    away_begin(redis, reason);
+    calls_end_undecided(redis, list);
 }
 
 /* The oldest call that is under way: those that wait are younger than those that were sent. */
@@ -144,7 +163,7 @@ static void deadline_watch(struct redis *redis)
 
     if (!call || ev_is_active(&redis->deadline))
         return;
-    ev_timer_set(&redis->deadline, call->deadline - ev_now(redis->loop), 0.);
+    ev_timer_set(&redis->deadline, call->deadline_s - now_s(), 0.);
     ev_timer_start(redis->loop, &redis->deadline);
 }
 
@@ -155,8 +174,8 @@ static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int events)
     struct call *call = oldest(redis);
     char reason[64];
 
-    (void)events;
-    if (call && call->deadline <= ev_now(loop)) {
+    (void)loop, (void)events;
+    if (call && call->deadline_s <= now_s()) {
         snprintf(reason, sizeof reason, "no reply within %.0f ms", redis->timeout_s * 1e3);
         if (redis->state == REDIS_READY) {
             lost(redis, REDIS_AWAY, reason);
@@ -166,91 +185,6 @@ static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int events)
         }
     }
     deadline_watch(redis);
-}
-
-/* ---- hiredis on libev: commands leave together before the loop sleeps ---- */
-
-static void on_flush(struct ev_loop *loop, ev_prepare *watcher, int events)
-{
-    struct redis *redis = watcher->data;
-
-    (void)events;
-    if (!redis->wants_write || ev_is_active(&redis->writable))
-        return;
-    redisAsyncHandleWrite(redis->context);
-    if (redis->wants_write) /* the socket is full: go on when it is not */
-        ev_io_start(loop, &redis->writable);
-}
-
-static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
-{
-    struct redis *redis = watcher->data;
-
-    (void)loop, (void)events;
-    redisAsyncHandleRead(redis->context);
-}
-
-static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
-{
-    struct redis *redis = watcher->data;
-
-    (void)loop, (void)events;
-    redisAsyncHandleWrite(redis->context);
-}
-
-static void hook_add_read(void *data)
-{
-    struct redis *redis = data;
-
-    ev_io_start(redis->loop, &redis->readable);
-}
-
-static void hook_del_read(void *data)
-{
-    struct redis *redis = data;
-
-    ev_io_stop(redis->loop, &redis->readable);
-}
-
-static void hook_add_write(void *data)
-{
-    ((struct redis *)data)->wants_write = true;
-}
-
-static void hook_del_write(void *data)
-{
-    struct redis *redis = data;
-
-    redis->wants_write = false;
-    ev_io_stop(redis->loop, &redis->writable);
-}
-
-static void hook_cleanup(void *data)
-{
-    hook_del_read(data);
-    hook_del_write(data);
-}
-
-static void hooks_attach(struct redis *redis, redisAsyncContext *context)
-{
-    ev_io_set(&redis->readable, context->c.fd, EV_READ);
-    ev_io_set(&redis->writable, context->c.fd, EV_WRITE);
-    redis->wants_write = false;
-    context->ev.addRead = hook_add_read;
-    context->ev.delRead = hook_del_read;
-    context->ev.addWrite = hook_add_write;
-    context->ev.delWrite = hook_del_write;
-    context->ev.cleanup = hook_cleanup;
-    context->ev.data = redis;
-}
-
-/* CONTEXT is being freed, now or when hiredis returns: it must touch no watcher any more, for those
- * may by then belong to the next connection. */
-static void hooks_detach(struct redis *redis, redisAsyncContext *context)
-{
-    hook_cleanup(redis);
-    memset(&context->ev, 0, sizeof context->ev);
-    context->data = NULL;
 }
 
 /* ---- Commands ---- */
@@ -317,14 +251,8 @@ static struct redis *owner(const redisAsyncContext *context, const void *reply)
 /* Give the connection up because of REPLY, which is not what was asked for. */
 static void lost_by_reply(struct redis *redis, const redisReply *reply)
 {
-    const char *password = redis->address.password;
-
-    if (reply->type != REDIS_REPLY_ERROR)
-        lost(redis, REDIS_AWAY, "a reply that makes no sense");
-    else if (password[0] != '\0' && strstr(reply->str, password))
-        lost(redis, REDIS_AWAY, "login refused"); /* some servers quote what they refuse */
-    else
-        lost(redis, REDIS_AWAY, reply->str);
+    lost(redis, REDIS_AWAY,
+         reply->type == REDIS_REPLY_ERROR ? reply->str : "a reply that makes no sense");
 }
 
 static bool is_sha(const redisReply *reply)
@@ -391,7 +319,7 @@ static void call_resend(struct redis *redis, struct call *call)
         redis->loading = true;
         command_load(redis, on_reload_reply);
     }
-    call->resent = true;
+    call->resends++;
     call_send(redis, call);
 }
 
@@ -408,7 +336,7 @@ static void on_take_reply(redisAsyncContext *context, void *data, void *privdata
         redis->backoff_s = 0;
         call_end(call, &redis->sent, buckets);
     } else if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOSCRIPT", 8) == 0 &&
-               !call->resent) {
+               call->resends < RESENDS_MAX) {
         call_resend(redis, call);
     } else {
         lost_by_reply(redis, reply);
@@ -426,6 +354,7 @@ static void ready(struct redis *redis)
 
     ev_timer_stop(redis->loop, &redis->attempt);
     redis->state = REDIS_READY;
+    redis->ready_since_s = now_s();
     redis->loading = false;
     away_end(redis);
     while ((call = TAILQ_FIRST(&redis->waiting))) {
@@ -466,7 +395,22 @@ static void on_load_reply(redisAsyncContext *context, void *data, void *privdata
     command_take(redis, on_probe_reply, NULL, &probe, 1);
 }
 
-static void on_login_reply(redisAsyncContext *context, void *data, void *privdata)
+/* Of an error only its code is told, WRONGPASS or ERR: some servers quote the command they refuse. */
+static void on_auth_reply(redisAsyncContext *context, void *data, void *privdata)
+{
+    const redisReply *reply = data;
+    struct redis *redis = owner(context, reply);
+    char reason[64];
+
+    (void)privdata;
+    if (!redis || reply->type == REDIS_REPLY_STATUS)
+        return;
+    snprintf(reason, sizeof reason, "login refused: %.*s",
+             reply->str ? (int)strcspn(reply->str, " ") : 0, reply->str ? reply->str : "");
+    lost(redis, REDIS_AWAY, reason);
+}
+
+static void on_select_reply(redisAsyncContext *context, void *data, void *privdata)
 {
     const redisReply *reply = data;
     struct redis *redis = owner(context, reply);
@@ -481,18 +425,39 @@ static void log_in(struct redis *redis)
     const struct redis_address *address = &redis->address;
 
     if (address->user[0] != '\0')
-        redisAsyncCommand(redis->context, on_login_reply, NULL, "AUTH %s %s", address->user,
+        redisAsyncCommand(redis->context, on_auth_reply, NULL, "AUTH %s %s", address->user,
                           address->password);
     else if (address->password[0] != '\0')
-        redisAsyncCommand(redis->context, on_login_reply, NULL, "AUTH %s", address->password);
+        redisAsyncCommand(redis->context, on_auth_reply, NULL, "AUTH %s", address->password);
     if (address->db != 0)
-        redisAsyncCommand(redis->context, on_login_reply, NULL, "SELECT %u", address->db);
+        redisAsyncCommand(redis->context, on_select_reply, NULL, "SELECT %u", address->db);
     command_load(redis, on_load_reply);
 }
 
 /* ---- Connecting and losing ---- */
 
 static void connect_next(struct redis *redis, const char *reason);
+
+/* Let go of the connection, if there is one: nothing is heard of it any more.  Returns it, to be freed. */
+static redisAsyncContext *release_connection(struct redis *redis)
+{
+    redisAsyncContext *context = redis->context;
+
+    ev_timer_stop(redis->loop, &redis->attempt);
+    redis_ev_detach(&redis->ev);
+    redis->context = NULL;
+    if (context)
+        context->data = NULL;
+    return context;
+}
+
+static void drop_connection(struct redis *redis)
+{
+    redisAsyncContext *context = release_connection(redis);
+
+    if (context)
+        redisAsyncFree(context);
+}
 
 static void on_connect(const redisAsyncContext *context, int status)
 {
@@ -504,8 +469,7 @@ static void on_connect(const redisAsyncContext *context, int status)
         log_in(redis);
         return;
     }
-    hooks_detach(redis, redis->context);
-    redis->context = NULL; /* hiredis frees it when this returns */
+    release_connection(redis); /* hiredis frees it when this returns */
     connect_next(redis, context->errstr);
 }
 
@@ -516,8 +480,10 @@ static void on_disconnect(const redisAsyncContext *context, int status)
     (void)status;
     if (!redis)
         return;
-    redis->context = NULL; /* hiredis frees it when this returns */
+    release_connection(redis); /* hiredis frees it when this returns */
     /* A connection that worked may have been closed for being idle: takes wait for the next one. */
+    if (redis->state == REDIS_READY && now_s() - redis->ready_since_s > BACKOFF_MAX_S)
+        redis->backoff_s = 0;
     lost(redis, redis->state == REDIS_READY ? REDIS_CONNECTING : REDIS_AWAY,
          context->err ? context->errstr : "closed by Redis");
 }
@@ -533,10 +499,10 @@ static bool connect_to(struct redis *redis, redisAsyncContext *context, char *re
     }
     redis->context = context;
     context->data = redis;
-    hooks_attach(redis, context);
+    redis_ev_attach(&redis->ev, context);
     redisAsyncSetConnectCallback(context, on_connect);
     redisAsyncSetDisconnectCallback(context, on_disconnect);
-    ev_io_start(redis->loop, &redis->writable); /* connected, or refused, shows as writable */
+    ev_timer_again(redis->loop, &redis->attempt);
     return true;
 }
 
@@ -561,7 +527,6 @@ static void on_resolved(void *context, const struct resolved *resolved)
 
     redis->resolved = *resolved;
     redis->next_address = 0;
-    ev_timer_again(redis->loop, &redis->attempt);
     connect_next(redis, resolved->error ? resolved->error : "");
 }
 
@@ -574,15 +539,17 @@ static void attempt_start(struct redis *redis)
         return;
     }
     redis->resolved.count = 0;
-    ev_timer_again(redis->loop, &redis->attempt);
     if (!connect_to(redis, redisAsyncConnectUnix(redis->address.path), failed, sizeof failed))
         lost(redis, REDIS_AWAY, failed);
 }
 
 static void on_attempt_over(struct ev_loop *loop, ev_timer *watcher, int events)
 {
+    struct redis *redis = watcher->data;
+
     (void)loop, (void)events;
-    lost(watcher->data, REDIS_AWAY, "no connection within 1 s");
+    drop_connection(redis);
+    connect_next(redis, "not ready within 1 s");
 }
 
 static void on_retry(struct ev_loop *loop, ev_timer *watcher, int events)
@@ -605,16 +572,10 @@ static ev_tstamp backoff_next(struct redis *redis)
 /* The connection, or the attempt at one, is over because of REASON: go to state NEXT and try again. */
 static void lost(struct redis *redis, enum state next, const char *reason)
 {
-    redisAsyncContext *context = redis->context;
-    char kept[128]; /* REASON may live in the context that is freed here */
+    char kept[128]; /* REASON may live in the connection that is dropped here */
 
     snprintf(kept, sizeof kept, "%s", reason);
-    redis->context = NULL;
-    if (context) {
-        hooks_detach(redis, context);
-        redisAsyncFree(context);
-    }
-    ev_timer_stop(redis->loop, &redis->attempt);
+    drop_connection(redis);
     redis->state = next;
     if (next == REDIS_AWAY)
         away_begin(redis, kept);
@@ -644,15 +605,11 @@ struct redis *redis_new(struct ev_loop *loop, const struct redis_address *addres
     ev_timer_init(&redis->deadline, on_deadline, 0., 0.);
     ev_timer_init(&redis->retry, on_retry, 0., 0.);
     ev_timer_init(&redis->attempt, on_attempt_over, 0., ATTEMPT_S);
-    /* A process that was kept from running sees the replies that have come before their deadlines. */
+    /* A process that was kept from running reads first what has come, and looks at its deadlines then. */
     ev_set_priority(&redis->deadline, EV_MINPRI);
     ev_set_priority(&redis->attempt, EV_MINPRI);
-    ev_init(&redis->readable, on_readable);
-    ev_init(&redis->writable, on_writable);
-    ev_prepare_init(&redis->flush, on_flush);
     redis->deadline.data = redis->retry.data = redis->attempt.data = redis;
-    redis->readable.data = redis->writable.data = redis->flush.data = redis;
-    ev_prepare_start(loop, &redis->flush);
+    redis_ev_start(&redis->ev, loop);
     redis->resolver = resolver_new(loop, on_resolved, redis);
     attempt_start(redis);
     return redis;
@@ -673,7 +630,7 @@ void redis_take(void *store, const struct take *takes, size_t count, take_done *
                           .count = count,
                           .done = done,
                           .context = context,
-                          .deadline = ev_now(redis->loop) + redis->timeout_s};
+                          .deadline_s = now_s() + redis->timeout_s};
     TAILQ_INSERT_TAIL(redis->state == REDIS_READY ? &redis->sent : &redis->waiting, call, entry);
     if (redis->state == REDIS_READY)
         call_send(redis, call);
@@ -686,17 +643,13 @@ void redis_free(struct redis *redis)
 
     if (!redis)
         return;
-    if (redis->context) {
-        hooks_detach(redis, redis->context);
-        redisAsyncFree(redis->context);
-    }
+    drop_connection(redis);
     ev_timer_stop(redis->loop, &redis->deadline);
     ev_timer_stop(redis->loop, &redis->retry);
-    ev_timer_stop(redis->loop, &redis->attempt);
-    ev_prepare_stop(redis->loop, &redis->flush);
+    redis_ev_stop(&redis->ev);
     resolver_free(redis->resolver);
-    calls_fail(redis, &redis->sent, "stopping");
-    calls_fail(redis, &redis->waiting, "stopping");
+    calls_end_undecided(redis, &redis->sent);
+    calls_end_undecided(redis, &redis->waiting);
     while ((call = TAILQ_FIRST(&redis->free))) {
         TAILQ_REMOVE(&redis->free, call, entry);
         free(call);

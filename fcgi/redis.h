@@ -15,8 +15,10 @@ struct redis;
  * is lost: AUTH, SELECT, SCRIPT LOAD and one take from a bucket of its own, rl:{probe}, on each connect,
  * so that a Redis that is loading, read-only, out of memory or forbidden counts as lost.
  * TIMEOUT_MS  (> 0) is how long a take may last, waiting for a connection included.
- * While Redis is lost takes are not decided, at once, and a new connection is tried after 10 ms,
- * doubling to 1 s, with jitter.  The loss and the return are one log line each.
+ * A connection that worked and is closed is replaced at once, and takes wait for it; what was in flight
+ * is not decided and not sent again, for Redis may have charged it.  Where that fails, or a reply is an
+ * error or late, Redis is away: takes are not decided, at once, and a new connection is tried after
+ * 10 ms, doubling to 1 s, with jitter.  The loss and the return are one log line each.
  * Returns it, the caller's to free with redis_free; never NULL. */
 struct redis *redis_new(struct ev_loop *loop, const struct redis_address *address,
                         unsigned timeout_ms);

@@ -2,6 +2,8 @@
 
 #include <stdarg.h>
 
+#include "log.h"
+
 void report_error(struct report *report, unsigned line, unsigned column, const char *format, ...)
 {
     char message[512];
@@ -10,9 +12,7 @@ void report_error(struct report *report, unsigned line, unsigned column, const c
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
-    for (char *byte = message; *byte; byte++)
-        if ((unsigned char)*byte < 0x20 || *byte == 0x7f)
-            *byte = '?';
+    log_make_printable(message);
 
     /* One call, so that processes which share standard error do not tear each other's lines. */
     if (line > 0)

@@ -2,35 +2,34 @@
 
 #include <assert.h>
 #include <netdb.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+/* A look-up's thread is glibc's, which tells nobody when it is done: a notification would
+ * need one more thread, and be lost where that cannot be made.  So the loop asks. */
+#define ASK_EVERY_S 0.010
+
+/* glibc writes to it until gai_error says that it is done; it cannot be taken back before. */
+struct lookup {
+    struct gaicb request;
+    struct addrinfo hints;
+    char host[256];
+};
+
 struct resolver {
     struct ev_loop *loop;
     resolver_done *done;
     void *context;
-    ev_async ready;
+    ev_timer ask;
     struct lookup *lookup; /* under way, or NULL */
-};
-
-/* A look-up belongs to glibc's helper thread until it notifies: getaddrinfo_a(3) cannot take it back.
- * RESOLVER is NULL once nobody waits for it; the mutex decides who of the two comes first. */
-struct lookup {
-    pthread_mutex_t mutex;
-    struct resolver *resolver;
-    struct gaicb request;
-    struct addrinfo hints;
-    char host[256];
 };
 
 static void lookup_free(struct lookup *lookup)
 {
     if (lookup->request.ar_result)
         freeaddrinfo(lookup->request.ar_result);
-    pthread_mutex_destroy(&lookup->mutex);
     free(lookup);
 }
 
@@ -44,32 +43,18 @@ static void collect(const struct addrinfo *list, struct resolved *resolved)
         resolved->error = "no address for this name";
 }
 
-/* Runs in a thread of glibc's. */
-static void on_notified(union sigval value)
-{
-    struct lookup *lookup = value.sival_ptr;
-
-    pthread_mutex_lock(&lookup->mutex);
-    bool wanted = lookup->resolver != NULL;
-    if (wanted)
-        ev_async_send(lookup->resolver->loop, &lookup->resolver->ready);
-    pthread_mutex_unlock(&lookup->mutex);
-    if (!wanted)
-        lookup_free(lookup);
-}
-
-static void on_ready(struct ev_loop *loop, ev_async *watcher, int events)
+static void on_ask(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     struct resolver *resolver = watcher->data;
     struct lookup *lookup = resolver->lookup;
     struct resolved resolved = {0};
-
-    (void)loop, (void)events;
-    resolver->lookup = NULL;
-    /* The helper may still be on its way out of on_notified; it is gone once the mutex is free. */
-    pthread_mutex_lock(&lookup->mutex);
-    pthread_mutex_unlock(&lookup->mutex);
     int error = gai_error(&lookup->request);
+
+    (void)events;
+    if (error == EAI_INPROGRESS)
+        return;
+    ev_timer_stop(loop, &resolver->ask);
+    resolver->lookup = NULL;
     if (error == 0)
         collect(lookup->request.ar_result, &resolved);
     else
@@ -100,9 +85,8 @@ struct resolver *resolver_new(struct ev_loop *loop, resolver_done *done, void *c
     resolver->loop = loop;
     resolver->done = done;
     resolver->context = context;
-    ev_async_init(&resolver->ready, on_ready);
-    resolver->ready.data = resolver;
-    ev_async_start(loop, &resolver->ready);
+    ev_timer_init(&resolver->ask, on_ask, 0., ASK_EVERY_S);
+    resolver->ask.data = resolver;
     return resolver;
 }
 
@@ -114,21 +98,19 @@ void resolver_start(struct resolver *resolver, const char *host)
 
     struct lookup *lookup = calloc(1, sizeof *lookup);
     assert(lookup && strlen(host) < sizeof lookup->host);
-    pthread_mutex_init(&lookup->mutex, NULL);
     strcpy(lookup->host, host);
-    lookup->resolver = resolver;
     lookup->hints = (struct addrinfo){.ai_socktype = SOCK_STREAM};
     lookup->request.ar_name = lookup->host;
     lookup->request.ar_request = &lookup->hints;
-    resolver->lookup = lookup;
 
-    struct sigevent notify = {.sigev_notify = SIGEV_THREAD,
-                              .sigev_notify_function = on_notified,
-                              .sigev_value.sival_ptr = lookup};
-    int error = getaddrinfo_a(GAI_NOWAIT, (struct gaicb *[]){&lookup->request}, 1, &notify);
-    if (error != 0) {
+    struct sigevent no_notification = {.sigev_notify = SIGEV_NONE};
+    int error =
+        getaddrinfo_a(GAI_NOWAIT, (struct gaicb *[]){&lookup->request}, 1, &no_notification);
+    if (error == 0) {
+        resolver->lookup = lookup;
+        ev_timer_again(resolver->loop, &resolver->ask);
+    } else {
         struct resolved resolved = {.error = gai_strerror(error)};
-        resolver->lookup = NULL;
         lookup_free(lookup);
         resolver->done(resolver->context, &resolved);
     }
@@ -138,12 +120,9 @@ void resolver_free(struct resolver *resolver)
 {
     if (!resolver)
         return;
-    ev_async_stop(resolver->loop, &resolver->ready);
-    if (resolver->lookup) {
-        /* on_notified frees it; one that is notified already is left to the end of the process. */
-        pthread_mutex_lock(&resolver->lookup->mutex);
-        resolver->lookup->resolver = NULL;
-        pthread_mutex_unlock(&resolver->lookup->mutex);
-    }
+    ev_timer_stop(resolver->loop, &resolver->ask);
+    /* What glibc still works on is left to it: the process is about to end. */
+    if (resolver->lookup && gai_cancel(&resolver->lookup->request) != EAI_NOTCANCELED)
+        lookup_free(resolver->lookup);
     free(resolver);
 }

@@ -98,7 +98,7 @@ YAML
 @test "a wrong password is logged as a loss, without the password" {
   start_redis --requirepass right
   start_program REDIS_ADDR="redis://:hush-password@127.0.0.1:$REDIS_PORT"
-  wait_until 5 grep -q 'is lost (WRONGPASS' "$LIMITER_LOG"
+  wait_until 5 grep -q 'is lost (login refused: WRONGPASS)' "$LIMITER_LOG"
   run ! grep -q hush-password "$LIMITER_LOG"
 }
 
@@ -113,6 +113,60 @@ YAML
   start_redis
   start_program REDIS_ADDR="localhost:$REDIS_PORT"
   wait_until 5 ratelimited
+}
+
+@test "an address that does not answer is passed over for the next one of the name" {
+  unshare --mount true 2>/dev/null || skip 'no right to mount a hosts file of its own'
+  start_redis --bind 127.0.0.2
+  # The same port of 127.0.0.1 takes connections and says nothing.
+  perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(Listen => 9, LocalAddr => "127.0.0.1:$ARGV[0]") or die;
+    open F, ">", $ARGV[1]; close F; sleep 60' "$REDIS_PORT" "$BATS_TEST_TMPDIR/bound" 3>&- &
+  local silent=$!
+  wait_until 5 test -e "$BATS_TEST_TMPDIR/bound"
+  printf '127.0.0.1 two.test\n127.0.0.2 two.test\n' >"$BATS_TEST_TMPDIR/hosts"
+  # shellcheck disable=SC2016 # the inner shell expands
+  HOSTS=$BATS_TEST_TMPDIR/hosts unshare --mount sh -c '
+    mount --bind "$HOSTS" /etc/hosts && exec "$PROGRAM" --redis "two.test:$REDIS_PORT" --listen "unix:$1"
+  ' - "$BATS_TEST_TMPDIR/socket" 3>&- 2>"$BATS_TEST_TMPDIR/program.log" &
+  PROGRAM_PID=$!
+  wait_until 5 test -S "$BATS_TEST_TMPDIR/socket"
+  start_limiter conf/lighttpd-connect.conf SOCKET="$BATS_TEST_TMPDIR/socket"
+  wait_until 10 ratelimited
+  stop "$silent"
+}
+
+@test "a peer that sends nothing, or half a request, holds up neither the others nor the end" {
+  start_redis
+  start_program REDIS_ADDR="unix:$REDIS_SOCK"
+  wait_until 5 ratelimited
+  perl -MIO::Socket::UNIX -e 'for $bytes ("", "\1", "\1\1\0\1\0\10\0\0\0\1\0\0\0\0\0\0") {
+    $s = IO::Socket::UNIX->new($ARGV[0]) or die; syswrite $s, $bytes; push @open, $s }
+    open F, ">", $ARGV[1]; close F; sleep 60' "$PROGRAM_SOCKET" "$BATS_TEST_TMPDIR/sent" 3>&- &
+  local peer=$!
+  wait_until 5 test -e "$BATS_TEST_TMPDIR/sent"
+  assert_equal "$(status / --max-time 1)" 200
+  kill -TERM "$PROGRAM_PID"
+  wait_until 2 gone "$PROGRAM_PID"
+  stop "$peer"
+}
+
+@test "a log that nobody reads stops nothing" {
+  start_redis
+  mkfifo "$BATS_TEST_TMPDIR/log"
+  # A reader that holds the pipe open and reads nothing; the pipe is full before the program starts.
+  exec 8<>"$BATS_TEST_TMPDIR/log"
+  timeout 1 cat /dev/zero >"$BATS_TEST_TMPDIR/log" || true
+  PROGRAM_SOCKET=$BATS_TEST_TMPDIR/program.sock
+  REDIS_ADDR=unix:$REDIS_SOCK "$PROGRAM" --listen "unix:$PROGRAM_SOCKET" 2>"$BATS_TEST_TMPDIR/log" 3>&- 8>&- &
+  PROGRAM_PID=$!
+  wait_until 5 test -S "$PROGRAM_SOCKET"
+  start_limiter conf/lighttpd-connect.conf SOCKET="$PROGRAM_SOCKET" 8>&-
+  wait_until 5 ratelimited
+  kill -KILL "$REDIS_PID"
+  assert_equal "$(status / --max-time 1)" 200
+  kill -TERM "$PROGRAM_PID"
+  wait_until 2 gone "$PROGRAM_PID"
+  exec 8>&-
 }
 
 @test "SIGTERM answers what is in flight, removes the socket and exits 0" {
