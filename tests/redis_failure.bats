@@ -23,16 +23,21 @@ YAML
   export LIMITS_FILE=$BATS_TEST_TMPDIR/limits.yaml
 }
 
-# Send COUNT requests of as many users, 4 at a time; "STATUS MILLISECONDS" of each goes to ANSWERS.
+# load_with COUNT - requests of as many users, 4 at a time; "STATUS MILLISECONDS" of each in answers
 load_with() {
-  ANSWERS=$BATS_TEST_TMPDIR/answers
   seq "$1" | xargs -P 4 -I{} curl -s -o /dev/null -w '%{http_code} %{time_total}\n' "$URL/?user=load{}" |
-    awk '{ printf "%s %d\n", $1, $2 * 1000 }' >"$ANSWERS"
+    awk '{ printf "%s %d\n", $1, $2 * 1000 }' >"$BATS_TEST_TMPDIR/answers"
 }
 
-answered() { [[ -s ${ANSWERS:-$BATS_TEST_TMPDIR/answers} ]] && (($(wc -l <"$BATS_TEST_TMPDIR/answers") >= $1)); }
+# begin_load COUNT - load_with in the background, as load_pid, and well under way
+begin_load() {
+  load_with "$1" &
+  load_pid=$!
+  wait_until 5 load_has_begun
+}
+load_has_begun() { [[ $(redis_cli DBSIZE 2>/dev/null) -gt 5 ]]; }
 
-# All COUNT requests were answered with STATUS, none later than the timeout and 100 ms.
+# assert_answers COUNT STATUS - that many and no others, none later than the timeout and 100 ms.
 assert_answers() {
   assert_equal "$(cut -d' ' -f1 "$BATS_TEST_TMPDIR/answers" | sort | uniq -c | awk '{ print $2 ":" $1 }')" "$2:$1"
   assert_between "$(cut -d' ' -f2 "$BATS_TEST_TMPDIR/answers" | sort -n | tail -1)" 0 $((TIMEOUT_MS + 100))
@@ -64,9 +69,7 @@ log_lines() { grep -c "$1" "$LIMITER_LOG" || true; }
 @test "Redis killed under load: every request is answered in time, and limiting resumes" {
   start_limiter conf/lighttpd.conf WORKERS=2
   decided
-  load_with 400 &
-  local load_pid=$!
-  wait_until 5 load_has_begun
+  begin_load 400
   kill -KILL "$REDIS_PID"
   wait "$load_pid"
   assert_answers 400 200
@@ -74,8 +77,6 @@ log_lines() { grep -c "$1" "$LIMITER_LOG" || true; }
   start_redis
   assert_limiting_resumes
 }
-
-load_has_begun() { [[ $(redis_cli DBSIZE 2>/dev/null) -gt 5 ]]; }
 
 @test "the loss and the return are one log line each, and say how long and how many" {
   start_limiter conf/lighttpd.conf WORKERS=1
@@ -93,9 +94,7 @@ load_has_begun() { [[ $(redis_cli DBSIZE 2>/dev/null) -gt 5 ]]; }
 @test "Redis paused under load: every request is answered in time, and limiting resumes" {
   start_limiter conf/lighttpd.conf WORKERS=2
   decided
-  load_with 400 &
-  local load_pid=$!
-  wait_until 5 load_has_begun
+  begin_load 400
   kill -STOP "$REDIS_PID"
   wait "$load_pid"
   kill -CONT "$REDIS_PID"
@@ -106,9 +105,7 @@ load_has_begun() { [[ $(redis_cli DBSIZE 2>/dev/null) -gt 5 ]]; }
 @test "Redis restarted under load: every request is answered in time, and limiting resumes" {
   start_limiter conf/lighttpd.conf WORKERS=2
   decided
-  load_with 400 &
-  local load_pid=$!
-  wait_until 5 load_has_begun
+  begin_load 400
   stop "$REDIS_PID"
   start_redis
   wait "$load_pid"
@@ -119,9 +116,7 @@ load_has_begun() { [[ $(redis_cli DBSIZE 2>/dev/null) -gt 5 ]]; }
 @test "SCRIPT FLUSH and FLUSHALL under load go unnoticed" {
   start_limiter conf/lighttpd.conf WORKERS=2
   decided
-  load_with 400 &
-  local load_pid=$!
-  wait_until 5 load_has_begun
+  begin_load 400
   for _ in {1..20}; do
     redis_cli SCRIPT FLUSH >/dev/null
     redis_cli FLUSHALL >/dev/null
