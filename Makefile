@@ -11,7 +11,7 @@ BUILD ?= build
 VERSION := 0.1.0
 
 # CPPFLAGS, CFLAGS and LDFLAGS are the user's to set; what the program needs stands in ALL_*.
-CFLAGS ?= -O2 -g -D_FORTIFY_SOURCE=2
+CFLAGS ?= -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -Ifcgi -I$(BUILD) \
   $(LIB_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS = -std=c11 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -20,7 +20,7 @@ ALL_CFLAGS = -std=c11 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissi
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed $(LDFLAGS) $(SANITIZE)
 # Control-flow integrity in hardware, where the machine has such.
 CF_PROTECTION := $(if $(filter x86_64,$(shell uname -m)),-fcf-protection)
-COMPILE = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD
+COMPILE = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP
 
 # Commands are shown with V=1, their targets without.
 ifndef V

@@ -72,7 +72,9 @@ clean_up() {
 
 # with_connection SCRIPT: run it with a connection to where lighttpd is to listen as descriptor 3.
 with_connection() {
-  timeout 2 bash -c "exec 3<>\"\$0\" && $1" "/dev/tcp/${bind/#0.0.0.0/127.0.0.1}/$port" 2>/dev/null
+  local host=${bind/#0.0.0.0/127.0.0.1}
+  host=${host#[} # lighttpd wants brackets around an IPv6 address, bash none
+  timeout 2 bash -c "exec 3<>\"\$0\" && $1" "/dev/tcp/${host%]}/$port" 2>/dev/null
 }
 port_taken() { with_connection true; }
 

@@ -102,7 +102,7 @@ static void away_end(struct redis *redis)
     if (!redis->away)
         return;
     redis->away = false;
-    log_line("redis %s is back after %.1f s: %llu requests were decided without it", redis->shown,
+    log_line("redis %s is back after %.1f s; requests decided without it: %llu", redis->shown,
              now_s() - redis->away_since_s, (unsigned long long)redis->undecided);
 }
 

@@ -66,7 +66,7 @@ gone() { [[ ! -e /proc/$1 || $(sed 's/.*) //; s/ .*//' "/proc/$1/stat" 2>/dev/nu
 stop() {
   kill -CONT "$1" 2>/dev/null || true
   kill -TERM "$1" 2>/dev/null || true
-  wait_until 5 gone "$1" || kill -KILL "$1"
+  wait_until 5 gone "$1" || kill -KILL "$1" 2>/dev/null || true
 }
 
 # tmpdir - the folder of the test, or of the file in setup_file
@@ -141,9 +141,11 @@ stop_limiters() {
   LIGHTTPD_PIDS='' PROGRAM_PID=''
 }
 
+# stop_all - all of these, and what a test started itself and named in HELPER_PIDS
 stop_all() {
+  local pid
   stop_limiters
-  [[ -z $REDIS_PID ]] || stop "$REDIS_PID"
+  for pid in $REDIS_PID $HELPER_PIDS; do stop "$pid"; done
 }
 
 # ---- Requests ----

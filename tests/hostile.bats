@@ -13,7 +13,7 @@ teardown_file() { stop_all; }
 # No request here may kill a worker, and the next client is served.
 setup() { workers_before=$(worker_pids); }
 teardown() {
-  assert_equal "$(worker_pids)" "$workers_before"
+  assert_equal "$(worker_pids)" "$workers_before" || return 1 # bats looks at the last command alone
   assert_equal "$(status "/?user=after-$BATS_TEST_NUMBER")" 200
 }
 
@@ -67,6 +67,11 @@ teardown() {
   done
   assert_equal "$(status '/?user=body' --data-binary "@$BATS_TEST_TMPDIR/body")" 429
   assert_equal "$(grep -c 'dropped after accept' "$LIMITER_LOG" || true)" 0
+}
+
+@test "a body beyond what lighttpd reads is refused by it" {
+  head -c 40000 /dev/zero >"$BATS_TEST_TMPDIR/body"
+  assert_equal "$(status '/?user=large' --data-binary "@$BATS_TEST_TMPDIR/body")" 413
 }
 
 @test "a chunked body and one aborted half-way leave the next request alone" {

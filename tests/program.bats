@@ -80,9 +80,45 @@ YAML
   wait_until 5 ratelimited
 }
 
+@test "the file's address of Redis wins over the default, --limits over LIMITS_FILE" {
+  start_redis
+  cat >"$BATS_TEST_TMPDIR/limits.yaml" <<YAML
+redis: { address: "127.0.0.1:$REDIS_PORT" }
+limits: [{ name: mine, key: ip, capacity: 9, refill: 1/day }]
+YAML
+  start_program LIMITS_FILE=/no/such/file -- --limits "$BATS_TEST_TMPDIR/limits.yaml"
+  wait_until 5 ratelimited
+  assert_contains "$(header RateLimit-Policy)" '"mine";q=9'
+}
+
+@test "it listens on TCP as well" {
+  start_redis
+  local port
+  port=$(free_port)
+  REDIS_ADDR=unix:$REDIS_SOCK "$PROGRAM" --listen "127.0.0.1:$port" 3>&- &
+  PROGRAM_PID=$!
+  wait_until 5 accepts_tcp "$port"
+  sed "s/\"socket\" => env.SOCKET/\"host\" => \"127.0.0.1\", \"port\" => $port/" conf/lighttpd-connect.conf \
+    >"$BATS_TEST_TMPDIR/tcp.conf"
+  start_limiter "$BATS_TEST_TMPDIR/tcp.conf"
+  wait_until 5 ratelimited
+  assert_equal "$(status / -X POST --data x)" 200
+}
+
 @test "it logs in with a password and selects a database" {
   start_redis --requirepass hush-password
   start_program REDIS_ADDR= -- --redis "redis://:hush-password@127.0.0.1:$REDIS_PORT/3"
+  wait_until 5 ratelimited
+  assert_equal "$(REDISCLI_AUTH=hush-password redis_cli -n 3 EXISTS 'rl:{ip=127.0.0.1}:per-user')" 1
+}
+
+@test "it logs in and selects again on every connect" {
+  start_redis --requirepass hush-password
+  start_program REDIS_ADDR="redis://:hush-password@127.0.0.1:$REDIS_PORT/3"
+  wait_until 5 ratelimited
+  stop "$REDIS_PID"
+  wait_until 5 unlimited
+  start_redis --requirepass hush-password
   wait_until 5 ratelimited
   assert_equal "$(REDISCLI_AUTH=hush-password redis_cli -n 3 EXISTS 'rl:{ip=127.0.0.1}:per-user')" 1
 }
@@ -109,7 +145,7 @@ YAML
   wait_until 5 ratelimited
 }
 
-@test "a host name is resolved, and each of its addresses is tried" {
+@test "a host name is resolved" {
   start_redis
   start_program REDIS_ADDR="localhost:$REDIS_PORT"
   wait_until 5 ratelimited
@@ -121,7 +157,7 @@ YAML
   # The same port of 127.0.0.1 takes connections and says nothing.
   perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(Listen => 9, LocalAddr => "127.0.0.1:$ARGV[0]") or die;
     open F, ">", $ARGV[1]; close F; sleep 60' "$REDIS_PORT" "$BATS_TEST_TMPDIR/bound" 3>&- &
-  local silent=$!
+  HELPER_PIDS=$!
   wait_until 5 test -e "$BATS_TEST_TMPDIR/bound"
   printf '127.0.0.1 two.test\n127.0.0.2 two.test\n' >"$BATS_TEST_TMPDIR/hosts"
   # shellcheck disable=SC2016 # the inner shell expands
@@ -132,7 +168,6 @@ YAML
   wait_until 5 test -S "$BATS_TEST_TMPDIR/socket"
   start_limiter conf/lighttpd-connect.conf SOCKET="$BATS_TEST_TMPDIR/socket"
   wait_until 10 ratelimited
-  stop "$silent"
 }
 
 @test "a peer that sends nothing, or half a request, holds up neither the others nor the end" {
@@ -142,12 +177,11 @@ YAML
   perl -MIO::Socket::UNIX -e 'for $bytes ("", "\1", "\1\1\0\1\0\10\0\0\0\1\0\0\0\0\0\0") {
     $s = IO::Socket::UNIX->new($ARGV[0]) or die; syswrite $s, $bytes; push @open, $s }
     open F, ">", $ARGV[1]; close F; sleep 60' "$PROGRAM_SOCKET" "$BATS_TEST_TMPDIR/sent" 3>&- &
-  local peer=$!
+  HELPER_PIDS=$!
   wait_until 5 test -e "$BATS_TEST_TMPDIR/sent"
   assert_equal "$(status / --max-time 1)" 200
   kill -TERM "$PROGRAM_PID"
   wait_until 2 gone "$PROGRAM_PID"
-  stop "$peer"
 }
 
 @test "a log that nobody reads stops nothing" {
@@ -193,6 +227,8 @@ YAML
     stop_limiters
   done
 }
+
+unlimited() { ! ratelimited; }
 
 # The program holds a client's connection: one socket more than when nobody asks.
 in_flight() { (($(find "/proc/$PROGRAM_PID/fd" -lname 'socket:*' | wc -l) > SOCKETS_IDLE)); }
