@@ -93,6 +93,7 @@ static const char *read_request(FCGX_Request *from, struct request *request)
         .method = FCGX_GetParam("REQUEST_METHOD", from->envp),
         .uri = FCGX_GetParam("REQUEST_URI", from->envp),
         .remote_addr = FCGX_GetParam("REMOTE_ADDR", from->envp),
+        .parameters = from->envp,
     };
     if (!request->method)
         return "REQUEST_METHOD";

@@ -10,7 +10,9 @@ struct pending {
     struct limiter *limiter;
     struct pending *next_free;
     void *exchange;
-    struct take takes[]; /* one for each limit */
+    size_t count;                             /* of the limits that apply, which may be none */
+    const struct limit *applying[LIMITS_MAX]; /* the first COUNT of it: which */
+    struct take takes[];
 };
 
 struct limiter {
@@ -41,10 +43,10 @@ static void pending_put(struct pending *pending)
     pending->limiter->free = pending;
 }
 
-static enum redis_failure failure_mode(const struct limits *limits)
+static enum redis_failure failure_mode(const struct pending *pending)
 {
-    for (size_t i = 0; i < limits->count; i++)
-        if (limits->limit[i].on_redis_failure == REDIS_FAILURE_DENY)
+    for (size_t i = 0; i < pending->count; i++)
+        if (pending->applying[i]->on_redis_failure == REDIS_FAILURE_DENY)
             return REDIS_FAILURE_DENY;
     return REDIS_FAILURE_ALLOW;
 }
@@ -53,20 +55,30 @@ static void answer(void *context, const struct bucket *buckets)
 {
     struct pending *pending = context;
     struct limiter *limiter = pending->limiter;
-    const struct limits *limits = limiter->limits;
     struct quota quotas[LIMITS_MAX];
     char text[REPLY_MAX];
     size_t len;
 
     if (buckets) {
-        for (size_t i = 0; i < limits->count; i++)
-            quotas[i] = (struct quota){&limits->limit[i], buckets[i]};
-        len = reply_decided(quotas, limits->count, text);
+        for (size_t i = 0; i < pending->count; i++)
+            quotas[i] = (struct quota){pending->applying[i], buckets[i]};
+        len = reply_decided(quotas, pending->count, text);
     } else {
-        len = reply_undecided(failure_mode(limits), text);
+        len = reply_undecided(failure_mode(pending), text);
     }
     limiter->reply(pending->exchange, text, len);
     pending_put(pending);
+}
+
+static void apply(struct pending *pending, const struct limit *limit, const struct request *request)
+{
+    struct take *take = &pending->takes[pending->count];
+
+    pending->applying[pending->count++] = limit;
+    take->key_len = key_build(&limit->key, limit->name, request, take->key);
+    take->interval_us = limit->interval_us;
+    take->capacity = limit->capacity;
+    take->cost = 1;
 }
 
 struct limiter *limiter_new(const struct limits *limits, take_tokens *take, void *store,
@@ -83,17 +95,18 @@ void limiter_handle(struct limiter *limiter, void *exchange, const struct reques
 {
     const struct limits *limits = limiter->limits;
     struct pending *pending = pending_get(limiter);
+    struct match_subject subject;
 
     pending->exchange = exchange;
-    for (size_t i = 0; i < limits->count; i++) {
-        const struct limit *limit = &limits->limit[i];
-        struct take *take = &pending->takes[i];
-        take->key_len = key_build(&limit->key, limit->name, request, take->key);
-        take->interval_us = limit->interval_us;
-        take->capacity = limit->capacity;
-        take->cost = 1;
-    }
-    limiter->take(limiter->store, pending->takes, limits->count, answer, pending);
+    pending->count = 0;
+    match_begin(&subject, request);
+    for (size_t i = 0; i < limits->count; i++)
+        if (match_fits(&limits->limit[i].match, &subject))
+            apply(pending, &limits->limit[i], request);
+    if (pending->count > 0)
+        limiter->take(limiter->store, pending->takes, pending->count, answer, pending);
+    else
+        answer(pending, NULL); /* no limit applies: there is nothing to decide */
 }
 
 void limiter_free(struct limiter *limiter)

@@ -100,6 +100,78 @@ static void read_mapping(const struct yaml_tree *mapping, const char *what,
                          fields[i].name);
 }
 
+static void read_glob(const struct yaml_tree *node, char out[GLOB_MAX + 1], struct report *report)
+{
+    const char *text = scalar(node, report);
+
+    if (!text)
+        return;
+    if (strlen(text) > GLOB_MAX)
+        error_at(report, node, "this pattern is too long; the most is 256 bytes");
+    else
+        strcpy(out, text);
+}
+
+static void read_path(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct match *match = out;
+
+    read_glob(node, match->path, report);
+    if (match->path[0] != '\0' && match->path[0] != '/' && match->path[0] != '*')
+        error_at(report, node, "a path begins with a slash; write /api/** or **/x");
+}
+
+static void read_host(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct match *match = out;
+
+    read_glob(node, match->host, report);
+    for (char *byte = match->host; *byte; byte++) {
+        if (*byte >= 'A' && *byte <= 'Z')
+            *byte = (char)(*byte - 'A' + 'a');
+        if (*byte == ':' || *byte == '/') {
+            error_at(report, node, "a host is a name without a port; write *.example.com");
+            return;
+        }
+    }
+}
+
+static void read_method(const struct yaml_tree *node, struct match *match, struct report *report)
+{
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ-";
+
+    if (node->kind != TREE_SCALAR || node->text[0] == '\0' ||
+        strlen(node->text) > MATCH_METHOD_MAX || node->text[strspn(node->text, allowed)] != '\0')
+        error_at(report, node, "a method is 1 to 16 capital letters; write GET, POST, ...");
+    else if (match->methods == MATCH_METHODS_MAX)
+        error_at(report, node, "too many methods; the most is 16, and without methods: all match");
+    else
+        strcpy(match->method[match->methods++], node->text);
+}
+
+static void read_methods(const struct yaml_tree *node, void *out, struct report *report)
+{
+    if (node->kind != TREE_SEQUENCE || !node->first) {
+        error_at(report, node,
+                 "'methods' must be a list of at least one method; write [GET, POST]");
+        return;
+    }
+    for (const struct yaml_tree *entry = node->first; entry; entry = entry->next)
+        read_method(entry, out, report);
+}
+
+static void read_match(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct limit *limit = out;
+    static const struct field fields[] = {
+        {"path", false, read_path},
+        {"methods", false, read_methods},
+        {"host", false, read_host},
+    };
+
+    read_mapping(node, "match", fields, sizeof fields / sizeof *fields, &limit->match, report);
+}
+
 static void read_name(const struct yaml_tree *node, void *out, struct report *report)
 {
     struct limit *limit = out;
@@ -187,11 +259,9 @@ static void read_on_redis_failure(const struct yaml_tree *node, void *out, struc
 static void read_limit(const struct yaml_tree *node, struct limit *limit, struct report *report)
 {
     static const struct field fields[] = {
-        {"name", true, read_name},
-        {"key", true, read_key},
-        {"capacity", true, read_capacity},
-        {"refill", true, read_refill},
-        {"on_redis_failure", false, read_on_redis_failure},
+        {"name", true, read_name},     {"match", false, read_match},
+        {"key", true, read_key},       {"capacity", true, read_capacity},
+        {"refill", true, read_refill}, {"on_redis_failure", false, read_on_redis_failure},
     };
 
     *limit = (struct limit){.on_redis_failure = REDIS_FAILURE_ALLOW};
@@ -259,6 +329,17 @@ static void read_timeout(const struct yaml_tree *node, void *out, struct report 
         limits->redis_timeout_ms = (unsigned)(us / 1000);
 }
 
+static void read_ipv6_prefix(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct limits *limits = out;
+    const char *text = scalar(node, report);
+    const char *error = text ? units_count(text, 1, 128, &limits->ipv6_prefix_bits) : NULL;
+
+    if (error)
+        report_error(report, node->line, node->column,
+                     "ipv6_prefix: %s; a prefix is 1 to 128 bits, and a subscriber has 64", error);
+}
+
 static void read_redis(const struct yaml_tree *node, void *out, struct report *report)
 {
     static const struct field fields[] = {
@@ -274,15 +355,20 @@ unsigned limits_parse(const char *text, size_t len, const char *name, FILE *erro
 {
     static const struct field fields[] = {
         {"redis", false, read_redis},
+        {"ipv6_prefix", false, read_ipv6_prefix},
         {"limits", true, read_limits},
     };
     struct report report = {.out = errors, .file = name};
 
-    *out = (struct limits){.redis = {.host = "127.0.0.1", .port = 6379}, .redis_timeout_ms = 50};
+    *out = (struct limits){.redis = {.host = "127.0.0.1", .port = 6379},
+                           .redis_timeout_ms = 50,
+                           .ipv6_prefix_bits = 64}; /* what one subscriber owns: RFC 6177, 2 */
     struct yaml_tree *root = yaml_tree_parse(text, len, &report);
     if (root)
         read_mapping(root, "the file", fields, sizeof fields / sizeof *fields, out, &report);
     yaml_tree_free(root);
+    for (size_t i = 0; i < out->count; i++)
+        out->limit[i].key.ipv6_prefix_bits = (unsigned)out->ipv6_prefix_bits;
     return report.errors;
 }
 

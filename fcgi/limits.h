@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "key.h"
+#include "match.h"
 #include "redis_address.h"
 #include "units.h"
 
@@ -21,6 +22,7 @@ enum redis_failure { REDIS_FAILURE_ALLOW, REDIS_FAILURE_DENY };
 /* One limit: a policy, and the buckets that follow it. */
 struct limit {
     char name[LIMIT_NAME_MAX + 1]; /* [A-Za-z0-9_.-], so that a header and a key can hold it */
+    struct match match;            /* the requests that it is for */
     struct key_spec key;
     int64_t capacity;    /* tokens: 1 .. LIMIT_CAPACITY_MAX */
     int64_t interval_us; /* between two tokens; times capacity: at most LIMIT_WINDOW_US_MAX */
@@ -30,6 +32,7 @@ struct limit {
 struct limits {
     struct redis_address redis;
     unsigned redis_timeout_ms; /* 1 .. REDIS_TIMEOUT_MS_MAX */
+    int64_t ipv6_prefix_bits;  /* 1 .. 128: what counts as one client, in every key */
     size_t count;              /* 1 .. LIMITS_MAX */
     struct limit limit[LIMITS_MAX];
 };

@@ -62,23 +62,27 @@ struct span query_find(const char *uri, const char *name)
     return (struct span){NULL, 0};
 }
 
-int query_next_byte(struct span *encoded)
+int query_next_path_byte(struct span *encoded)
 {
     const char *text = encoded->text;
-    int byte;
     size_t taken = 1;
 
     if (encoded->len == 0)
         return -1;
-    byte = (unsigned char)text[0];
-    if (byte == '+') {
-        byte = ' ';
-    } else if (byte == '%' && encoded->len >= 3 && hex_digit(text[1]) >= 0 &&
-               hex_digit(text[2]) >= 0) {
+    int byte = (unsigned char)text[0];
+    if (byte == '%' && encoded->len >= 3 && hex_digit(text[1]) >= 0 && hex_digit(text[2]) >= 0) {
         byte = hex_digit(text[1]) * 16 + hex_digit(text[2]);
         taken = 3;
     }
     encoded->text += taken;
     encoded->len -= taken;
     return byte;
+}
+
+int query_next_byte(struct span *encoded)
+{
+    bool plus = encoded->len > 0 && encoded->text[0] == '+';
+    int byte = query_next_path_byte(encoded);
+
+    return plus ? ' ' : byte;
 }

@@ -20,4 +20,7 @@ struct span query_find(const char *uri, const char *name);
  * itself.  Returns the byte, 0 .. 255, or -1 where nothing is left. */
 int query_next_byte(struct span *encoded);
 
+/* The same for a path, in which '+' is itself (RFC 3986, 2.1). */
+int query_next_path_byte(struct span *encoded);
+
 #endif

@@ -8,6 +8,10 @@ struct request {
     const char *method; /* REQUEST_METHOD */
     const char *uri;    /* REQUEST_URI: path and query as the client sent them, still encoded */
     const char *remote_addr; /* REMOTE_ADDR: the client's address; "" over a unix socket */
+    char *const *parameters; /* all of them, "NAME=VALUE", NULL at the end */
 };
+
+/* The value of the FastCGI parameter NAME in REQUEST (RFC 3875, 4.1), the first of several; or NULL. */
+const char *request_parameter(const struct request *request, const char *name);
 
 #endif

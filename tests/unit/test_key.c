@@ -1,6 +1,7 @@
 #include "table.h"
 #include "key.h"
 #include "address.h"
+#include "path.h"
 
 #include <ctype.h>
 #include <stdbool.h>
@@ -8,10 +9,15 @@
 
 #include "span.h"
 
-#define ROUNDS  40000
-#define IP      "192.0.2.7"
-#define NAME_16 "n123456789abcdef"
-#define NAME_64 NAME_16 NAME_16 NAME_16 NAME_16
+#define ROUNDS   40000
+#define IP       "192.0.2.7"
+#define NAME_16  "n123456789abcdef"
+#define NAME_64  NAME_16 NAME_16 NAME_16 NAME_16
+#define UPPER_16 "N123456789ABCDEF"
+#define UPPER_64 UPPER_16 UPPER_16 UPPER_16 UPPER_16
+
+/* What a request has that has no FastCGI parameters. */
+static char *const nothing[] = {NULL};
 
 static struct key_spec spec_of(const char *text)
 {
@@ -51,7 +57,7 @@ static void want_well_formed(const char *input, const char *key, size_t len, con
 static char *build(const struct key_spec *spec, const char *uri, const char *remote_addr,
                    char out[KEY_MAX])
 {
-    struct request request = {"GET", uri, remote_addr};
+    struct request request = {"GET", uri, remote_addr, nothing};
     size_t len = key_build(spec, "per-user", &request, out);
 
     want_well_formed(uri, out, len, "per-user");
@@ -85,19 +91,50 @@ static void every_source_and_alternative_is_read(void **state)
     static const struct {
         const char *text;
         size_t count;
-        struct key_part want[3];
+        struct key_part want[4];
     } cases[] = {
-        {"ip", 1, {{KEY_IP, ""}}},
-        {"query:user", 1, {{KEY_QUERY, "user"}}},
-        {"query:user | ip", 2, {{KEY_QUERY, "user"}, {KEY_IP, ""}}},
-        {"query:user|ip", 2, {{KEY_QUERY, "user"}, {KEY_IP, ""}}},
-        {"   query:user   |   ip   ", 2, {{KEY_QUERY, "user"}, {KEY_IP, ""}}},
-        {"ip | query:a | query:b", 3, {{KEY_IP, ""}, {KEY_QUERY, "a"}, {KEY_QUERY, "b"}}},
-        {"query:ip", 1, {{KEY_QUERY, "ip"}}},
-        {"query:query:user", 1, {{KEY_QUERY, "query:user"}}},
-        {"query:a=b&c%", 1, {{KEY_QUERY, "a=b&c%"}}},
-        {"query:\xc3\xa9", 1, {{KEY_QUERY, "\xc3\xa9"}}},
-        {"query:" NAME_64, 1, {{KEY_QUERY, NAME_64}}},
+        {"ip", 1, {{KEY_IP, true, "", ""}}},
+        {"query:user", 1, {{KEY_QUERY, true, "user", ""}}},
+        {"query:user | ip", 2, {{KEY_QUERY, true, "user", ""}, {KEY_IP, true, "", ""}}},
+        {"query:user|ip", 2, {{KEY_QUERY, true, "user", ""}, {KEY_IP, true, "", ""}}},
+        {"   query:user   |   ip   ", 2, {{KEY_QUERY, true, "user", ""}, {KEY_IP, true, "", ""}}},
+        {"ip | query:a | query:b",
+         3,
+         {{KEY_IP, true, "", ""}, {KEY_QUERY, true, "a", ""}, {KEY_QUERY, true, "b", ""}}},
+        {"query:ip", 1, {{KEY_QUERY, true, "ip", ""}}},
+        {"query:query:user", 1, {{KEY_QUERY, true, "query:user", ""}}},
+        {"query:a=b&c%", 1, {{KEY_QUERY, true, "a=b&c%", ""}}},
+        {"query:\xc3\xa9", 1, {{KEY_QUERY, true, "\xc3\xa9", ""}}},
+        {"query:" NAME_64, 1, {{KEY_QUERY, true, NAME_64, ""}}},
+        {"header:X-API-Key", 1, {{KEY_HEADER, true, "x-api-key", "HTTP_X_API_KEY"}}},
+        {"header:x-api-key", 1, {{KEY_HEADER, true, "x-api-key", "HTTP_X_API_KEY"}}},
+        {"header:DNT2", 1, {{KEY_HEADER, true, "dnt2", "HTTP_DNT2"}}},
+        {"header:Content-Type", 1, {{KEY_HEADER, true, "content-type", "CONTENT_TYPE"}}},
+        {"header:content-LENGTH", 1, {{KEY_HEADER, true, "content-length", "CONTENT_LENGTH"}}},
+        {"header:Content-Types", 1, {{KEY_HEADER, true, "content-types", "HTTP_CONTENT_TYPES"}}},
+        {"header:" NAME_64, 1, {{KEY_HEADER, true, NAME_64, "HTTP_" UPPER_64}}},
+        {"cookie:Session.id", 1, {{KEY_COOKIE, true, "Session.id", "HTTP_COOKIE"}}},
+        {"path", 1, {{KEY_PATH, true, "", ""}}},
+        {"method", 1, {{KEY_METHOD, true, "", ""}}},
+        {"host", 1, {{KEY_HOST, true, "", "HTTP_HOST"}}},
+        {"env:REMOTE_USER", 1, {{KEY_ENV, true, "REMOTE_USER", "REMOTE_USER"}}},
+        {"env:remote_User2", 1, {{KEY_ENV, true, "remote_User2", "remote_User2"}}},
+        {"env:" NAME_64, 1, {{KEY_ENV, true, NAME_64, NAME_64}}},
+        {"global", 1, {{KEY_GLOBAL, true, "", ""}}},
+        {"ip + path", 2, {{KEY_IP, true, "", ""}, {KEY_PATH, false, "", ""}}},
+        {"ip+path", 2, {{KEY_IP, true, "", ""}, {KEY_PATH, false, "", ""}}},
+        {"query:a + ip | path + method",
+         4,
+         {{KEY_QUERY, true, "a", ""},
+          {KEY_IP, false, "", ""},
+          {KEY_PATH, true, "", ""},
+          {KEY_METHOD, false, "", ""}}},
+        {"path | ip + method | global",
+         4,
+         {{KEY_PATH, true, "", ""},
+          {KEY_IP, true, "", ""},
+          {KEY_METHOD, false, "", ""},
+          {KEY_GLOBAL, true, "", ""}}},
     };
 
     (void)state;
@@ -105,20 +142,31 @@ static void every_source_and_alternative_is_read(void **state)
         struct key_spec got = spec_of(cases[i].text);
 
         want_number(cases[i].text, (int64_t)got.count, (int64_t)cases[i].count);
+        want_number(cases[i].text, got.ipv6_prefix_bits, 64);
         for (size_t j = 0; j < got.count; j++) {
-            want_number(cases[i].text, got.alternative[j].source, cases[i].want[j].source);
-            want_text(cases[i].text, got.alternative[j].name, cases[i].want[j].name);
+            want_number(cases[i].text, got.part[j].source, cases[i].want[j].source);
+            want_number(cases[i].text, got.part[j].alternative, cases[i].want[j].alternative);
+            want_text(cases[i].text, got.part[j].name, cases[i].want[j].name);
+            want_text(cases[i].text, got.part[j].parameter, cases[i].want[j].parameter);
         }
     }
 }
 
-static void as_many_alternatives_as_are_allowed_are_read(void **state)
+static void as_many_sources_as_are_allowed_are_read(void **state)
 {
-    struct key_spec spec = spec_of("query:1|query:2|query:3|query:4|query:5|query:6|query:7|ip");
+    static const char *const cases[] = {
+        "query:1|query:2|query:3|query:4|query:5|query:6|query:7|ip",
+        "query:1+query:2+query:3+query:4+query:5+query:6+query:7+ip",
+        "query:1+query:2|query:3+query:4|query:5+query:6|query:7+ip",
+    };
 
     (void)state;
-    assert_int_equal(spec.count, KEY_ALTERNATIVES_MAX);
-    assert_int_equal(spec.alternative[KEY_ALTERNATIVES_MAX - 1].source, KEY_IP);
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct key_spec spec = spec_of(cases[i]);
+
+        want_number(cases[i], (int64_t)spec.count, KEY_PARTS_MAX);
+        want_number(cases[i], spec.part[KEY_PARTS_MAX - 1].source, KEY_IP);
+    }
 }
 
 static void a_wrong_key_is_an_error_that_says_what_would_be_right(void **state)
@@ -132,19 +180,18 @@ static void a_wrong_key_is_an_error_that_says_what_would_be_right(void **state)
         {"ip |", "empty source"},
         {"| ip", "empty source"},
         {"ip || query:user", "empty source"},
-        {"IP", "the sources are ip and query:NAME"},
+        {"IP", "the sources are ip, query:NAME, header:NAME, cookie:NAME, path, method"},
         {"ip4", "unknown source"},
         {"i", "unknown source"},
-        {"ip:", "unknown source"},
+        {"ip:", "a name after a source that has none"},
         {"ip\t", "unknown source"},
         {"user", "unknown source"},
-        {"query", "unknown source"},
+        {"query", "a source without the name it needs"},
         {"query user", "unknown source"},
         {"Query:user", "unknown source"},
-        {"header:X-Api-Key", "unknown source"},
         {"query:user, ip", "a space or a control character"},
-        {"query:", "write query:NAME, such as query:user"},
-        {"query: ", "names no parameter"},
+        {"query:", "such as query:user"},
+        {"query: ", "a source without the name it needs"},
         {"query: user", "a space or a control character"},
         {"query:a b", "a space or a control character"},
         {"query:a\tb", "a space or a control character"},
@@ -154,6 +201,61 @@ static void a_wrong_key_is_an_error_that_says_what_would_be_right(void **state)
         {"ip|ip|ip|ip|ip|ip|ip|ip|ip", "the most is 8"},
         {"ip|ip|ip|ip|ip|ip|ip|ip|", "the most is 8"},
         {"ip | nonsense", "unknown source"},
+        {"+", "empty source"},
+        {"ip +", "empty source"},
+        {"+ ip", "empty source"},
+        {"ip ++ path", "empty source"},
+        {"ip +| path", "empty source"},
+        {"ip + | path", "empty source"},
+        {"query:a+b", "unknown source"},
+        {"ip + nonsense", "unknown source"},
+        {"ip path", "unknown source"},
+        {"paths", "unknown source"},
+        {"ip+ip+ip+ip+ip+ip+ip+ip+ip", "the most is 8"},
+        {"ip+ip|ip+ip|ip+ip|ip+ip|ip", "the most is 8"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct key_spec spec;
+
+        want_error(cases[i].text, key_parse(cases[i].text, &spec), cases[i].error);
+    }
+}
+
+static void a_name_that_its_source_cannot_have_is_an_error(void **state)
+{
+    static const struct {
+        const char *text, *error;
+    } cases[] = {
+        {"header", "a source without the name it needs; write query:NAME, header:NAME"},
+        {"header:", "a source without the name it needs"},
+        {"header: | ip", "a source without the name it needs"},
+        {"cookie", "a source without the name it needs"},
+        {"cookie:", "a source without the name it needs"},
+        {"env", "a source without the name it needs"},
+        {"env:", "a source without the name it needs"},
+        {"ip:x", "a name after a source that has none; the sources are ip"},
+        {"path:/api", "a name after a source that has none"},
+        {"method:GET", "a name after a source that has none"},
+        {"host:example.org", "a name after a source that has none"},
+        {"global:", "a name after a source that has none"},
+        {"global:x", "a name after a source that has none"},
+        {"header:X_API_Key", "letters, digits and '-'; write it as in header:X-API-Key"},
+        {"header:X:Y", "letters, digits and '-'"},
+        {"header:\xc3\xa9", "letters, digits and '-'"},
+        {"header:X Y", "a space or a control character"},
+        {"header:" NAME_64 "x", "the most is 64 bytes"},
+        {"cookie:a=b", "holds none of = ; , and \"; write it as in cookie:session"},
+        {"cookie:a;b", "a cookie's name"},
+        {"cookie:a,b", "a cookie's name"},
+        {"cookie:\"a\"", "a cookie's name"},
+        {"cookie:a b", "a space or a control character"},
+        {"cookie:" NAME_64 "x", "the most is 64 bytes"},
+        {"env:REMOTE-USER", "letters, digits and '_'; write it as in env:REMOTE_USER"},
+        {"env:A=B", "letters, digits and '_'"},
+        {"env:A.B", "letters, digits and '_'"},
+        {"env:" NAME_64 "x", "the most is 64 bytes"},
     };
 
     (void)state;
@@ -200,6 +302,257 @@ static void the_first_source_that_a_request_has_is_its_identity(void **state)
 
         build(&spec, cases[i].uri, cases[i].remote_addr, key);
         want_identity(cases[i].uri, key, cases[i].want);
+    }
+}
+
+/* Requests that differ in their FastCGI parameters. */
+struct parameters_case {
+    const char *spec;
+    char *parameters[4];
+    const char *want;
+};
+
+/* A request METHOD URI that has PARAMETERS. */
+static char *build_from(const struct key_spec *spec, const char *method, const char *uri,
+                        char *const *parameters, char out[KEY_MAX])
+{
+    struct request request = {method, uri, IP, parameters};
+    size_t len = key_build(spec, "per-user", &request, out);
+
+    want_well_formed(parameters[0] ? parameters[0] : uri, out, len, "per-user");
+    return out;
+}
+
+static void want_identities(const struct parameters_case *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct key_spec spec = spec_of(cases[i].spec);
+        char input[2 * KEY_MAX], key[KEY_MAX];
+        size_t len = (size_t)snprintf(input, sizeof input, "%s", cases[i].spec);
+
+        for (char *const *parameter = cases[i].parameters; *parameter; parameter++)
+            len += (size_t)snprintf(input + len, sizeof input - len, ", %s", *parameter);
+        want_identity(input, build_from(&spec, "GET", "/", cases[i].parameters, key),
+                      cases[i].want);
+    }
+}
+
+static void a_header_is_found_whatever_case_its_name_is_in(void **state)
+{
+    static const struct parameters_case cases[] = {
+        {"header:X-API-Key", {"HTTP_X_API_KEY=k1"}, "header:x-api-key=k1"},
+        {"header:x-api-key", {"HTTP_X_API_KEY=k1"}, "header:x-api-key=k1"},
+        {"header:X-Api-Key", {"A=1", "HTTP_X_API_KEY=k1", "B=2"}, "header:x-api-key=k1"},
+        {"header:X-A", {"HTTP_X_A=1", "HTTP_X_A=2"}, "header:x-a=1"},
+        {"header:X-A", {"HTTP_X_A=K b+c"}, "header:x-a=K%20b%2Bc"},
+        {"header:X-A", {"HTTP_X_A=%41"}, "header:x-a=%2541"},
+        {"header:X-A", {"HTTP_X_A=a=b"}, "header:x-a=a%3Db"},
+        {"header:X-A", {"HTTP_X_A=a}:b{"}, "header:x-a=a%7D:b%7B"},
+        {"header:X-A", {"HTTP_X_AB=1", "HTTP_X=2", "HTTP_XX_A=3"}, "header:x-a="},
+        {"header:X-A", {"X_A=1", "X-A=2", "http_x_a=3"}, "header:x-a="},
+        {"header:Content-Type", {"HTTP_CONTENT_TYPE=a", "CONTENT_TYPE=b"}, "header:content-type=b"},
+        {"header:content-type", {"HTTP_CONTENT_TYPE=a"}, "header:content-type="},
+        {"header:Content-Length", {"CONTENT_LENGTH=17"}, "header:content-length=17"},
+        {"header:Content-Encoding", {"HTTP_CONTENT_ENCODING=br"}, "header:content-encoding=br"},
+        {"header:Cookie", {"HTTP_COOKIE=a=1; b=2"}, "header:cookie=a%3D1%3B%20b%3D2"},
+        /* Empty is absent. */
+        {"header:X-A | ip", {"HTTP_X_A="}, "ip=192.0.2.7"},
+        {"header:X-A | ip", {NULL}, "ip=192.0.2.7"},
+        {"header:X-A | ip", {"HTTP_X_A=0"}, "header:x-a=0"},
+        {"header:X-A | ip", {"HTTP_X_A=", "HTTP_X_A=2"}, "ip=192.0.2.7"},
+        {"header:X-A", {"HTTP_X_A="}, "header:x-a="},
+    };
+
+    (void)state;
+    want_identities(cases, LENGTH(cases));
+}
+
+static void a_cookie_is_found_among_others(void **state)
+{
+    static const struct parameters_case cases[] = {
+        {"cookie:s", {"HTTP_COOKIE=s=1"}, "cookie:s=1"},
+        {"cookie:s", {"HTTP_COOKIE=a=0; s=1; b=2"}, "cookie:s=1"},
+        {"cookie:s", {"HTTP_COOKIE=a=0;s=1;b=2"}, "cookie:s=1"},
+        {"cookie:s", {"HTTP_COOKIE=;; ;s=1;"}, "cookie:s=1"},
+        {"cookie:s", {"HTTP_COOKIE=  s=1 \t; b=2"}, "cookie:s=1"},
+        {"cookie:s", {"HTTP_COOKIE=a=0; \ts=1  "}, "cookie:s=1"},
+        {"cookie:s", {"HTTP_COOKIE=s=1 2"}, "cookie:s=1%202"},
+        {"cookie:s", {"HTTP_COOKIE=s=1; s=2"}, "cookie:s=1"},
+        {"cookie:s", {"HTTP_COOKIE=ss=0; xs=0; s=1"}, "cookie:s=1"},
+        {"cookie:ss", {"HTTP_COOKIE=s=0; ss=1"}, "cookie:ss=1"},
+        {"cookie:s", {"HTTP_COOKIE=s; s=1"}, "cookie:s=1"},
+        {"cookie:s", {"HTTP_COOKIE=s=a=b"}, "cookie:s=a%3Db"},
+        {"cookie:s", {"HTTP_COOKIE=a=s=0; s=1"}, "cookie:s=1"},
+        {"cookie:s", {"HTTP_COOKIE=s=\"1\""}, "cookie:s=%221%22"},
+        {"cookie:s", {"HTTP_COOKIE=s=%41+"}, "cookie:s=%2541%2B"},
+        {"cookie:S", {"HTTP_COOKIE=s=0; S=1"}, "cookie:S=1"},
+        {"cookie:s | ip", {"HTTP_COOKIE=s"}, "ip=192.0.2.7"},
+        {"cookie:s | ip", {"HTTP_COOKIE=s="}, "ip=192.0.2.7"},
+        {"cookie:s | ip", {"HTTP_COOKIE=s=  ; a=1"}, "ip=192.0.2.7"},
+        {"cookie:s | ip", {"HTTP_COOKIE=s=; s=1"}, "ip=192.0.2.7"},
+        {"cookie:s | ip", {"HTTP_COOKIE=ss=1; xs=2; a=s"}, "ip=192.0.2.7"},
+        {"cookie:s | ip", {"HTTP_COOKIE=S=1"}, "ip=192.0.2.7"},
+        {"cookie:s | ip", {"HTTP_COOKIE="}, "ip=192.0.2.7"},
+        {"cookie:s | ip", {"HTTP_COOKIE=; "}, "ip=192.0.2.7"},
+        {"cookie:s | ip", {"COOKIE=s=1"}, "ip=192.0.2.7"},
+        {"cookie:s", {NULL}, "cookie:s="},
+    };
+
+    (void)state;
+    want_identities(cases, LENGTH(cases));
+}
+
+static void a_host_is_in_lower_case_without_port_and_final_dot(void **state)
+{
+    static const struct parameters_case cases[] = {
+        {"host", {"HTTP_HOST=example.org"}, "host=example.org"},
+        {"host", {"HTTP_HOST=EXAMPLE.Org"}, "host=example.org"},
+        {"host", {"HTTP_HOST=example.org:80"}, "host=example.org"},
+        {"host", {"HTTP_HOST=example.org:"}, "host=example.org"},
+        {"host", {"HTTP_HOST=example.org."}, "host=example.org"},
+        {"host", {"HTTP_HOST=Example.org.:8080"}, "host=example.org"},
+        {"host", {"HTTP_HOST=192.0.2.1:80"}, "host=192.0.2.1"},
+        {"host", {"HTTP_HOST=[::1]"}, "host=%5B::1%5D"},
+        {"host", {"HTTP_HOST=[::1]:80"}, "host=%5B::1%5D"},
+        {"host", {"HTTP_HOST=[2001:DB8::A]:80"}, "host=%5B2001:db8::a%5D"},
+        {"host", {"HTTP_HOST=[::1"}, "host=%5B::1"},
+        {"host", {"HTTP_HOST=\xc3\x89.org"}, "host=%C3%89.org"},
+        {"host | ip", {"HTTP_HOST="}, "ip=192.0.2.7"},
+        {"host | ip", {"HTTP_HOST=."}, "ip=192.0.2.7"},
+        {"host | ip", {"HTTP_HOST=:80"}, "ip=192.0.2.7"},
+        {"host | ip", {"SERVER_NAME=example.org"}, "ip=192.0.2.7"},
+        {"host", {NULL}, "host="},
+    };
+
+    (void)state;
+    want_identities(cases, LENGTH(cases));
+}
+
+static void any_parameter_and_nothing_at_all_are_sources(void **state)
+{
+    static const struct parameters_case cases[] = {
+        {"env:REMOTE_USER", {"REMOTE_USER=ann"}, "env:REMOTE_USER=ann"},
+        {"env:REMOTE_USER", {"REMOTE_USER=a b"}, "env:REMOTE_USER=a%20b"},
+        {"env:REMOTE_USER", {"REMOTE_USERS=x", "REMOTE_USER=ann"}, "env:REMOTE_USER=ann"},
+        {"env:REMOTE_USER", {"REMOTE_USER=ann", "REMOTE_USER=bob"}, "env:REMOTE_USER=ann"},
+        {"env:HTTP_X_A", {"HTTP_X_A=1"}, "env:HTTP_X_A=1"},
+        {"env:remote_user | ip", {"REMOTE_USER=ann"}, "ip=192.0.2.7"},
+        {"env:REMOTE_USER | ip", {"REMOTE_USER="}, "ip=192.0.2.7"},
+        {"env:REMOTE_USER | ip", {"REMOTE_USER"}, "ip=192.0.2.7"},
+        {"env:REMOTE_USER", {NULL}, "env:REMOTE_USER="},
+        {"global", {NULL}, "global="},
+        {"global | ip", {NULL}, "global="},
+        {"global + ip", {NULL}, "global=+ip=192.0.2.7"},
+        {"env:REMOTE_USER | global", {NULL}, "global="},
+    };
+
+    (void)state;
+    want_identities(cases, LENGTH(cases));
+}
+
+static void the_path_and_the_method_are_sources(void **state)
+{
+    static const struct {
+        const char *spec, *method, *uri, *want;
+    } cases[] = {
+        {"path", "GET", "/api/x", "path=/api/x"},
+        {"path", "GET", "//api/./y/../x?user=ann", "path=/api/x"},
+        {"path", "GET", "/%61pi%2Fx#top", "path=/api/x"},
+        {"path", "GET", "/api/x/", "path=/api/x/"},
+        {"path", "GET", "/a%00b+c d", "path=/a%00b%2Bc%20d"},
+        {"path", "GET", "/%7D:{", "path=/%7D:%7B"},
+        {"path", "GET", "", "path=/"},
+        {"path", "OPTIONS", "*", "path=/%2A"},
+        {"path | ip", "GET", "?user=ann", "path=/"},
+        {"method", "GET", "/", "method=GET"},
+        {"method", "get", "/", "method=get"},
+        {"method", "M-SEARCH", "/", "method=M-SEARCH"},
+        {"method", "A+B", "/", "method=A%2BB"},
+        {"method | ip", "", "/", "ip=192.0.2.7"},
+        {"method + path", "GET", "//x", "method=GET+path=/x"},
+        {"path + method", "GET", "//x", "path=/x+method=GET"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct key_spec spec = spec_of(cases[i].spec);
+        char key[KEY_MAX];
+
+        want_identity(cases[i].uri, build_from(&spec, cases[i].method, cases[i].uri, nothing, key),
+                      cases[i].want);
+    }
+}
+
+static void a_path_that_is_too_long_is_absent(void **state)
+{
+    struct key_spec shared = spec_of("path"), other = spec_of("path | ip");
+    char uri[2 * PATH_BYTES_MAX] = "/", key[KEY_MAX];
+
+    (void)state;
+    memset(uri + 1, 'a', sizeof uri - 2);
+    want_identity("/aaa", build(&shared, uri, IP, key), "path=");
+    want_identity("/aaa", build(&other, uri, IP, key), "ip=192.0.2.7");
+}
+
+static void the_first_alternative_of_which_all_is_there_is_the_identity(void **state)
+{
+    static const char abc[] = "header:A + header:B | header:C";
+    static const char or_and[] = "header:A | header:B + header:C";
+    static const struct parameters_case cases[] = {
+        {abc, {"HTTP_A=1", "HTTP_B=2", "HTTP_C=3"}, "header:a=1+header:b=2"},
+        {abc, {"HTTP_B=2", "HTTP_A=1"}, "header:a=1+header:b=2"},
+        {abc, {"HTTP_A=1", "HTTP_C=3"}, "header:c=3"},
+        {abc, {"HTTP_B=2", "HTTP_C=3"}, "header:c=3"},
+        {abc, {"HTTP_A=1", "HTTP_B=", "HTTP_C=3"}, "header:c=3"},
+        {abc, {"HTTP_C=3"}, "header:c=3"},
+        /* None of them: the last, and what is absent has an empty value. */
+        {abc, {"HTTP_A=1"}, "header:c="},
+        {abc, {"HTTP_B=2"}, "header:c="},
+        {abc, {"HTTP_A=1", "HTTP_B="}, "header:c="},
+        {abc, {NULL}, "header:c="},
+        {or_and, {"HTTP_A=1", "HTTP_B=2", "HTTP_C=3"}, "header:a=1"},
+        {or_and, {"HTTP_B=2", "HTTP_C=3"}, "header:b=2+header:c=3"},
+        {or_and, {"HTTP_B=2"}, "header:b=2+header:c="},
+        {or_and, {"HTTP_B=2", "HTTP_C="}, "header:b=2+header:c="},
+        {or_and, {"HTTP_C=3"}, "header:b=+header:c=3"},
+        {or_and, {NULL}, "header:b=+header:c="},
+        {"header:A + ip | header:B + path | global", {"HTTP_B=2"}, "header:b=2+path=/"},
+        {"header:A + ip | header:B + path | global", {"HTTP_X=1"}, "global="},
+        {"header:A + ip + cookie:s", {"HTTP_A=1"}, "header:a=1+ip=192.0.2.7+cookie:s="},
+        {"ip + ip", {NULL}, "ip=192.0.2.7+ip=192.0.2.7"},
+        /* A value is no way to write another source. */
+        {abc, {"HTTP_A=1+header:b=2", "HTTP_B=3"}, "header:a=1%2Bheader:b%3D2+header:b=3"},
+    };
+
+    (void)state;
+    want_identities(cases, LENGTH(cases));
+}
+
+static void an_ipv6_client_is_as_wide_as_its_prefix(void **state)
+{
+    static const struct {
+        unsigned bits;
+        const char *remote_addr, *want;
+    } cases[] = {
+        {48, "2001:db8:1:2:3:4:5:6", "ip=2001:db8:1::/48"},
+        {64, "2001:db8:1:2:3:4:5:6", "ip=2001:db8:1:2::/64"},
+        {56, "2001:db8:1:234:3:4:5:6", "ip=2001:db8:1:200::/56"},
+        {128, "2001:db8:1:2:3:4:5:6", "ip=2001:db8:1:2:3:4:5:6"},
+        {128, "[2001:DB8::1]:443", "ip=2001:db8::1"},
+        {1, "2001:db8::1", "ip=::/1"},
+        {48, "192.0.2.7", "ip=192.0.2.7"},
+        {48, "::ffff:192.0.2.7", "ip=192.0.2.7"},
+        {48, "/run/client.sock", "ip=/run/client.sock"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct key_spec spec = spec_of("ip");
+        char key[KEY_MAX];
+
+        spec.ipv6_prefix_bits = cases[i].bits;
+        want_identity(cases[i].remote_addr, build(&spec, "/", cases[i].remote_addr, key),
+                      cases[i].want);
     }
 }
 
@@ -380,11 +733,11 @@ static void an_address_that_is_too_long_is_digested_as_well(void **state)
 /* A name is written whole even where it alone is too long. */
 static void the_longest_name_of_a_parameter_is_part_of_the_identity(void **state)
 {
-    struct key_spec spec = {1, {{KEY_QUERY, ""}}};
+    struct key_spec spec = spec_of("query:x");
     char key[KEY_MAX];
 
     (void)state;
-    memset(spec.alternative[0].name, '%', KEY_NAME_MAX);
+    memset(spec.part[0].name, '%', KEY_NAME_MAX);
     want_identity("64 times %", build(&spec, "/", IP, key),
                   "#136c66a596e3b02c52fe2620e2daeb4ac42b67a27ff7c02d00653cad7afc6942");
 }
@@ -396,9 +749,12 @@ static void a_passed_over_source_leaves_nothing_behind(void **state)
 
     (void)state;
     want_identity("/", build(&spec, "/?" NAME_64 "=", IP, key), "ip=192.0.2.7");
-    memset(spec.alternative[0].name, '%', KEY_NAME_MAX); /* digested, then passed over */
+    memset(spec.part[0].name, '%', KEY_NAME_MAX); /* digested, then passed over */
     want_identity("/", build(&spec, "/", IP, key), "ip=192.0.2.7");
     want_identity("/", build(&spec, "/?user=ann", IP, key), "query:user=ann");
+    spec = spec_of("query:" NAME_64 " + query:" NAME_64
+                   " | query:user + ip"); /* digested by its "+" */
+    want_identity("/", build(&spec, "/?user=ann", IP, key), "query:user=ann+ip=192.0.2.7");
 }
 
 static void a_user_who_writes_a_digest_is_not_the_one_it_stands_for(void **state)
@@ -423,7 +779,7 @@ static void the_longest_limit_and_identity_fit(void **state)
 {
     struct key_spec spec = spec_of("query:user");
     char *uri = uri_of("a", KEY_IDENTITY_MAX - strlen("query:user=")), key[KEY_MAX];
-    struct request request = {"GET", uri, IP};
+    struct request request = {"GET", uri, IP, nothing};
     size_t len = key_build(&spec, NAME_64, &request, key);
 
     (void)state;
@@ -436,7 +792,7 @@ static void the_longest_limit_and_identity_fit(void **state)
 static void all_limits_of_a_client_share_a_hash_tag_and_no_key(void **state)
 {
     struct key_spec spec = spec_of("query:user | ip");
-    struct request request = {"GET", "/?user=a%7Db", IP};
+    struct request request = {"GET", "/?user=a%7Db", IP, nothing};
     char one[KEY_MAX], other[KEY_MAX];
 
     (void)state;
@@ -480,7 +836,7 @@ static void send_as(size_t source, const char *text, struct client *client)
 {
     struct key_spec spec = spec_of(sources[source]);
     char uri[300] = "/", *at = uri + 1;
-    bool is_ip = spec.alternative[0].source == KEY_IP;
+    bool is_ip = spec.part[0].source == KEY_IP;
 
     client->source = source;
     if (is_ip) {
@@ -488,7 +844,7 @@ static void send_as(size_t source, const char *text, struct client *client)
         memcpy(client->value, text, client->len);
     } else {
         *at++ = '?';
-        for (const char *name = spec.alternative[0].name; *name != '\0'; name++)
+        for (const char *name = spec.part[0].name; *name != '\0'; name++)
             at += sprintf(at, "%%%02x", (unsigned char)*name);
         sprintf(at, "=%s", text);
         decode(text, client);
@@ -577,13 +933,85 @@ static void two_clients_never_have_one_key(void **state)
     }
 }
 
+/* Up to MOST pieces, as long as they fit in SIZE bytes, into OUT. */
+static void random_pieces(uint64_t *seed, size_t most, char *out, size_t size)
+{
+    static const char *const pieces[] = {"a", "b",   "+",   "=",  "+query:b=", "header:x-a=", "|",
+                                         "%", "%2B", "%3d", "2B", "%00",       "}",           "#"};
+    size_t count = random_number(seed) % (most + 1), len = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < count; i++) {
+        const char *piece = pieces[random_number(seed) % LENGTH(pieces)];
+
+        if (len + strlen(piece) >= size)
+            break;
+        strcpy(out + len, piece);
+        len += strlen(piece);
+    }
+}
+
+/* Whoever has both sources is the pair of them: a header holds no NUL, so one parts it from the query.
+ * All who lack one are the client at IP. */
+static void send_both(const char *header, const char *query, struct client *client)
+{
+    struct key_spec spec = spec_of("header:X-A + query:b | ip");
+    char parameter[128], uri[128];
+    char *const parameters[] = {parameter, NULL};
+    size_t header_len = strlen(header);
+
+    snprintf(parameter, sizeof parameter, "HTTP_X_A=%s", header);
+    snprintf(uri, sizeof uri, "/?b=%s", query);
+    decode(query, client);
+    client->source = header_len > 0 && client->len > 0;
+    if (client->source) {
+        memmove(client->value + header_len + 1, client->value, client->len);
+        memcpy(client->value, header, header_len + 1);
+        client->len += header_len + 1;
+    } else {
+        client->len = 0;
+    }
+    build_from(&spec, "GET", uri, parameters, client->key);
+}
+
+static void two_pairs_of_values_never_have_one_key(void **state)
+{
+    static const size_t most[] = {2, 3, 5, 20};
+    uint64_t seed = 2;
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(most); i++) {
+        struct client *clients = calloc(ROUNDS, sizeof *clients);
+
+        assert_non_null(clients);
+        for (size_t j = 0; j < ROUNDS; j++) {
+            char header[100], query[100];
+
+            random_pieces(&seed, most[i], header, sizeof header);
+            random_pieces(&seed, most[i], query, sizeof query);
+            send_both(header, query, &clients[j]);
+        }
+        want_one_key_for_each(clients, ROUNDS);
+        free(clients);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_source_and_alternative_is_read),
-        cmocka_unit_test(as_many_alternatives_as_are_allowed_are_read),
+        cmocka_unit_test(as_many_sources_as_are_allowed_are_read),
         cmocka_unit_test(a_wrong_key_is_an_error_that_says_what_would_be_right),
+        cmocka_unit_test(a_name_that_its_source_cannot_have_is_an_error),
         cmocka_unit_test(the_first_source_that_a_request_has_is_its_identity),
+        cmocka_unit_test(a_header_is_found_whatever_case_its_name_is_in),
+        cmocka_unit_test(a_cookie_is_found_among_others),
+        cmocka_unit_test(a_host_is_in_lower_case_without_port_and_final_dot),
+        cmocka_unit_test(any_parameter_and_nothing_at_all_are_sources),
+        cmocka_unit_test(the_path_and_the_method_are_sources),
+        cmocka_unit_test(a_path_that_is_too_long_is_absent),
+        cmocka_unit_test(the_first_alternative_of_which_all_is_there_is_the_identity),
+        cmocka_unit_test(an_ipv6_client_is_as_wide_as_its_prefix),
         cmocka_unit_test(a_value_is_decoded_then_encoded_in_one_way),
         cmocka_unit_test(every_byte_stands_for_itself_or_as_two_digits),
         cmocka_unit_test(an_address_is_one_client_in_every_form),
@@ -597,6 +1025,7 @@ int main(void)
         cmocka_unit_test(the_longest_limit_and_identity_fit),
         cmocka_unit_test(all_limits_of_a_client_share_a_hash_tag_and_no_key),
         cmocka_unit_test(two_clients_never_have_one_key),
+        cmocka_unit_test(two_pairs_of_values_never_have_one_key),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,9 @@
 static const struct bucket allowed = {true, 4, 0, 12000000};
 static const struct bucket refused = {false, 0, 11000000, 59000000};
 
+/* What a request has that has no FastCGI parameters. */
+static char *const nothing[] = {NULL};
+
 /* A take that the fake store was asked for. */
 struct asked {
     struct take takes[LIMITS_MAX]; /* as they were when it was asked */
@@ -75,7 +78,7 @@ static void on_reply(void *context, const char *text, size_t len)
     strcpy(exchange->text, text);
     exchange->replies++;
     if (exchange->limiter) {
-        struct request next = {"GET", "/?user=next", "192.0.2.9"};
+        struct request next = {"GET", "/?user=next", "192.0.2.9", nothing};
 
         limiter_handle(exchange->limiter, exchange->next, &next);
     }
@@ -120,7 +123,7 @@ static struct limits *limits_of(size_t count, const enum redis_failure *failures
 
 static void handle(struct limiter *limiter, struct exchange *exchange, const char *uri)
 {
-    struct request request = {"GET", uri, "192.0.2.7:41952"};
+    struct request request = {"GET", uri, "192.0.2.7:41952", nothing};
 
     *exchange = (struct exchange){0};
     limiter_handle(limiter, exchange, &request);
@@ -315,7 +318,7 @@ static void the_next_request_may_come_while_one_is_answered(void **state)
     struct store store = {.buckets = &refused};
     struct limiter *limiter = limiter_new(limits, fake_take, &store, on_reply);
     struct exchange second = {0}, first = {.limiter = limiter, .next = &second};
-    struct request request = {"GET", "/?user=ann", "192.0.2.7"};
+    struct request request = {"GET", "/?user=ann", "192.0.2.7", nothing};
 
     (void)state;
     limiter_handle(limiter, &first, &request);

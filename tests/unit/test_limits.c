@@ -124,7 +124,7 @@ static void want_valid(const char *input, const struct limits *limits)
         const struct limit *limit = &limits->limit[i];
 
         valid = valid && limit->name[0] != '\0' && !strpbrk(limit->name, "\"\\{}: ,;\n") &&
-                limit->key.count >= 1 && limit->key.count <= KEY_ALTERNATIVES_MAX &&
+                limit->key.count >= 1 && limit->key.count <= KEY_PARTS_MAX &&
                 limit->capacity >= 1 && limit->capacity <= LIMIT_CAPACITY_MAX &&
                 limit->interval_us >= 1 &&
                 limit->interval_us <= LIMIT_WINDOW_US_MAX / limit->capacity;
@@ -154,9 +154,9 @@ static void want_documented_limits(const struct limits *limits)
     assert_int_equal(limits->count, 1);
     assert_string_equal(limit->name, "per-user");
     assert_int_equal(limit->key.count, 2);
-    assert_int_equal(limit->key.alternative[0].source, KEY_QUERY);
-    assert_string_equal(limit->key.alternative[0].name, "user");
-    assert_int_equal(limit->key.alternative[1].source, KEY_IP);
+    assert_int_equal(limit->key.part[0].source, KEY_QUERY);
+    assert_string_equal(limit->key.part[0].name, "user");
+    assert_int_equal(limit->key.part[1].source, KEY_IP);
     assert_int_equal(limit->capacity, 5);
     assert_int_equal(limit->interval_us, 12000000);
     assert_int_equal(limit->on_redis_failure, REDIS_FAILURE_ALLOW);
@@ -214,8 +214,11 @@ static void every_field_is_read(void **state)
                                             "  capacity: 1000000000\n"
                                             "  key: ip\n"
                                             "  name: A.b_c-9\n"
+                                            "  match: { host: '*.Example.com', path: /api/**,"
+                                            " methods: [GET, M-SEARCH] }\n"
                                             "- { name: b, key: 'query:id', capacity: 1,"
                                             " refill: \"3/s\", on_redis_failure: allow }\n"
+                                            "ipv6_prefix: 56\n"
                                             "redis:\n"
                                             "  timeout: 10s\n"
                                             "  address: redis://ann:secret@db.example:7000/3\n");
@@ -224,12 +227,19 @@ static void every_field_is_read(void **state)
     (void)state;
     assert_int_equal(limits->count, 2);
     assert_string_equal(limits->limit[0].name, "A.b_c-9");
-    assert_int_equal(limits->limit[0].key.alternative[0].source, KEY_IP);
+    assert_int_equal(limits->limit[0].key.part[0].source, KEY_IP);
+    assert_int_equal(limits->limit[0].key.ipv6_prefix_bits, 56);
+    assert_string_equal(limits->limit[0].match.host, "*.example.com");
+    assert_string_equal(limits->limit[0].match.path, "/api/**");
+    assert_int_equal(limits->limit[0].match.methods, 2);
+    assert_string_equal(limits->limit[0].match.method[0], "GET");
+    assert_string_equal(limits->limit[0].match.method[1], "M-SEARCH");
+    assert_int_equal(limits->limit[1].match.methods, 0);
     assert_int_equal(limits->limit[0].capacity, 1000000000);
     assert_int_equal(limits->limit[0].interval_us, 60000);
     assert_int_equal(limits->limit[0].on_redis_failure, REDIS_FAILURE_DENY);
     assert_string_equal(limits->limit[1].name, "b");
-    assert_string_equal(limits->limit[1].key.alternative[0].name, "id");
+    assert_string_equal(limits->limit[1].key.part[0].name, "id");
     assert_int_equal(limits->limit[1].capacity, 1);
     assert_int_equal(limits->limit[1].interval_us, 333334);
     assert_int_equal(limits->limit[1].on_redis_failure, REDIS_FAILURE_ALLOW);
@@ -287,7 +297,7 @@ static void a_wrong_value_is_a_mistake_with_its_place(void **state)
         {ONE_LIMIT(NAME_64 "x", "ip", "5", "1/s"), "2:11", "write 1 to 64 of"},
         {ONE_LIMIT("a", "", "5", "1/s"), "3:9", "'key' needs a value"},
         {ONE_LIMIT("a", "{}", "5", "1/s"), "3:10", "'key' needs a value"},
-        {ONE_LIMIT("a", "user", "5", "1/s"), "3:10", "the sources are ip and query:NAME"},
+        {ONE_LIMIT("a", "user", "5", "1/s"), "3:10", "the sources are ip, query:NAME"},
         {ONE_LIMIT("a", "ip |", "5", "1/s"), "3:10", "empty source"},
         {ONE_LIMIT("a", "ip", "", "1/s"), "4:14", "'capacity' needs a value"},
         {ONE_LIMIT("a", "ip", "-5", "1/s"), "4:15", "capacity: a sign"},
@@ -341,6 +351,36 @@ static void a_wrong_value_is_a_mistake_with_its_place(void **state)
                          cases[i].error);
 }
 
+static void a_wrong_match_or_prefix_is_a_mistake_with_its_place(void **state)
+{
+    static const struct {
+        const char *text, *place, *error;
+    } cases[] = {
+        {GOOD_LIMIT "ipv6_prefix: 0\n", "6:14", "a prefix is 1 to 128 bits"},
+        {GOOD_LIMIT "ipv6_prefix: 129\n", "6:14", "a prefix is 1 to 128 bits"},
+        {GOOD_LIMIT "ipv6_prefix: /64\n", "6:14", "a prefix is 1 to 128 bits"},
+        {GOOD_LIMIT "    match: x\n", "6:12", "its fields are path, methods, host"},
+        {GOOD_LIMIT "    match: { paths: /x }\n", "6:14", "unknown field 'paths' in match"},
+        {GOOD_LIMIT "    match: { path: api }\n", "6:20", "a path begins with a slash"},
+        {GOOD_LIMIT "    match: { path: '' }\n", "6:20", "'path' needs a value"},
+        {GOOD_LIMIT "    match: { path: /" NAME_64 NAME_64 NAME_64 NAME_64 " }\n", "6:20",
+         "the most is 256 bytes"},
+        {GOOD_LIMIT "    match: { host: 'a.com:80' }\n", "6:20", "a name without a port"},
+        {GOOD_LIMIT "    match: { host: 'http://a.com' }\n", "6:20", "a name without a port"},
+        {GOOD_LIMIT "    match: { methods: GET }\n", "6:23", "write [GET, POST]"},
+        {GOOD_LIMIT "    match: { methods: [] }\n", "6:23", "write [GET, POST]"},
+        {GOOD_LIMIT "    match: { methods: [get] }\n", "6:24", "capital letters"},
+        {GOOD_LIMIT "    match: { methods: [[GET]] }\n", "6:24", "capital letters"},
+        {GOOD_LIMIT "    match: { methods: [A,B,C,D,E,F,G,H,I,J,K,L,M,N,O,P,Q] }\n", "6:56",
+         "the most is 16"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_one_mistake(cases[i].text, cases[i].text, strlen(cases[i].text), cases[i].place,
+                         cases[i].error);
+}
+
 static void a_field_that_is_unknown_missing_or_double_is_a_mistake_with_its_place(void **state)
 {
     static const struct {
@@ -348,10 +388,10 @@ static void a_field_that_is_unknown_missing_or_double_is_a_mistake_with_its_plac
     } cases[] = {
         {GOOD_LIMIT "colour: red\n", "6:1",
          "unknown field 'colour' in the file; its fields are "
-         "redis, limits"},
+         "redis, ipv6_prefix, limits"},
         {GOOD_LIMIT "    colour: red\n", "6:5",
          "unknown field 'colour' in a limit; its fields are "
-         "name, key, capacity, refill, on_redis_failure"},
+         "name, match, key, capacity, refill, on_redis_failure"},
         {GOOD_LIMIT "redis:\n  colour: red\n", "7:3", "unknown field 'colour' in redis"},
         {GOOD_LIMIT "Limits: []\n", "6:1", "unknown field 'Limits'"},
         {GOOD_LIMIT "\"a\\nb\": 1\n", "6:1", "unknown field 'a?b'"},
@@ -387,7 +427,7 @@ static void a_file_of_another_shape_is_a_mistake_with_its_place(void **state)
         {"\xef\xbb\xbf", "", "the file is empty"},
         {"---\n", "2:1", "the file must be a mapping"},
         {"hello\n", "1:1",
-         "the file must be a mapping, FIELD: VALUE; its fields are redis, limits"},
+         "the file must be a mapping, FIELD: VALUE; its fields are redis, ipv6_prefix, limits"},
         {"- a\n", "1:1", "the file must be a mapping"},
         {"42", "1:1", "the file must be a mapping"},
         {"limits:\n", "1:8", "'limits' must be a list of at least one limit; write - name: NAME"},
@@ -586,7 +626,7 @@ static void all_the_mistakes_in_a_file_are_reported(void **state)
                                "  timeout: 0ms\n"
                                "limits:\n"
                                "  - name: &anchor per user\n"
-                               "    key: header:X\n"
+                               "    key: headers:X\n"
                                "    capacity: !!int -1\n"
                                "    refill: 1/sec\n"
                                "    on_redis_failure: panic\n"
@@ -628,7 +668,7 @@ static void a_mistake_cannot_forge_a_line_nor_lose_its_end(void **state)
     reading = read_text(text);
     want_lines(text, reading, "test.yaml");
     assert_int_equal(reading->mistakes, 1);
-    assert_non_null(strstr(reading->errors, "'; its fields are redis, limits\n"));
+    assert_non_null(strstr(reading->errors, "'; its fields are redis, ipv6_prefix, limits\n"));
     reading_free(reading);
 }
 
@@ -825,6 +865,7 @@ int main(void)
         cmocka_unit_test(every_field_is_read),
         cmocka_unit_test(any_form_of_yaml_will_do),
         cmocka_unit_test(a_wrong_value_is_a_mistake_with_its_place),
+        cmocka_unit_test(a_wrong_match_or_prefix_is_a_mistake_with_its_place),
         cmocka_unit_test(a_field_that_is_unknown_missing_or_double_is_a_mistake_with_its_place),
         cmocka_unit_test(a_file_of_another_shape_is_a_mistake_with_its_place),
         cmocka_unit_test(what_is_not_plain_yaml_is_a_mistake_with_its_place),

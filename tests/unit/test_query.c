@@ -128,9 +128,56 @@ static void bytes_are_decoded_as_a_form_encodes_them(void **state)
     }
 }
 
+static void bytes_of_a_path_are_decoded_and_plus_is_itself(void **state)
+{
+    static const struct {
+        const char *encoded, *want;
+        size_t want_len;
+    } cases[] = {
+        {"", "", 0},      {"abc", "abc", 3},          {"a+b", "a+b", 3},   {"+", "+", 1},
+        {"%2B", "+", 1},  {"a%20b", "a b", 3},        {"%2F%2f", "//", 2}, {"%", "%", 1},
+        {"%4", "%4", 2},  {"%4g", "%4g", 3},          {"%+1", "%+1", 3},   {"%%41", "%A", 2},
+        {"%00", "\0", 1}, {"%FF\xff", "\xff\xff", 2}, {"%2541", "%41", 3},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct span encoded = {cases[i].encoded, strlen(cases[i].encoded)};
+
+        for (size_t j = 0; j < cases[i].want_len; j++)
+            want_number(cases[i].encoded, query_next_path_byte(&encoded),
+                        (unsigned char)cases[i].want[j]);
+        want_number(cases[i].encoded, query_next_path_byte(&encoded), -1);
+        want_number(cases[i].encoded, query_next_path_byte(&encoded), -1);
+    }
+}
+
+static void a_path_and_a_form_differ_in_plus_alone(void **state)
+{
+    uint64_t seed = 3;
+
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        char text[20];
+        char *encoded = strdup(random_text(&seed, "%+2bBFg", text, sizeof text));
+        struct span form = {encoded, strlen(encoded)}, path = form;
+
+        while (path.len > 0) {
+            bool plus = *path.text == '+';
+            int byte = query_next_path_byte(&path);
+
+            want_number(encoded, query_next_byte(&form), plus ? ' ' : byte);
+            want_number(encoded, (int64_t)form.len, (int64_t)path.len);
+            if (plus)
+                want_number(encoded, byte, '+');
+        }
+        free(encoded);
+    }
+}
+
 static void the_end_of_a_span_is_not_read_over(void **state)
 {
-    struct span cut_short = {"%41", 2};
+    struct span cut_short = {"%41", 2}, path = cut_short;
     struct span none = {NULL, 0};
 
     (void)state;
@@ -138,6 +185,10 @@ static void the_end_of_a_span_is_not_read_over(void **state)
     assert_int_equal(query_next_byte(&cut_short), '4');
     assert_int_equal(query_next_byte(&cut_short), -1);
     assert_int_equal(query_next_byte(&none), -1);
+    assert_int_equal(query_next_path_byte(&path), '%');
+    assert_int_equal(query_next_path_byte(&path), '4');
+    assert_int_equal(query_next_path_byte(&path), -1);
+    assert_int_equal(query_next_path_byte(&none), -1);
 }
 
 /* Append BYTE to OUT in one of the ways in which a client may write it. */
@@ -204,6 +255,8 @@ int main(void)
         cmocka_unit_test(names_are_compared_decoded),
         cmocka_unit_test(an_empty_value_still_points_into_the_uri),
         cmocka_unit_test(bytes_are_decoded_as_a_form_encodes_them),
+        cmocka_unit_test(bytes_of_a_path_are_decoded_and_plus_is_itself),
+        cmocka_unit_test(a_path_and_a_form_differ_in_plus_alone),
         cmocka_unit_test(the_end_of_a_span_is_not_read_over),
         cmocka_unit_test(whatever_bytes_are_encoded_come_back),
         cmocka_unit_test(whatever_the_uri_the_value_lies_within_its_query),

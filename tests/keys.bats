@@ -1,0 +1,104 @@
+#!/usr/bin/env bats
+# keys.bats - whose bucket it is, for every source that a key may name.
+
+load helper
+
+setup_file() { start_redis; }
+teardown_file() { stop_all; }
+
+setup() { redis_cli FLUSHALL >/dev/null; }
+teardown() { stop_limiters; }
+
+# limit_by KEY - a limiter with one limit of 3 tokens that counts by KEY
+limit_by() {
+  cat >"$BATS_TEST_TMPDIR/limits.yaml" <<YAML
+limits:
+  - { name: three, key: "$1", capacity: 3, refill: 1/day }
+YAML
+  start_limiter conf/lighttpd.conf LIMITS_FILE="$BATS_TEST_TMPDIR/limits.yaml"
+}
+
+# assert_left COUNT PATH [CURL-OPTION...] - the request is allowed and leaves COUNT tokens in its bucket
+assert_left() {
+  local count=$1
+  shift
+  request "$@"
+  assert_contains "$body" "\"remaining\":$count"
+}
+
+@test "header: each value has its bucket, and the header's name is written in any case" {
+  limit_by 'header:X-API-Key'
+  assert_left 2 / -H 'X-API-Key: one'
+  assert_left 1 / -H 'x-api-key: one'
+  assert_left 2 / -H 'X-API-Key: two'
+  assert_equal "$(redis_cli EXISTS 'rl:{header:x-api-key=one}:three')" 1
+}
+
+@test "cookie: the one that is named, among others" {
+  limit_by 'cookie:session'
+  assert_left 2 / -H 'Cookie: a=1; session=s1; b=2'
+  assert_left 1 / -H 'Cookie: session=s1'
+  assert_left 2 / -H 'Cookie: xsession=s1; session=s2'
+}
+
+@test "path: one bucket, however the path is spelled" {
+  limit_by path
+  assert_left 2 /api/x
+  assert_left 1 '//api/./y/../x?q=1' --path-as-is
+  assert_left 0 '/%61pi/x' --path-as-is
+  assert_equal "$(status /api/x)" 429
+  assert_left 2 /api/y
+}
+
+@test "method, host and env" {
+  limit_by 'method + host + env:SERVER_PROTOCOL'
+  assert_left 2 / -H 'Host: Example.com:80'
+  assert_left 1 / -H 'Host: example.com'
+  assert_left 2 / -H 'Host: example.com' -X DELETE
+  assert_left 2 / -H 'Host: example.org'
+  assert_equal "$(redis_cli EXISTS 'rl:{method=GET+host=example.com+env:SERVER_PROTOCOL=HTTP/1.1}:three')" 1
+}
+
+@test "global: one bucket for everybody" {
+  limit_by global
+  assert_left 2 '/?user=a'
+  assert_left 1 '/?user=b' -X DELETE
+}
+
+@test "the first alternative that is there counts, with all its parts" {
+  limit_by 'header:X-API-Key | query:user + path | ip'
+  assert_left 2 '/a?user=u' -H 'X-API-Key: k'
+  assert_left 1 '/b?user=v' -H 'X-API-Key: k'
+  assert_left 2 '/a?user=u'
+  assert_left 2 '/b?user=u'
+  assert_left 1 '/a?user=u'
+  assert_left 2 /a
+  assert_left 1 /b
+}
+
+@test "leaving the key out is no way around a limit: all who do share one bucket" {
+  limit_by 'header:X-API-Key'
+  assert_left 2 /
+  assert_left 1 / -H 'X-API-Key;'
+  assert_left 0 /other -X DELETE
+  assert_equal "$(status /)" 429
+  assert_left 2 / -H 'X-API-Key: one'
+}
+
+@test "several limits with keys of their own: refused by one, charged by none" {
+  cat >"$BATS_TEST_TMPDIR/limits.yaml" <<'YAML'
+redis: { timeout: 5s }
+limits:
+  - { name: per-user, key: "query:user | ip", capacity: 100, refill: 1/day }
+  - { name: per-route, key: "ip + path", capacity: 40, refill: 1/day }
+YAML
+  start_limiter conf/lighttpd.conf LIMITS_FILE="$BATS_TEST_TMPDIR/limits.yaml"
+  seq 200 | xargs -P 32 -I{} curl -s -o /dev/null -w '%{http_code}\n' "$URL/api?user=u" |
+    sort | uniq -c | awk '{ print $2 ":" $1 }' >"$BATS_TEST_TMPDIR/answers"
+  assert_equal "$(<"$BATS_TEST_TMPDIR/answers")" $'200:40\n429:160'
+  request '/other?user=u' # 41 of 100 are gone, not 201
+  assert_equal "$(header RateLimit | sed 's/;t=[0-9]*//g')" '"per-user";r=59, "per-route";r=39'
+  assert_equal "$(header RateLimit-Policy)" '"per-user";q=100;w=8640000, "per-route";q=40;w=3456000'
+  request '/api?user=u'
+  assert_contains "$body" '"violated-policies":["per-route"]'
+}

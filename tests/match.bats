@@ -1,0 +1,72 @@
+#!/usr/bin/env bats
+# match.bats - a limit is for the requests that its match fits, and for no others.
+
+load helper
+
+setup_file() {
+  start_redis
+  cat >"$BATS_FILE_TMPDIR/limits.yaml" <<'YAML'
+limits:
+  - name: api
+    match: { path: /api/**, methods: [GET, POST], host: "*.example.com" }
+    key: ip
+    capacity: 3
+    refill: 1/day
+  - name: writes
+    match: { methods: [POST] }
+    key: ip
+    capacity: 2
+    refill: 1/day
+    on_redis_failure: deny
+YAML
+  start_limiter conf/lighttpd.conf LIMITS_FILE="$BATS_FILE_TMPDIR/limits.yaml"
+}
+
+teardown_file() { stop_all; }
+
+setup() { redis_cli FLUSHALL >/dev/null; }
+
+# api PATH [CURL-OPTION...] - request PATH of the host that the first limit is for
+api() { request "$@" -H 'Host: www.example.com'; }
+
+@test "what a limit is not for is neither counted nor refused, and carries no headers" {
+  for _ in 1 2 3 4 5; do
+    api /other
+    assert_equal "$(header Status)" '200 OK'
+    assert_equal "$(header RateLimit)" ''
+    assert_equal "$body" '{"allowed":true}'
+  done
+  request /api/x -H 'Host: example.org'
+  assert_equal "$(header RateLimit)" ''
+  api /api/x -X DELETE
+  assert_equal "$(header RateLimit)" ''
+  assert_equal "$(redis_cli DBSIZE)" 0
+}
+
+@test "every limit that fits applies, and they stand in the headers in their order" {
+  api /api/x
+  assert_equal "$(header RateLimit-Policy)" '"api";q=3;w=259200'
+  api /api/x --data x
+  assert_equal "$(header RateLimit-Policy)" '"api";q=3;w=259200, "writes";q=2;w=172800'
+  assert_matches "$(header RateLimit)" '^"api";r=1;t=[0-9]+, "writes";r=1;t=[0-9]+$'
+  request /other --data x
+  assert_equal "$(header RateLimit-Policy)" '"writes";q=2;w=172800'
+}
+
+@test "refused by one, charged by none" {
+  request /other --data x
+  request /other --data x
+  api /api/x --data x
+  assert_equal "$(header Status)" '429 Too Many Requests'
+  assert_contains "$body" '"violated-policies":["writes"]'
+  api /api/x
+  assert_matches "$(header RateLimit)" '^"api";r=2;'
+}
+
+@test "no spelling of the path slips past" {
+  for path in //api/x /api/./x /%61pi/x /a/../api/x /api%2Fx /api; do
+    redis_cli FLUSHALL >/dev/null
+    api "$path" --path-as-is
+    assert_matches "$(header RateLimit)" '^"api";r=2;'
+  done
+}

@@ -1,0 +1,212 @@
+#include "table.h"
+#include "match.h"
+
+#include <stdio.h>
+
+#define ROUNDS 200000
+
+static struct span span_of(const char *text)
+{
+    return (struct span){text, strlen(text)};
+}
+
+static void want_fits(const char *pattern, const char *text, bool want)
+{
+    if (glob_fits(pattern, span_of(text)) != want)
+        fail_msg("\"%s\" %s \"%s\"", pattern, want ? "does not fit" : "fits", text);
+}
+
+static void a_glob_fits_what_it_says(void **state)
+{
+    static const struct {
+        const char *pattern, *text;
+        bool fits;
+    } cases[] = {
+        {"/", "/", true},
+        {"/", "/a", false},
+        {"/api", "/api", true},
+        {"/api", "/API", false},
+        {"/api", "/api/", false},
+        {"/api/*", "/api/x", true},
+        {"/api/*", "/api/", true},
+        {"/api/*", "/api/x/y", false},
+        {"/api/*", "/api", false},
+        {"/api/*/edit", "/api/x/edit", true},
+        {"/api/*/edit", "/api/x/y/edit", false},
+        {"/api/**", "/api/x", true},
+        {"/api/**", "/api/x/y", true},
+        {"/api/**", "/api/", true},
+        {"/api/**", "/api", true},
+        {"/api/**", "/apix", false},
+        {"/api/**", "/ap", false},
+        {"/**", "/", true},
+        {"/**", "/a/b", true},
+        {"**", "/a/b", true},
+        {"**/edit", "/a/b/edit", true},
+        {"/a/**/z", "/a/b/c/z", true},
+        {"/a/**/z", "/a/z", false},
+        {"/a**z", "/a/b/z", true},
+        {"/v*/x", "/v1/x", true},
+        {"/v*/x", "/v/x", true},
+        {"*.png", "x.png", true},
+        {"*.png", "x.pngx", false},
+        {"*a*b*", "xxaxxbxx", true},
+        {"*a*b*", "xxbxxaxx", false},
+        {"***", "a/b", true},
+        {"*.example.com", "api.example.com", true},
+        {"*.example.com", "a.b.example.com", true},
+        {"*.example.com", "example.com", false},
+        {"[a]?", "[a]?", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_fits(cases[i].pattern, cases[i].text, cases[i].fits);
+}
+
+/* What the header says, the slow way. */
+static bool reference(const char *pattern, const char *text)
+{
+    if (strcmp(pattern, "/**") == 0 && text[0] == '\0')
+        return true;
+    if (pattern[0] == '\0')
+        return text[0] == '\0';
+    if (strncmp(pattern, "**", 2) == 0)
+        return reference(pattern + 2, text) || (text[0] && reference(pattern, text + 1));
+    if (pattern[0] == '*')
+        return reference(pattern + 1, text) ||
+               (text[0] && text[0] != '/' && reference(pattern, text + 1));
+    return text[0] == pattern[0] && reference(pattern + 1, text + 1);
+}
+
+static void a_glob_agrees_with_a_slow_reference(void **state)
+{
+    uint64_t random = 20261123;
+    char pattern[8], text[10];
+
+    (void)state;
+    for (int i = 0; i < ROUNDS; i++) {
+        random_text(&random, "*/a*/b", pattern, sizeof pattern);
+        random_text(&random, "/ab", text, sizeof text);
+        want_fits(pattern, text, reference(pattern, text));
+    }
+}
+
+static void no_client_can_make_a_glob_slow(void **state)
+{
+    static char text[PATH_BYTES_MAX];
+
+    (void)state;
+    memset(text, 'a', sizeof text - 1);
+    want_fits("**a**a**a**a**a**a**a**a**a**a**a**a**b", text, false);
+    want_fits("*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b", text, false);
+}
+
+static void a_host_has_one_spelling(void **state)
+{
+    static const struct {
+        const char *header, *want;
+    } cases[] = {
+        {NULL, ""},
+        {"", ""},
+        {"example.com", "example.com"},
+        {"Example.COM", "example.com"},
+        {"example.com:8080", "example.com"},
+        {"example.com.", "example.com"},
+        {"example.com.:80", "example.com"},
+        {":80", ""},
+        {".", ""},
+        {"[2001:DB8::1]:80", "[2001:db8::1]"},
+        {"[2001:db8::1]", "[2001:db8::1]"},
+        {"[broken", "[broken"},
+        {"192.0.2.7:80", "192.0.2.7"},
+    };
+    char host[HOST_MAX], longest[HOST_MAX + 1];
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        size_t len = host_normalise(cases[i].header, host);
+        want_text(cases[i].header ? cases[i].header : "(none)", host, cases[i].want);
+        want_number(host, (int64_t)len, (int64_t)strlen(host));
+    }
+    memset(longest, 'a', sizeof longest);
+    longest[HOST_MAX] = '\0';
+    assert_int_equal(host_normalise(longest, host), 0);
+    assert_int_equal(host_normalise(longest + 1, host), HOST_MAX - 1);
+}
+
+static void a_limit_is_for_the_requests_that_meet_all_its_conditions(void **state)
+{
+    static const struct match any = {.path = ""}, api = {.path = "/api/**"},
+                              reads = {.methods = 2, .method = {"GET", "HEAD"}},
+                              ours = {.host = "*.example.com"},
+                              all = {.path = "/api/**",
+                                     .host = "*.example.com",
+                                     .methods = 1,
+                                     .method = {"POST"}};
+    static const struct {
+        const struct match *match;
+        const char *method, *uri, *host;
+        bool fits;
+    } cases[] = {
+        {&any, "GET", "/", NULL, true},
+        {&api, "GET", "/api/x?q=1", NULL, true},
+        {&api, "GET", "//api/x", NULL, true},
+        {&api, "GET", "/api/./x", NULL, true},
+        {&api, "GET", "/%61pi/x", NULL, true},
+        {&api, "GET", "/a/../api", NULL, true},
+        {&api, "GET", "/other", NULL, false},
+        {&reads, "GET", "/", NULL, true},
+        {&reads, "HEAD", "/", NULL, true},
+        {&reads, "POST", "/", NULL, false},
+        {&reads, "get", "/", NULL, false},
+        {&ours, "GET", "/", "HOST=api.example.com", false},
+        {&ours, "GET", "/", "HTTP_HOST=API.Example.com:80", true},
+        {&ours, "GET", "/", "HTTP_HOST=example.org", false},
+        {&ours, "GET", "/", NULL, false},
+        {&all, "POST", "/api/x", "HTTP_HOST=api.example.com", true},
+        {&all, "GET", "/api/x", "HTTP_HOST=api.example.com", false},
+        {&all, "POST", "/x", "HTTP_HOST=api.example.com", false},
+        {&all, "POST", "/api/x", "HTTP_HOST=api.example.org", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        char host[64], *parameters[] = {cases[i].host ? host : NULL, NULL};
+        struct request request = {cases[i].method, cases[i].uri, "192.0.2.7", parameters};
+        struct match_subject subject;
+
+        snprintf(host, sizeof host, "%s", cases[i].host ? cases[i].host : "");
+        match_begin(&subject, &request);
+        if (match_fits(cases[i].match, &subject) != cases[i].fits)
+            fail_msg("case %zu, %s %s: want %d", i, cases[i].method, cases[i].uri, cases[i].fits);
+    }
+}
+
+static void a_path_too_long_to_be_read_slips_past_no_limit(void **state)
+{
+    static const struct match api = {.path = "/api/**"};
+    static char uri[2 * PATH_BYTES_MAX];
+    struct request request = {"GET", uri, "192.0.2.7", (char *[]){NULL}};
+    struct match_subject subject;
+
+    (void)state;
+    memset(uri, 'x', sizeof uri - 1);
+    uri[0] = '/';
+    match_begin(&subject, &request);
+    assert_true(match_fits(&api, &subject));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_glob_fits_what_it_says),
+        cmocka_unit_test(a_glob_agrees_with_a_slow_reference),
+        cmocka_unit_test(no_client_can_make_a_glob_slow),
+        cmocka_unit_test(a_host_has_one_spelling),
+        cmocka_unit_test(a_limit_is_for_the_requests_that_meet_all_its_conditions),
+        cmocka_unit_test(a_path_too_long_to_be_read_slips_past_no_limit),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,331 @@
+#include "table.h"
+#include "path.h"
+
+#include <ctype.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#define ROUNDS   100000
+#define TEXT_MAX 64
+
+/* The path of URI, on the heap and no byte too large, so that a sanitizer sees one written beyond it:
+ * the caller's to free. */
+static char *normalised(const char *uri, size_t *len)
+{
+    char *out = malloc(PATH_BYTES_MAX);
+
+    assert_non_null(out);
+    memset(out, 'x', PATH_BYTES_MAX);
+    *len = path_normalise(uri, out);
+    if (*len >= PATH_BYTES_MAX || out[*len] != '\0')
+        fail_msg("\"%s\": no NUL behind its %zu bytes", uri, *len);
+    return out;
+}
+
+static void want_path(const char *uri, const char *want, size_t want_len)
+{
+    size_t len;
+    char *got = normalised(uri, &len);
+
+    if (len != want_len || memcmp(got, want, len) != 0)
+        fail_msg("\"%s\": got \"%s\", %zu bytes, want \"%s\", %zu bytes", uri, got, len, want,
+                 want_len);
+    free(got);
+}
+
+static void every_spelling_of_a_path_is_one_path(void **state)
+{
+    static const struct {
+        const char *uri, *want;
+    } cases[] = {
+        {"/api/x", "/api/x"},
+        {"//api/x", "/api/x"},
+        {"http://example.com/api/x", "/api/x"},
+        {"http://example.com//api/./x?q=1", "/api/x"},
+        {"http://example.com", "/"},
+        {"http://example.com?q=/a", "/"},
+        {"/http://example.com/x", "/http:/example.com/x"},
+        {"api?u=http://example.com/x", "/api"},
+        {"/api//x", "/api/x"},
+        {"///api////x", "/api/x"},
+        {"/./api/x", "/api/x"},
+        {"/api/./x", "/api/x"},
+        {"/api/././x", "/api/x"},
+        {"/a/../api/x", "/api/x"},
+        {"/a/b/../../api/x", "/api/x"},
+        {"/a//../api/x", "/api/x"},
+        {"/../api/x", "/api/x"},
+        {"/../../api/x", "/api/x"},
+        {"/api/y/../x", "/api/x"},
+        {"/%61pi/x", "/api/x"},
+        {"/%61%70%69/x", "/api/x"},
+        {"/api%2Fx", "/api/x"},
+        {"/api%2fx", "/api/x"},
+        {"%2Fapi%2Fx", "/api/x"},
+        {"/%2Fapi/x", "/api/x"},
+        {"/%2E/api/x", "/api/x"},
+        {"/a/%2e%2E/api/x", "/api/x"},
+        {"/a/.%2e%2Fapi/x", "/api/x"},
+        {"/api/x?q", "/api/x"},
+        {"/api/x?q=/../y", "/api/x"},
+        {"/api/x#top", "/api/x"},
+        {"/api/x#top?q", "/api/x"},
+        {"api/x", "/api/x"},
+        {"./api/x", "/api/x"},
+        {"../api/x", "/api/x"},
+        /* Another path. */
+        {"/API/x", "/API/x"},
+        {"/api/x/", "/api/x/"},
+        {"/api/x//", "/api/x/"},
+        {"/api/x/.", "/api/x/"},
+        {"/api/x/./", "/api/x/"},
+        {"/api/x/y/..", "/api/x/"},
+        {"/api/x/y/../", "/api/x/"},
+        {"/api/x%2F", "/api/x/"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_path(cases[i].uri, cases[i].want, strlen(cases[i].want));
+}
+
+static void what_is_no_spelling_of_another_stays(void **state)
+{
+    static const struct {
+        const char *uri, *want;
+        size_t want_len;
+    } cases[] = {
+        {"", "/", 1},
+        {"/", "/", 1},
+        {"//", "/", 1},
+        {"?q", "/", 1},
+        {"#top", "/", 1},
+        {"/?q", "/", 1},
+        {".", "/", 1},
+        {"..", "/", 1},
+        {"/.", "/", 1},
+        {"/..", "/", 1},
+        {"/./", "/", 1},
+        {"/../", "/", 1},
+        {"/../..", "/", 1},
+        {"/../../x", "/x", 2},
+        {"/a/..", "/", 1},
+        {"/a/../", "/", 1},
+        {"/a/../..", "/", 1},
+        {"/a/../../x", "/x", 2},
+        {"/a/.", "/a/", 3},
+        {"/a/b/..", "/a/", 3},
+        {"/...", "/...", 4},
+        {"/.../x", "/.../x", 6},
+        {"/.a", "/.a", 3},
+        {"/..a", "/..a", 4},
+        {"/a.", "/a.", 3},
+        {"/a..", "/a..", 4},
+        {"/.a/../x", "/x", 2},
+        {"/a/.../..", "/a/", 3},
+        {"*", "/*", 2},
+        {"a", "/a", 2},
+        {"/a+b", "/a+b", 4},
+        {"/a%2Bb", "/a+b", 4},
+        {"/a%20b", "/a b", 4},
+        {"/%", "/%", 2},
+        {"/%4", "/%4", 3},
+        {"/%zz", "/%zz", 4},
+        {"/%2", "/%2", 3},
+        {"/%2?F", "/%2", 3},
+        {"/%%2F", "/%/", 3},
+        {"/%2561", "/%61", 4}, /* decoded once */
+        {"/%252e%252e/x", "/%2e%2e/x", 9},
+        {"/a%3Fb", "/a?b", 4},
+        {"/a%23b", "/a#b", 4},
+        {"/%00", "/\0", 2},
+        {"/a%00/../b", "/b", 2},
+        {"/a/%00../b", "/a/\0../b", 8},
+        {"/a/..%00/b", "/a/..\0/b", 8},
+        {"/\xc3\xa9%C3%A9", "/\xc3\xa9\xc3\xa9", 5},
+        {"/a\\..\\b", "/a\\..\\b", 7},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_path(cases[i].uri, cases[i].want, cases[i].want_len);
+}
+
+/* "/" and PIECE until the path has LEN bytes, each piece one of them; and END.  The caller's to free. */
+static char *long_uri(size_t len, const char *piece, const char *end)
+{
+    size_t width = strlen(piece);
+    char *uri = malloc(1 + (len - 1) * width + strlen(end) + 1), *at = uri;
+
+    assert_non_null(uri);
+    *at++ = '/';
+    for (size_t i = 1; i < len; i++, at += width)
+        memcpy(at, piece, width);
+    strcpy(at, end);
+    return uri;
+}
+
+static void a_path_that_does_not_fit_is_empty(void **state)
+{
+    static const struct {
+        size_t len;
+        bool fits;
+    } cases[] = {
+        {PATH_BYTES_MAX - 2, true}, {PATH_BYTES_MAX - 1, true}, /* and its NUL */
+        {PATH_BYTES_MAX, false},    {PATH_BYTES_MAX + 1, false}, {3 * PATH_BYTES_MAX, false},
+    };
+    static const char *const pieces[] = {"a", "%61", "%"};
+    static const char *const ends[] = {"", "?q=1", "#top"};
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases) * LENGTH(pieces) * LENGTH(ends); i++) {
+        size_t want = cases[i % LENGTH(cases)].len, len;
+        bool fits = cases[i % LENGTH(cases)].fits;
+        const char *piece = pieces[i / LENGTH(cases) % LENGTH(pieces)];
+        char *uri = long_uri(want, piece, ends[i / LENGTH(cases) / LENGTH(pieces)]);
+        char *got = normalised(uri, &len);
+
+        if (len != (fits ? want : 0))
+            fail_msg("%zu times \"%s\": %zu bytes", want, piece, len);
+        for (size_t j = 1; j < len; j++)
+            if (got[j] != (*piece == '%' && piece[1] ? 'a' : *piece))
+                fail_msg("%zu times \"%s\": byte %zu is another", want, piece, j);
+        free(got);
+        free(uri);
+    }
+}
+
+static void a_folder_of_the_most_bytes_keeps_its_slash(void **state)
+{
+    static const char *const ends[] = {"/", "/."};
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(ends); i++) {
+        size_t bytes = PATH_BYTES_MAX - 1 - strlen(ends[i]), len;
+        char *uri = long_uri(bytes, "a", ends[i]);
+        char *got = normalised(uri, &len);
+
+        want_number(ends[i], (int64_t)len, (int64_t)bytes + 1);
+        want_number(ends[i], got[len - 1], '/');
+        free(got);
+        free(uri);
+    }
+}
+
+/* The path of URI by other means: decoded, split at its slashes, and its segments on a stack.
+ * It knows no NUL. */
+static void reference(const char *uri, char out[TEXT_MAX])
+{
+    char decoded[TEXT_MAX + 1], *stack[TEXT_MAX];
+    size_t len = 0, depth = 0;
+    bool folder = true;
+
+    while (*uri && *uri != '?' && *uri != '#') {
+        unsigned byte = (unsigned char)*uri;
+        bool hex =
+            *uri == '%' && isxdigit((unsigned char)uri[1]) && isxdigit((unsigned char)uri[2]);
+
+        if (hex)
+            sscanf(uri + 1, "%2x", &byte);
+        decoded[len++] = (char)byte;
+        uri += hex ? 3 : 1;
+    }
+    decoded[len] = '\0';
+    for (char *rest = decoded, *segment; (segment = strsep(&rest, "/"));) {
+        folder = true;
+        if (strcmp(segment, "..") == 0) {
+            depth -= depth > 0;
+        } else if (strcmp(segment, ".") != 0 && *segment) {
+            stack[depth++] = segment;
+            folder = false;
+        }
+    }
+    *out = '\0';
+    for (size_t i = 0; i < depth; i++)
+        out += sprintf(out, "/%s", stack[i]);
+    if (folder || depth == 0)
+        strcpy(out, "/");
+}
+
+static void whatever_the_path_it_is_what_a_stack_of_segments_makes_of_it(void **state)
+{
+    static const char *const alphabets[] = {"/.%2Fa", "/.%2FaE", "/.", "/..a", "/.%2E?#a+"};
+    uint64_t seed = 1;
+
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        char text[24], want[TEXT_MAX];
+        /* A copy of exactly its size, so that a sanitizer sees a byte read beyond it. */
+        char *uri = strdup(
+            random_text(&seed, alphabets[(size_t)round % LENGTH(alphabets)], text, sizeof text));
+
+        reference(uri, want);
+        want_path(uri, want, strlen(want));
+        free(uri);
+    }
+}
+
+/* Every byte of PATH as %XX. */
+static void encode(const char *path, size_t len, char *out)
+{
+    *out = '\0';
+    for (size_t i = 0; i < len; i++)
+        out += sprintf(out, "%%%02X", (unsigned)(unsigned char)path[i]);
+}
+
+static bool ends_in(const char *text, const char *end)
+{
+    return strlen(text) >= strlen(end) && strcmp(text + strlen(text) - strlen(end), end) == 0;
+}
+
+static void a_normalised_path_has_nothing_left_to_normalise(void **state)
+{
+    uint64_t seed = 2;
+
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        char uri[32], encoded[3 * sizeof uri + 1];
+        size_t len;
+        char *got = normalised(random_text(&seed, "/.%2FaE", uri, sizeof uri), &len);
+
+        if (got[0] != '/' || strlen(got) != len || strstr(got, "//") || strstr(got, "/./") ||
+            strstr(got, "/../") || ends_in(got, "/.") || ends_in(got, "/.."))
+            fail_msg("\"%s\": \"%s\" is not normalised", uri, got);
+        encode(got, len, encoded);
+        want_path(encoded, got, len);
+        free(got);
+    }
+}
+
+static void any_bytes_that_are_encoded_come_back(void **state)
+{
+    uint64_t seed = 3;
+
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        char path[16] = "/a", uri[3 * sizeof path + 1];
+        size_t len = 2 + random_number(&seed) % (sizeof path - 2);
+
+        for (size_t i = 2; i < len; i++)
+            do
+                path[i] = (char)random_number(&seed);
+            while (path[i] == '/');
+        encode(path, len, uri);
+        want_path(uri, path, len);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_spelling_of_a_path_is_one_path),
+        cmocka_unit_test(what_is_no_spelling_of_another_stays),
+        cmocka_unit_test(a_path_that_does_not_fit_is_empty),
+        cmocka_unit_test(a_folder_of_the_most_bytes_keeps_its_slash),
+        cmocka_unit_test(whatever_the_path_it_is_what_a_stack_of_segments_makes_of_it),
+        cmocka_unit_test(a_normalised_path_has_nothing_left_to_normalise),
+        cmocka_unit_test(any_bytes_that_are_encoded_come_back),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
