@@ -18,7 +18,8 @@ typedef void limiter_reply(void *exchange, const char *text, size_t len);
 struct limiter *limiter_new(const struct limits *limits, take_tokens *take, void *store,
                             limiter_reply *reply);
 
-/* Decide about REQUEST (borrowed for the call) and answer EXCHANGE.  Where the store does not decide,
+/* Decide about REQUEST (borrowed for the call) and answer EXCHANGE: every limit whose match fits applies.
+ * Where none does, the answer is 200 without asking the store.  Where the store does not decide,
  * the answer is 503 if any limit that applies says `on_redis_failure: deny`, else 200. */
 void limiter_handle(struct limiter *limiter, void *exchange, const struct request *request);
 

@@ -6,31 +6,20 @@ KEY='rl:{query:user=user000001}:per-user'
 INTERVAL=12000000 # us: the default limit, 5 tokens and one more every 12 s
 CAPACITY=5
 
+load helper
+
 setup_file() {
-  FOLDER=$(mktemp -d)
-  SOCKET=$FOLDER/redis.sock
-  # The clients of the crowd come all at once.  Descriptor 3 is bats's: it waits until it is closed.
-  redis-server --port 0 --unixsocket "$SOCKET" --save "" --appendonly no --dir "$FOLDER" \
-    --tcp-backlog 1024 >"$FOLDER/log" 2>&1 3>&- &
-  REDIS_PID=$!
-  export FOLDER SOCKET REDIS_PID
-  if ! eventually 'PONG' redis ping; then
-    cat "$FOLDER/log" >&2
-    return 1
-  fi
-  SHA=$(redis -x script load <"$BATS_TEST_DIRNAME/../lua/take.lua")
+  # The clients of the crowd come all at once.
+  start_redis --tcp-backlog 1024
+  SHA=$(redis -x script load <lua/take.lua)
   export SHA
 }
 
-teardown_file() {
-  kill "$REDIS_PID"
-  wait "$REDIS_PID" || true
-  rm -rf "$FOLDER"
-}
+teardown_file() { stop_all; }
 
 setup() { redis flushall >/dev/null; }
 
-redis() { redis-cli -s "$SOCKET" "$@"; }
+redis() { redis-cli -s "$REDIS_SOCK" "$@"; }
 
 # take KEYS... -- INTERVAL CAPACITY COST...: the reply on one line.
 take() {
@@ -46,39 +35,8 @@ take() {
 # take_default [COST]: from the bucket at KEY.
 take_default() { take "$KEY" -- "$INTERVAL" "$CAPACITY" "${1-1}"; }
 
-# eventually WANT COMMAND...: until it prints WANT, for ten seconds at most.
-eventually() {
-  local want=$1 got='' deadline=$((SECONDS + 10))
-  shift
-  while [ "$SECONDS" -le "$deadline" ]; do
-    got=$("$@" 2>&1) || true
-    [ "$got" != "$want" ] || return 0
-    sleep 0.01
-  done
-  printf '%s\n  got:  %s\n  want: %s\n' "$*" "$got" "$want" >&2
-  return 1
-}
-
-assert_equal() {
-  if [ "$1" != "$2" ]; then
-    printf 'got:  %s\nwant: %s\n' "$1" "$2" >&2
-    return 1
-  fi
-}
-
-assert_matches() {
-  if ! [[ $1 =~ ^$2$ ]]; then
-    printf 'got:  %s\nwant: %s\n' "$1" "$2" >&2
-    return 1
-  fi
-}
-
-assert_between() {
-  if ! [ "$1" -ge "$2" ] || ! [ "$1" -le "$3" ]; then
-    printf 'got:  %s\nwant: %s to %s\n' "$1" "$2" "$3" >&2
-    return 1
-  fi
-}
+# prints WANT COMMAND...
+prints() { [[ $("${@:2}" 2>&1) == "$1" ]]; }
 
 # take's first two numbers.
 allowed() { take "$@" | cut -d ' ' -f 1; }
@@ -107,17 +65,17 @@ now_us() { redis time | { read -r s && read -r us && echo $((s * 1000000 + us));
 }
 
 @test "the script runs with EVAL as with EVALSHA" {
-  run redis --eval "$BATS_TEST_DIRNAME/../lua/take.lua" "$KEY" , "$INTERVAL" "$CAPACITY" 1
+  run redis --eval lua/take.lua "$KEY" , "$INTERVAL" "$CAPACITY" 1
   assert_equal "${lines[*]}" "1 4 0 12000000"
 }
 
 @test "five requests pass, the sixth does not" {
   local want
   for want in "1 4 0" "1 3 0" "1 2 0" "1 1 0"; do
-    assert_matches "$(take_default)" "$want [0-9]+"
+    assert_matches "$(take_default)" "^$want [0-9]+\$"
   done
-  assert_matches "$(take_default)" "1 0 1[0-2][0-9]{6} [0-9]+"
-  assert_matches "$(take_default)" "0 0 1[0-2][0-9]{6} [0-9]+"
+  assert_matches "$(take_default)" "^1 0 1[0-2][0-9]{6} [0-9]+\$"
+  assert_matches "$(take_default)" "^0 0 1[0-2][0-9]{6} [0-9]+\$"
 }
 
 @test "a bucket is a string that holds the moment it is full, epoch microseconds" {
@@ -128,7 +86,7 @@ now_us() { redis time | { read -r s && read -r us && echo $((s * 1000000 + us));
   assert_equal "$(redis type "$KEY")" string
   assert_equal "$(redis object encoding "$KEY")" int
   full_at=$(redis get "$KEY")
-  assert_matches "$full_at" '[1-9][0-9]{15}'
+  assert_matches "$full_at" '^[1-9][0-9]{15}$'
   assert_between "$full_at" $((before + 3 * INTERVAL)) $((after + 3 * INTERVAL))
 }
 
@@ -142,7 +100,7 @@ now_us() { redis time | { read -r s && read -r us && echo $((s * 1000000 + us));
 @test "the key is gone when the bucket is full, with nobody asking for it" {
   # 200 ms: a key that is never looked at waits for Redis's own round, ten times a second.
   assert_equal "$(take "$KEY" -- 200000 1 1)" "1 0 200000 200000"
-  eventually 0 redis dbsize
+  wait_until 10 prints 0 redis dbsize
   assert_equal "$(take "$KEY" -- 200000 1 1)" "1 0 200000 200000"
 }
 
@@ -152,7 +110,7 @@ now_us() { redis time | { read -r s && read -r us && echo $((s * 1000000 + us));
   before=$(now_us)
   wait=$(take "$KEY" -- 300000 1 1 | cut -d ' ' -f 3)
   assert_between "$wait" 1 300000
-  eventually 1 allowed "$KEY" -- 300000 1 1
+  wait_until 10 prints 1 allowed "$KEY" -- 300000 1 1
   assert_between "$(now_us)" $((before + wait)) $((before + 10000000))
 }
 
@@ -166,8 +124,8 @@ now_us() { redis time | { read -r s && read -r us && echo $((s * 1000000 + us));
   local value expires
   value=$(redis get "$KEY")
   expires=$(redis pttl "$KEY")
-  assert_matches "$(take_default 1)" "0 0 .*"
-  assert_matches "$(take_default 6)" "0 0 -1 .*"
+  assert_matches "$(take_default 1)" "^0 0 .*\$"
+  assert_matches "$(take_default 6)" "^0 0 -1 .*\$"
   assert_equal "$(redis get "$KEY")" "$value"
   assert_between "$(redis pttl "$KEY")" $((expires - 10000)) "$expires"
 }
@@ -176,7 +134,7 @@ now_us() { redis time | { read -r s && read -r us && echo $((s * 1000000 + us));
   take_default 5
   local value
   value=$(redis get "$KEY")
-  assert_matches "$(take other "$KEY" -- 1000000 9 1 "$INTERVAL" "$CAPACITY" 1)" "1 9 0 0 0 0 .*"
+  assert_matches "$(take other "$KEY" -- 1000000 9 1 "$INTERVAL" "$CAPACITY" 1)" "^1 9 0 0 0 0 .*\$"
   assert_equal "$(redis exists other)" 0
   assert_equal "$(redis get "$KEY")" "$value"
 }
@@ -207,7 +165,7 @@ now_us() { redis time | { read -r s && read -r us && echo $((s * 1000000 + us));
 @test "a window of ten years keeps its digits" {
   local ten_years=315360000000000
   assert_equal "$(take "$KEY" -- "$ten_years" 1 1)" "1 0 $ten_years $ten_years"
-  assert_matches "$(redis get "$KEY")" '[1-9][0-9]{15}'
+  assert_matches "$(redis get "$KEY")" '^[1-9][0-9]{15}$'
   assert_between "$(redis pttl "$KEY")" $((ten_years / 1000 - 10000)) $((ten_years / 1000))
   assert_equal "$(take full -- 1 "$ten_years" 1)" "1 $((ten_years - 1)) 0 1"
 }
@@ -220,7 +178,7 @@ now_us() { redis time | { read -r s && read -r us && echo $((s * 1000000 + us));
 EVALSHA $SHA 1 $KEY $INTERVAL $CAPACITY 1"
   redis acl deluser limiter
   assert_equal "${lines[0]}" OK
-  assert_matches "${lines[1]}" '.*(permission|can.t run).*'
+  assert_matches "${lines[1]}" '^.*(permission|can.t run).*$'
   assert_equal "$(redis exists "$KEY")" 0
 }
 
@@ -228,21 +186,21 @@ EVALSHA $SHA 1 $KEY $INTERVAL $CAPACITY 1"
 crowd() {
   # shellcheck disable=SC2016 # expanded by the shell that xargs starts
   seq 200 | xargs -P 100 -I {} sh -c 'redis-cli -s "$0" evalsha "$@" | paste -sd " " -' \
-    "$SOCKET" "$SHA" "$@"
+    "$REDIS_SOCK" "$SHA" "$@"
 }
 
 @test "of 200 clients at once exactly as many pass as there are tokens, each with its own" {
-  crowd 1 "$KEY" 3600000000 50 1 >"$FOLDER/crowd"
-  assert_equal "$(wc -l <"$FOLDER/crowd")" 200
-  assert_equal "$(grep -c '^1 ' "$FOLDER/crowd")" 50
-  assert_equal "$(sed -n 's/^1 \([0-9]*\) .*/\1/p' "$FOLDER/crowd" | sort -n | paste -sd ' ' -)" \
+  crowd 1 "$KEY" 3600000000 50 1 >"$BATS_TEST_TMPDIR/crowd"
+  assert_equal "$(wc -l <"$BATS_TEST_TMPDIR/crowd")" 200
+  assert_equal "$(grep -c '^1 ' "$BATS_TEST_TMPDIR/crowd")" 50
+  assert_equal "$(sed -n 's/^1 \([0-9]*\) .*/\1/p' "$BATS_TEST_TMPDIR/crowd" | sort -n | paste -sd ' ' -)" \
     "$(seq 0 49 | paste -sd ' ' -)"
 }
 
 @test "of 200 clients at once none takes from one bucket what another refuses" {
-  crowd 2 "$KEY" other 3600000000 50 1 3600000000 20 1 >"$FOLDER/crowd"
-  assert_equal "$(wc -l <"$FOLDER/crowd")" 200
-  assert_equal "$(grep -c '^1 [0-9]* [0-9]* [0-9]* 1 ' "$FOLDER/crowd")" 20
+  crowd 2 "$KEY" other 3600000000 50 1 3600000000 20 1 >"$BATS_TEST_TMPDIR/crowd"
+  assert_equal "$(wc -l <"$BATS_TEST_TMPDIR/crowd")" 200
+  assert_equal "$(grep -c '^1 [0-9]* [0-9]* [0-9]* 1 ' "$BATS_TEST_TMPDIR/crowd")" 20
   assert_equal "$(remaining "$KEY" -- 3600000000 50 0)" 30
   assert_equal "$(remaining other -- 3600000000 20 0)" 0
 }
