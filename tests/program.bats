@@ -228,6 +228,26 @@ YAML
   done
 }
 
+@test "what is in flight holds up the end for 5 s and no longer, and is answered even then" {
+  start_redis
+  cat >"$BATS_TEST_TMPDIR/limits.yaml" <<'YAML'
+redis: { timeout: 10s }
+limits: [{ name: one, key: ip, capacity: 5, refill: 1/day }]
+YAML
+  start_program LIMITS_FILE="$BATS_TEST_TMPDIR/limits.yaml" REDIS_ADDR="unix:$REDIS_SOCK"
+  wait_until 5 ratelimited
+  kill -STOP "$REDIS_PID"
+  status / >"$BATS_TEST_TMPDIR/status" &
+  local client=$! before=$SECONDS code=0
+  wait_until 5 in_flight
+  kill -TERM "$PROGRAM_PID"
+  wait "$PROGRAM_PID" || code=$?
+  assert_equal "$code" 0
+  assert_between $((SECONDS - before)) 4 7
+  wait "$client"
+  assert_equal "$(<"$BATS_TEST_TMPDIR/status")" 200
+}
+
 unlimited() { ! ratelimited; }
 
 # The program holds a client's connection: one socket more than when nobody asks.
