@@ -281,6 +281,8 @@ static bool read_buckets(const redisReply *reply, const struct take *takes, size
             return false;
     for (size_t i = 0; i < count; i++) {
         redisReply **number = &reply->element[4 * i];
+        if (number[0]->integer != 0 && number[0]->integer != 1)
+            return false;
         buckets[i] = (struct bucket){.allowed = number[0]->integer == 1,
                                      .remaining = number[1]->integer,
                                      .wait_us = number[2]->integer,
