@@ -23,8 +23,8 @@ struct fastcgi *fastcgi_new(struct ev_loop *loop, int listen_fd, fastcgi_handler
  * EXCHANGE and the strings of its request are gone when this returns. */
 void fastcgi_reply(void *exchange, const char *text, size_t len);
 
-/* Take what is already waiting, LISTENER_BACKLOG at most, then accept no more.  IDLE is called with CONTEXT once nothing is in
- * flight, perhaps before this returns. */
+/* Take what is already waiting, LISTENER_BACKLOG at most, then accept no more.  IDLE is called with
+ * CONTEXT once nothing is in flight, perhaps before this returns. */
 void fastcgi_stop(struct fastcgi *fastcgi, void (*idle)(void *context), void *context);
 
 /* Free FASTCGI; what is in flight is cut off.  NULL is fine. */

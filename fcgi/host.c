@@ -1,5 +1,6 @@
 #include "host.h"
 
+#include <ctype.h>
 #include <string.h>
 
 size_t host_normalise(const char *header, char out[HOST_MAX])
@@ -11,10 +12,8 @@ size_t host_normalise(const char *header, char out[HOST_MAX])
         len--;
     if (len >= HOST_MAX)
         len = 0;
-    for (size_t i = 0; i < len; i++) {
-        char byte = header[i];
-        out[i] = (char)(byte >= 'A' && byte <= 'Z' ? byte - 'A' + 'a' : byte);
-    }
+    for (size_t i = 0; i < len; i++)
+        out[i] = (char)tolower((unsigned char)header[i]);
     out[len] = '\0';
     return len;
 }

@@ -1,11 +1,11 @@
 #include "key.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <nettle/sha2.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "address.h"
 #include "host.h"
@@ -249,34 +249,25 @@ static struct span trim(struct span text)
     return text;
 }
 
-static bool is_letter_or_digit(char byte)
-{
-    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-           (byte >= '0' && byte <= '9');
-}
-
-/* The FastCGI parameter of header NAME (RFC 3875, 4.1.18): HTTP_ and the name in capitals, '-' as '_'.
+/* The FastCGI parameter of header NAME, in lower case (RFC 3875, 4.1.18): HTTP_ and the name in capitals, '-' as '_'.
  * Two have a name of their own. */
 static void header_parameter(const char *name, char *out)
 {
-    bool bare = strcasecmp(name, "content-type") == 0 || strcasecmp(name, "content-length") == 0;
+    bool bare = strcmp(name, "content-type") == 0 || strcmp(name, "content-length") == 0;
 
     strcpy(out, bare ? "" : "HTTP_");
-    for (out += strlen(out); *name; name++, out++)
-        *out = (char)(*name == '-'                   ? '_'
-                      : *name >= 'a' && *name <= 'z' ? *name - 'a' + 'A'
-                                                     : *name);
+    for (out += strlen(out); *name; name++)
+        *out++ = (char)(*name == '-' ? '_' : toupper((unsigned char)*name));
     *out = '\0';
 }
 
 static const char *parse_header_name(struct key_part *part)
 {
     for (char *byte = part->name; *byte; byte++) {
-        if (!is_letter_or_digit(*byte) && *byte != '-')
+        if (!isalnum((unsigned char)*byte) && *byte != '-')
             return "a header's name in a key is letters, digits and '-'; write it as in "
                    "header:X-API-Key";
-        if (*byte >= 'A' && *byte <= 'Z')
-            *byte = (char)(*byte - 'A' + 'a');
+        *byte = (char)tolower((unsigned char)*byte);
     }
     header_parameter(part->name, part->parameter);
     return NULL;
@@ -285,7 +276,7 @@ static const char *parse_header_name(struct key_part *part)
 static const char *parse_env_name(struct key_part *part)
 {
     for (const char *byte = part->name; *byte; byte++)
-        if (!is_letter_or_digit(*byte) && *byte != '_')
+        if (!isalnum((unsigned char)*byte) && *byte != '_')
             return "the name of a FastCGI parameter is letters, digits and '_'; write it as in "
                    "env:REMOTE_USER";
     strcpy(part->parameter, part->name);
@@ -361,17 +352,14 @@ size_t key_build(const struct key_spec *spec, const char *limit_name, const stru
                  char out[KEY_MAX])
 {
     struct identity identity;
-
-    size_t len = 0, name_len = strlen(limit_name);
+    size_t name_len = strlen(limit_name);
 
     identify(spec, request, &identity);
     assert(4 + identity.len + 2 + name_len < KEY_MAX);
-    memcpy(out, "rl:{", 4);
-    len += 4;
-    memcpy(out + len, identity.text, identity.len);
-    len += identity.len;
-    memcpy(out + len, "}:", 2);
-    len += 2;
-    memcpy(out + len, limit_name, name_len + 1);
-    return len + name_len;
+    char *end = mempcpy(out, "rl:{", 4);
+    end = mempcpy(end, identity.text, identity.len);
+    end = mempcpy(end, "}:", 2);
+    end = mempcpy(end, limit_name, name_len);
+    *end = '\0';
+    return (size_t)(end - out);
 }

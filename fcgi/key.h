@@ -29,8 +29,7 @@ struct key_part {
     enum key_source source;
     bool alternative;            /* "|" stands before it, or nothing: a new alternative begins */
     char name[KEY_NAME_MAX + 1]; /* as it stands in the identity, a header's in lower case; or "" */
-    char parameter[KEY_NAME_MAX +
-                   6]; /* the FastCGI parameter that holds it: header, cookie, host, env */
+    char parameter[KEY_NAME_MAX + 6]; /* the FastCGI parameter of a header, cookie, host or env */
 };
 
 /* What a limit counts by: the first of the alternatives that a request has. */

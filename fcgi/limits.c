@@ -1,5 +1,6 @@
 #include "limits.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -127,8 +128,7 @@ static void read_host(const struct yaml_tree *node, void *out, struct report *re
 
     read_glob(node, match->host, report);
     for (char *byte = match->host; *byte; byte++) {
-        if (*byte >= 'A' && *byte <= 'Z')
-            *byte = (char)(*byte - 'A' + 'a');
+        *byte = (char)tolower((unsigned char)*byte);
         if (*byte == ':' || *byte == '/') {
             error_at(report, node, "a host is a name without a port; write *.example.com");
             return;

@@ -13,7 +13,6 @@
 #include "limiter.h"
 #include "limits.h"
 #include "listener.h"
-#include "log.h"
 #include "options.h"
 #include "redis.h"
 

@@ -56,9 +56,8 @@ size_t path_normalise(const char *uri, char out[PATH_BYTES_MAX])
         out[len++] = (char)byte;
     }
     size_t ended = end_segment(out, start, len);
-    if (ended != len &&
-        len > start) { /* "/a/." and "/a/b/.." are "/a/": a folder keeps its slash */
-        len = ended;
+    if (ended != len && len > start) {
+        len = ended; /* "/a/." and "/a/b/.." are "/a/": a folder keeps its slash */
         out[len++] = '/';
     }
     out[len] = '\0';

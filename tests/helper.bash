@@ -6,6 +6,8 @@
 
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps lighttpd
 cd "$BATS_TEST_DIRNAME/.." || exit 1
+# shellcheck source=tests/ports.bash
+source tests/ports.bash
 export PROGRAM=${PROGRAM:-$PWD/${BUILD:-build}/ratelimit.fcgi}
 
 # ---- Waiting and comparing ----
@@ -49,15 +51,6 @@ fail() {
 }
 
 # ---- Processes ----
-
-# free_port - print a TCP port of 127.0.0.1 that nobody listens on, below those the kernel gives to clients
-free_port() {
-  local port
-  while port=$((10240 + RANDOM % 22000)); (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
-  echo "$port"
-}
-
-accepts_tcp() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # gone PID - it is no process, or one that only waits to be reaped
 gone() { [[ ! -e /proc/$1 || $(sed 's/.*) //; s/ .*//' "/proc/$1/stat" 2>/dev/null) == [Z] ]]; }

@@ -8,6 +8,8 @@
 # of the memory part; 0 leaves it out).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+# shellcheck source=tests/ports.bash
+source tests/ports.bash
 build=$(readlink -f "${BUILD:-build}")
 rounds=${ROUNDS:-3} round_s=${ROUND_S:-5} connections=${CONNECTIONS:-64} requests=${REQUESTS:-1000000}
 export WORKERS=${WORKERS:-2} BIND=127.0.0.1
@@ -22,13 +24,6 @@ clean_up() {
   rm -rf "$folder"
 }
 trap clean_up EXIT
-
-# free_port - a TCP port that nobody listens on, below those the kernel gives to clients
-free_port() {
-  local port
-  while port=$((10240 + RANDOM % 22000)); (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
-  echo "$port"
-}
 
 # cpu_us PID... - user and system time so far, microseconds
 cpu_us() {
@@ -58,7 +53,7 @@ start_server() {
     LIMITS_FILE=$PWD/tests/bench/limits.yaml lighttpd -D -f conf/lighttpd.conf 2>"$folder/lighttpd.log" &
   lighttpd_pid=$!
   program_pids=()
-  until ((${#program_pids[@]} == WORKERS)) && (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
+  until ((${#program_pids[@]} == WORKERS)) && accepts_tcp "$port"; do
     sleep 0.05
     kill -0 "$lighttpd_pid" || { cat "$folder/lighttpd.log" >&2; exit 1; }
     read -r -a program_pids <"/proc/$lighttpd_pid/task/$lighttpd_pid/children" || true
