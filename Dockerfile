@@ -12,7 +12,7 @@ FROM debian:trixie-slim AS build
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       gcc libc6-dev make pkgconf xxd \
-      libev-dev libfcgi-dev libhiredis-dev libyaml-dev nettle-dev lighttpd \
+      libev-dev libfcgi-dev libhiredis-dev libyaml-dev nettle-dev uthash-dev lighttpd \
  && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /src

@@ -11,7 +11,7 @@ POLICY=/usr/sbin/policy-rc.d
 MARK='# made by conf/packages.sh of ratelimit.fcgi for the time of an installation; else remove it'
 
 # xxd embeds files in the program.  curl, ps and lua5.1 are for the tests alone.
-build="gcc make libc6-dev pkg-config libfcgi-dev libhiredis-dev libev-dev libyaml-dev nettle-dev xxd"
+build="gcc make libc6-dev pkg-config libfcgi-dev libhiredis-dev libev-dev libyaml-dev nettle-dev uthash-dev xxd"
 run="$build bash lighttpd redis-server"
 test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps"
 lint="$build bash libcmocka-dev clang-format clang-tidy shellcheck lua-check"
@@ -61,6 +61,7 @@ missing_elsewhere() {
       libhiredis-dev) pkg-config --exists hiredis ;;
       libyaml-dev) pkg-config --exists yaml-0.1 ;;
       nettle-dev) pkg-config --exists nettle ;;
+      uthash-dev) has_header uthash.h ;;
       libcmocka-dev) pkg-config --exists cmocka ;;
       lua-check) command -v luacheck ;;
       procps) command -v ps ;;

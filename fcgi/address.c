@@ -9,8 +9,6 @@
 
 #include "span.h"
 
-#define IPV6_BITS 128
-
 /* ":80", or nothing at all. */
 static bool is_port_or_nothing(const char *text)
 {
@@ -60,41 +58,48 @@ static struct span without_zone(struct span host)
     return host;
 }
 
-static void keep_prefix(struct in6_addr *address, unsigned prefix_bits)
+bool address_is_ipv4(const struct address *address)
 {
-    for (unsigned i = 0; i < sizeof address->s6_addr; i++) {
+    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+    return memcmp(address->bytes, mapped, sizeof mapped) == 0;
+}
+
+void address_keep_prefix(struct address *address, unsigned bits)
+{
+    for (unsigned i = 0; i < sizeof address->bytes; i++) {
         unsigned before = i * 8;
-        unsigned keep = prefix_bits <= before ? 0 : prefix_bits - before;
+        unsigned keep = bits <= before ? 0 : bits - before;
 
         if (keep < 8)
-            address->s6_addr[i] &= (unsigned char)(0xff00U >> keep);
+            address->bytes[i] &= (unsigned char)(0xff00U >> keep);
     }
 }
 
-static void format_ipv6(struct in6_addr address, unsigned prefix_bits, char out[ADDRESS_MAX])
+void address_format(const struct address *address, unsigned prefix_bits, char out[ADDRESS_MAX])
 {
-    if (IN6_IS_ADDR_V4MAPPED(&address)) {
-        inet_ntop(AF_INET, &address.s6_addr[12], out, ADDRESS_MAX);
+    struct address prefix = *address;
+
+    assert(prefix_bits >= 1 && prefix_bits <= ADDRESS_BITS);
+    if (address_is_ipv4(address)) {
+        inet_ntop(AF_INET, &address->bytes[12], out, ADDRESS_MAX);
         return;
     }
-    keep_prefix(&address, prefix_bits);
-    inet_ntop(AF_INET6, &address, out, ADDRESS_MAX);
-    if (prefix_bits < IPV6_BITS) {
+    address_keep_prefix(&prefix, prefix_bits);
+    inet_ntop(AF_INET6, prefix.bytes, out, ADDRESS_MAX);
+    if (prefix_bits < ADDRESS_BITS) {
         size_t len = strlen(out);
 
         snprintf(out + len, ADDRESS_MAX - len, "/%u", prefix_bits);
     }
 }
 
-bool address_client(const char *text, unsigned prefix_bits, char out[ADDRESS_MAX])
+bool address_parse(const char *text, struct address *out)
 {
     struct span host = without_port(text);
     struct in_addr ipv4;
-    struct in6_addr ipv6;
     char name[INET6_ADDRSTRLEN];
 
-    assert(prefix_bits >= 1 && prefix_bits <= IPV6_BITS);
-    out[0] = '\0';
     if (host.text)
         host = without_zone(host);
     if (!host.text || host.len >= sizeof name)
@@ -102,14 +107,10 @@ bool address_client(const char *text, unsigned prefix_bits, char out[ADDRESS_MAX
     memcpy(name, host.text, host.len);
     name[host.len] = '\0';
 
-    /* Written anew from the binary form: "2001:DB8:0::1" and "2001:db8::1" are one client. */
     if (inet_pton(AF_INET, name, &ipv4) == 1) {
-        inet_ntop(AF_INET, &ipv4, out, ADDRESS_MAX);
+        *out = (struct address){.bytes = {[10] = 0xff, [11] = 0xff}};
+        memcpy(&out->bytes[12], &ipv4, sizeof ipv4);
         return true;
     }
-    if (inet_pton(AF_INET6, name, &ipv6) == 1) {
-        format_ipv6(ipv6, prefix_bits, out);
-        return true;
-    }
-    return false;
+    return inet_pton(AF_INET6, name, out->bytes) == 1;
 }

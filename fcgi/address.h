@@ -4,15 +4,30 @@
 
 #include <stdbool.h>
 
-#define ADDRESS_MAX 64 /* bytes of a client's address as text, NUL included */
+#define ADDRESS_MAX  64 /* bytes of a client's address as text, NUL included */
+#define ADDRESS_BITS 128
 
-/* Write into OUT the identity of the client at address TEXT (REMOTE_ADDR, RFC 3875, 4.1.8).
+/* An address in network order; an IPv4 address as the IPv6 one that it maps to, ::ffff:192.0.2.7
+ * (RFC 4291, 2.5.5.2). */
+struct address {
+    unsigned char bytes[ADDRESS_BITS / 8];
+};
+
+/* Read TEXT (REMOTE_ADDR, RFC 3875, 4.1.8) into *OUT.  A port ("192.0.2.7:80", "[2001:db8::1]:80"),
+ * brackets and a zone ("%eth0") are dropped.
+ * Returns true, or false where TEXT is no address (empty, a path, a name); *OUT is then untouched. */
+bool address_parse(const char *text, struct address *out);
+
+/* Whether ADDRESS is an IPv4 one. */
+bool address_is_ipv4(const struct address *address);
+
+/* Clear all bits of ADDRESS behind the first BITS (0 .. 128). */
+void address_keep_prefix(struct address *address, unsigned bits);
+
+/* Write into OUT the identity of the client at ADDRESS:
  *   IPv4               "192.0.2.7"
  *   IPv6               its prefix of PREFIX_BITS (1 .. 128) bits, "2001:db8:1:2::/64": one subscriber
- *                      owns a whole /64 and could otherwise have 2^64 buckets; 128 bits: no suffix
- *   ::ffff:192.0.2.7   the IPv4 address it maps (RFC 4291, 2.5.5.2)
- * A port ("192.0.2.7:80", "[2001:db8::1]:80"), brackets and a zone ("%eth0") are dropped.
- * Returns true, or false where TEXT is no address (empty, a path, a name); OUT is then "". */
-bool address_client(const char *text, unsigned prefix_bits, char out[ADDRESS_MAX]);
+ *                      owns a whole /64 and could otherwise have 2^64 buckets; 128 bits: no suffix */
+void address_format(const struct address *address, unsigned prefix_bits, char out[ADDRESS_MAX]);
 
 #endif

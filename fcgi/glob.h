@@ -14,4 +14,7 @@
  * Takes at most strlen(PATTERN) * TEXT.len steps, whatever both are: no client can make it slow. */
 bool glob_fits(const char *pattern, struct span text);
 
+/* The same for TEXT as it stands in a query, percent-encoded: its decoded bytes (query.h) are what must fit. */
+bool glob_fits_query(const char *pattern, struct span text);
+
 #endif

@@ -2,26 +2,44 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <time.h>
 
+#include "apply.h"
+#include "log.h"
 #include "reply.h"
+
+#define SHADOW_LOG_S                                                                               \
+    1 /* a shadow limit that would refuse is said so at most once in so many seconds */
 
 /* A request between its take and its answer.  Kept for the next one when it is answered. */
 struct pending {
     struct limiter *limiter;
+    struct limits *limits; /* that decide about it; held */
     struct pending *next_free;
     void *exchange;
-    size_t count;                             /* of the limits that apply, which may be none */
+    size_t count, enforced; /* of the limits that are taken from; these come first */
     const struct limit *applying[LIMITS_MAX]; /* the first COUNT of it: which */
-    struct take takes[];
+    size_t shadows;                           /* shadow limits that would have refused ... */
+    const struct limit *shadow[LIMITS_MAX];   /* ... and which */
+    struct take takes[];                      /* as many as LIMITS has */
+};
+
+/* What the log has been told of a shadow limit. */
+struct shadow_log {
+    time_t said_s; /* on the monotonic clock; 0: never */
+    unsigned long unsaid;
 };
 
 struct limiter {
-    const struct limits *limits;
+    struct limits *limits; /* held */
     take_tokens *take;
     void *store;
     limiter_reply *reply;
-    struct pending *free;
+    struct pending *free; /* all of them for LIMITS */
+    struct shadow_log shadow_log[LIMITS_MAX];
 };
+
+/* ---- Requests under way ---- */
 
 static struct pending *pending_get(struct limiter *limiter)
 {
@@ -34,87 +52,207 @@ static struct pending *pending_get(struct limiter *limiter)
     pending = malloc(sizeof *pending + limiter->limits->count * sizeof pending->takes[0]);
     assert(pending);
     pending->limiter = limiter;
+    pending->limits = limits_hold(limiter->limits);
     return pending;
+}
+
+static void pending_free(struct pending *pending)
+{
+    limits_release(pending->limits);
+    free(pending);
 }
 
 static void pending_put(struct pending *pending)
 {
-    pending->next_free = pending->limiter->free;
-    pending->limiter->free = pending;
+    struct limiter *limiter = pending->limiter;
+
+    if (pending->limits != limiter->limits) {
+        pending_free(pending);
+        return;
+    }
+    pending->next_free = limiter->free;
+    limiter->free = pending;
 }
+
+static void pool_empty(struct limiter *limiter)
+{
+    while (limiter->free) {
+        struct pending *next = limiter->free->next_free;
+        pending_free(limiter->free);
+        limiter->free = next;
+    }
+}
+
+/* ---- Shadow limits ---- */
+
+static void shadow_log(struct shadow_log *log, const struct limit *limit, const char *key)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    if (log->said_s > 0 && now.tv_sec < log->said_s + SHADOW_LOG_S) {
+        log->unsaid++;
+        return;
+    }
+    if (log->unsaid > 0)
+        log_line("shadow limit %s would have refused %s, and %lu requests since the last such line",
+                 limit->name, key, log->unsaid);
+    else
+        log_line("shadow limit %s would have refused %s", limit->name, key);
+    *log = (struct shadow_log){.said_s = now.tv_sec};
+}
+
+/* LIMIT, a shadow, would have refused the client whose bucket is at KEY. */
+static void shadow_refuses(struct pending *pending, const struct limit *limit, const char *key)
+{
+    struct limiter *limiter = pending->limiter;
+
+    pending->shadow[pending->shadows++] = limit;
+    /* Of limits that have been replaced meanwhile, the log of the new ones says nothing. */
+    if (pending->limits == limiter->limits)
+        shadow_log(&limiter->shadow_log[limit - pending->limits->limit], limit, key);
+}
+
+/* ---- The decision ---- */
 
 static enum redis_failure failure_mode(const struct pending *pending)
 {
-    for (size_t i = 0; i < pending->count; i++)
+    for (size_t i = 0; i < pending->enforced; i++)
         if (pending->applying[i]->on_redis_failure == REDIS_FAILURE_DENY)
             return REDIS_FAILURE_DENY;
     return REDIS_FAILURE_ALLOW;
 }
 
-static void answer(void *context, const struct bucket *buckets)
+static void answer(struct pending *pending, const char *text, size_t len)
 {
-    struct pending *pending = context;
-    struct limiter *limiter = pending->limiter;
-    struct quota quotas[LIMITS_MAX];
-    char text[REPLY_MAX];
-    size_t len;
-
-    if (buckets) {
-        for (size_t i = 0; i < pending->count; i++)
-            quotas[i] = (struct quota){pending->applying[i], buckets[i]};
-        len = reply_decided(quotas, pending->count, text);
-    } else {
-        len = reply_undecided(failure_mode(pending), text);
-    }
-    limiter->reply(pending->exchange, text, len);
+    pending->limiter->reply(pending->exchange, text, len);
     pending_put(pending);
 }
 
-static void apply(struct pending *pending, const struct limit *limit, const struct request *request)
+/* QUOTAS are those of the limits that are enforced. */
+static void answer_verdict(struct pending *pending, const struct quota *quotas)
 {
-    struct take *take = &pending->takes[pending->count];
+    const struct verdict verdict = {
+        .quotas = quotas,
+        .count = pending->enforced,
+        .shadow = pending->shadow,
+        .shadows = pending->shadows,
+        .headers = pending->limits->headers,
+    };
+    char text[REPLY_MAX];
 
-    pending->applying[pending->count++] = limit;
-    take->key_len = key_build(&limit->key, limit->name, request, take->key);
-    take->interval_us = limit->interval_us;
-    take->capacity = limit->capacity;
-    take->cost = 1;
+    answer(pending, text, reply_decided(&verdict, text));
 }
 
-struct limiter *limiter_new(const struct limits *limits, take_tokens *take, void *store,
+static void answer_decided(struct pending *pending, const struct bucket *buckets)
+{
+    struct quota quotas[LIMITS_MAX];
+
+    for (size_t i = 0; i < pending->enforced; i++)
+        quotas[i] = (struct quota){pending->applying[i], &pending->takes[i], buckets[i]};
+    for (size_t i = pending->enforced; i < pending->count; i++)
+        if (!buckets[i].allowed)
+            shadow_refuses(pending, pending->applying[i], pending->takes[i].key);
+    answer_verdict(pending, quotas);
+}
+
+static void on_taken(void *context, const struct bucket *buckets)
+{
+    struct pending *pending = context;
+    char text[REPLY_MAX];
+
+    if (buckets)
+        answer_decided(pending, buckets);
+    else
+        answer(pending, text, reply_undecided(failure_mode(pending), text));
+}
+
+/* Let LIMIT take from the client's bucket, or not.  False where it blocks the client. */
+static bool apply(struct pending *pending, const struct limit *limit, struct subject *subject)
+{
+    struct take *take = &pending->takes[pending->count];
+    const struct override *override;
+
+    switch (apply_limit(limit, subject, take, &override)) {
+    case APPLY_NOT:
+    case APPLY_UNLIMITED:
+        break;
+    case APPLY_TAKE:
+        pending->applying[pending->count++] = limit;
+        break;
+    case APPLY_BLOCKED:
+        if (!limit->shadow)
+            return false;
+        shadow_refuses(pending, limit, take->key);
+        break;
+    }
+    return true;
+}
+
+/* Apply the limits that are shadows, or those that are not.  Returns the one that blocks the client, or NULL. */
+static const struct limit *apply_all(struct pending *pending, bool shadow, struct subject *subject)
+{
+    const struct limits *limits = pending->limits;
+
+    for (size_t i = 0; i < limits->count; i++)
+        if (limits->limit[i].shadow == shadow && !apply(pending, &limits->limit[i], subject))
+            return &limits->limit[i];
+    return NULL;
+}
+
+/* ---- Public ---- */
+
+struct limiter *limiter_new(struct limits *limits, take_tokens *take, void *store,
                             limiter_reply *reply)
 {
-    struct limiter *limiter = malloc(sizeof *limiter);
+    struct limiter *limiter = calloc(1, sizeof *limiter);
 
     assert(limiter);
-    *limiter = (struct limiter){limits, take, store, reply, NULL};
+    limiter->limits = limits_hold(limits);
+    limiter->take = take;
+    limiter->store = store;
+    limiter->reply = reply;
     return limiter;
+}
+
+void limiter_set_limits(struct limiter *limiter, struct limits *limits)
+{
+    pool_empty(limiter);
+    limits_hold(limits);
+    limits_release(limiter->limits);
+    limiter->limits = limits;
+    for (size_t i = 0; i < LIMITS_MAX; i++)
+        limiter->shadow_log[i] = (struct shadow_log){0};
 }
 
 void limiter_handle(struct limiter *limiter, void *exchange, const struct request *request)
 {
-    const struct limits *limits = limiter->limits;
     struct pending *pending = pending_get(limiter);
-    struct match_subject subject;
+    struct subject subject;
+    char text[REPLY_MAX];
 
     pending->exchange = exchange;
-    pending->count = 0;
-    match_begin(&subject, request);
-    for (size_t i = 0; i < limits->count; i++)
-        if (match_fits(&limits->limit[i].match, &subject))
-            apply(pending, &limits->limit[i], request);
+    pending->count = pending->enforced = pending->shadows = 0;
+    subject_begin(&subject, request, (unsigned)limiter->limits->ipv6_prefix_bits);
+    const struct limit *blocking = apply_all(pending, false, &subject);
+    if (blocking) {
+        answer(pending, text, reply_blocked(blocking, text));
+        return;
+    }
+    pending->enforced = pending->count;
+    apply_all(pending, true, &subject);
     if (pending->count > 0)
-        limiter->take(limiter->store, pending->takes, pending->count, answer, pending);
+        limiter->take(limiter->store, pending->takes, pending->count, pending->enforced, on_taken,
+                      pending);
     else
-        answer(pending, NULL); /* no limit applies: there is nothing to decide */
+        answer_verdict(pending, NULL); /* there is nothing to ask */
 }
 
 void limiter_free(struct limiter *limiter)
 {
-    while (limiter && limiter->free) {
-        struct pending *next = limiter->free->next_free;
-        free(limiter->free);
-        limiter->free = next;
-    }
+    if (!limiter)
+        return;
+    pool_empty(limiter);
+    limits_release(limiter->limits);
     free(limiter);
 }

@@ -13,14 +13,20 @@ struct limiter;
  * answer to EXCHANGE, in the form of reply.h. */
 typedef void limiter_reply(void *exchange, const char *text, size_t len);
 
-/* A limiter for LIMITS (borrowed, outlives it) that takes from STORE with TAKE and answers with REPLY.
+/* A limiter for LIMITS (held) that takes from STORE with TAKE and answers with REPLY.
  * Returns it, the caller's to free with limiter_free; never NULL. */
-struct limiter *limiter_new(const struct limits *limits, take_tokens *take, void *store,
+struct limiter *limiter_new(struct limits *limits, take_tokens *take, void *store,
                             limiter_reply *reply);
 
+/* From now on decide by LIMITS (held).  Requests under way are decided by the limits that they began with. */
+void limiter_set_limits(struct limiter *limiter, struct limits *limits);
+
 /* Decide about REQUEST (borrowed for the call) and answer EXCHANGE: every limit whose match fits applies.
- * Where none does, the answer is 200 without asking the store.  Where the store does not decide,
- * the answer is 503 if any limit that applies says `on_redis_failure: deny`, else 200. */
+ * A limit that blocks the client is a 403 without asking the store; where no limit is left to ask about,
+ * the answer is 200 without asking.  Where the store does not decide, the answer is 503 if any limit
+ * that applies and is no shadow says `on_redis_failure: deny`, else 200.
+ * A shadow limit that would have refused is named in the answer and in the log, there at most once a
+ * second. */
 void limiter_handle(struct limiter *limiter, void *exchange, const struct request *request);
 
 /* Free LIMITER, which has no take under way.  NULL is fine. */

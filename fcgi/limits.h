@@ -2,12 +2,15 @@
 #ifndef LIMITS_H
 #define LIMITS_H
 
+#include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 
+#include "cost.h"
 #include "key.h"
 #include "match.h"
+#include "overrides.h"
 #include "redis_address.h"
+#include "report.h"
 #include "units.h"
 
 #define LIMITS_MAX           64 /* limits in one file */
@@ -26,24 +29,40 @@ struct limit {
     struct key_spec key;
     int64_t capacity;    /* tokens: 1 .. LIMIT_CAPACITY_MAX */
     int64_t interval_us; /* between two tokens; times capacity: at most LIMIT_WINDOW_US_MAX */
+    struct cost cost;
     enum redis_failure on_redis_failure;
+    bool shadow;                 /* decided and reported, never refuses */
+    struct overrides *overrides; /* owned; NULL: none */
+    unsigned line, column;       /* where it stands in the file, from 1 */
+};
+
+enum limits_header {
+    HEADER_IETF = 1,        /* RateLimit-Policy and RateLimit */
+    HEADER_X_RATELIMIT = 2, /* X-RateLimit-Limit, -Remaining and -Reset */
 };
 
 struct limits {
+    unsigned holders; /* limits_hold, limits_release */
     struct redis_address redis;
     unsigned redis_timeout_ms; /* 1 .. REDIS_TIMEOUT_MS_MAX */
     int64_t ipv6_prefix_bits;  /* 1 .. 128: what counts as one client, in every key */
+    unsigned headers;          /* enum limits_header, added up */
     size_t count;              /* 1 .. LIMITS_MAX */
     struct limit limit[LIMITS_MAX];
 };
 
-/* Read the limits file at PATH, or the default that is built in (conf/limits.yaml) for NULL, into
- * *OUT.  Every mistake goes to ERRORS as "PATH:LINE:COLUMN: what is wrong; what would be right".
- * Returns the number of mistakes; *OUT is valid only where there was none. */
-unsigned limits_load(const char *path, FILE *errors, struct limits *out);
+/* Read the limits file at PATH, or the default that is built in (conf/limits.yaml) for NULL; REPORT->file is
+ * its name.  Every mistake is a report_error, and what is allowed but hardly meant a report_warning.
+ * Returns the limits, the caller's to limits_release; NULL where there was a mistake. */
+struct limits *limits_load(const char *path, struct report *report);
 
-/* The same for the LEN bytes at TEXT, named NAME in the mistakes. */
-unsigned limits_parse(const char *text, size_t len, const char *name, FILE *errors,
-                      struct limits *out);
+/* The same for the LEN bytes at TEXT. */
+struct limits *limits_parse(const char *text, size_t len, struct report *report);
+
+/* One more holder of LIMITS.  Returns LIMITS. */
+struct limits *limits_hold(struct limits *limits);
+
+/* One holder less; the last one frees LIMITS.  NULL is fine. */
+void limits_release(struct limits *limits);
 
 #endif

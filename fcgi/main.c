@@ -5,16 +5,20 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "explain.h"
 #include "fastcgi.h"
 #include "limiter.h"
 #include "limits.h"
 #include "listener.h"
+#include "log.h"
 #include "options.h"
 #include "redis.h"
+#include "reload.h"
 
 #define EXIT_USAGE  2   /* wrong options or a wrong limits file */
 #define DRAIN_S     5.0 /* how long a stop waits for what is in flight */
@@ -23,10 +27,12 @@
 struct server {
     struct ev_loop *loop;
     int listen_fd;
-    const char *listen; /* its address; NULL where it was handed over */
+    const char *listen;    /* its address; NULL where it was handed over */
+    struct limits *limits; /* that the program started with; held */
     struct redis *redis;
     struct limiter *limiter;
     struct fastcgi *fastcgi;
+    struct reload *reload;
     ev_signal terminate, interrupt;
     ev_timer drained_out;
 };
@@ -34,6 +40,22 @@ struct server {
 static void on_request(void *context, void *exchange, const struct request *request)
 {
     limiter_handle(context, exchange, request);
+}
+
+static bool same_redis(const struct limits *one, const struct limits *other)
+{
+    return one->redis_timeout_ms == other->redis_timeout_ms &&
+           memcmp(&one->redis, &other->redis, sizeof one->redis) == 0;
+}
+
+static void on_reload(void *context, struct limits *limits)
+{
+    struct server *server = context;
+
+    if (!same_redis(server->limits, limits))
+        log_line("the limits file has other settings of redis, which take a restart");
+    limiter_set_limits(server->limiter, limits);
+    limits_release(limits);
 }
 
 static void on_idle(void *context)
@@ -84,29 +106,71 @@ static void raise_descriptor_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* The limits file, with the address of Redis that OPTIONS put in its place.  False: said why. */
-static bool configure(const struct options *options, struct limits *limits)
+/* The name of the limits file in messages. */
+static const char *limits_name(const struct options *options)
 {
-    if (limits_load(options->limits, stderr, limits) > 0)
-        return false;
-    if (!options->redis)
-        return true;
-    const char *error = redis_address_parse(options->redis, &limits->redis);
+    return options->limits ? options->limits : "the built-in limits";
+}
+
+/* Where Redis is, as OPTIONS say or else LIMITS, into *OUT.  False: said why not. */
+static bool read_redis_address(const struct options *options, const struct limits *limits,
+                               struct redis_address *out)
+{
+    const char *error = NULL;
+
+    *out = limits->redis;
+    if (options->redis)
+        error = redis_address_parse(options->redis, out);
     if (error)
         fprintf(stderr, "ratelimit.fcgi: the address of Redis (--redis or REDIS_ADDR): %s\n",
                 error);
     return !error;
 }
 
+/* Read the limits file, and where Redis is into *REDIS.  Returns the limits, the caller's to release; or NULL,
+ * said why. */
+static struct limits *configure(const struct options *options, struct redis_address *redis)
+{
+    struct report report = {.file = limits_name(options)};
+    struct limits *limits = limits_load(options->limits, &report);
+
+    report_write(&report, REPORT_ERRORS, stderr);
+    report_free(&report);
+    if (limits && !read_redis_address(options, limits, redis)) {
+        limits_release(limits);
+        return NULL;
+    }
+    return limits;
+}
+
 static int check(const struct options *options)
 {
-    static struct limits limits;
+    struct report report = {.file = limits_name(options)};
+    struct limits *limits = limits_load(options->limits, &report);
+    struct redis_address redis;
+    bool fine = limits && read_redis_address(options, limits, &redis);
 
-    if (!configure(options, &limits))
+    report_write(&report, REPORT_ALL, stderr);
+    if (fine && options->strict && report.warnings > 0)
+        fine = false;
+    else if (fine)
+        printf("%s: fine, %zu limit%s\n", report.file, limits->count,
+               limits->count == 1 ? "" : "s");
+    report_free(&report);
+    limits_release(limits);
+    return fine ? EXIT_SUCCESS : EXIT_USAGE;
+}
+
+static int explain_one(const struct options *options)
+{
+    struct redis_address redis;
+    struct limits *limits = configure(options, &redis);
+
+    if (!limits)
         return EXIT_USAGE;
-    printf("%s: fine, %zu limit%s\n", options->limits ? options->limits : "the built-in limits",
-           limits.count, limits.count == 1 ? "" : "s");
-    return EXIT_SUCCESS;
+    int status = explain(limits, options->redis_given ? &redis : NULL, options, stdout);
+    limits_release(limits);
+    return status;
 }
 
 static int open_socket(const struct options *options)
@@ -121,41 +185,41 @@ static int open_socket(const struct options *options)
     return fd;
 }
 
-static int serve(const struct options *options, const struct limits *limits)
+/* Serve by SERVER->limits until a signal.  Returns the exit status. */
+static int serve(struct server *server, const struct options *options,
+                 const struct redis_address *redis)
 {
-    struct server server = {.loop = ev_default_loop(EVFLAG_AUTO), .listen = options->listen};
+    const struct limits *limits = server->limits;
 
-    if (!server.loop) {
-        fputs("ratelimit.fcgi: libev finds no way to wait for events\n", stderr);
-        return EXIT_FAILURE;
-    }
-    server.listen_fd = open_socket(options);
-    if (server.listen_fd < 0)
+    server->listen = options->listen;
+    server->listen_fd = open_socket(options);
+    if (server->listen_fd < 0)
         return EXIT_FAILURE;
     srand48(time(NULL) ^ getpid());
     raise_descriptor_limit();
-    server.redis = redis_new(server.loop, &limits->redis, limits->redis_timeout_ms);
-    server.limiter = limiter_new(limits, redis_take, server.redis, fastcgi_reply);
-    server.fastcgi = fastcgi_new(server.loop, server.listen_fd, on_request, server.limiter);
-    if (!server.fastcgi) {
+    server->redis = redis_new(server->loop, redis, limits->redis_timeout_ms);
+    server->limiter = limiter_new(server->limits, redis_take, server->redis, fastcgi_reply);
+    server->fastcgi = fastcgi_new(server->loop, server->listen_fd, on_request, server->limiter);
+    if (!server->fastcgi) {
         fprintf(stderr, "ratelimit.fcgi: libfcgi cannot be initialised\n");
-        listener_close(server.listen_fd, server.listen);
+        listener_close(server->listen_fd, server->listen);
         return EXIT_FAILURE;
     }
-    watch_signals(&server);
+    watch_signals(server);
 
-    ev_run(server.loop, 0);
+    ev_run(server->loop, 0);
 
-    redis_free(server.redis);
-    fastcgi_free(server.fastcgi);
-    limiter_free(server.limiter);
-    ev_loop_destroy(server.loop);
+    redis_free(server->redis);
+    fastcgi_free(server->fastcgi);
+    limiter_free(server->limiter);
     return EXIT_SUCCESS;
 }
 
 static int start(const struct options *options)
 {
-    static struct limits limits; /* too large for a stack, and it lives as long as the process */
+    struct server server = {.loop = ev_default_loop(EVFLAG_AUTO)};
+    struct redis_address redis;
+    int status = EXIT_USAGE;
 
     if (!options->listen && !listener_is_listening(STDIN_FILENO)) {
         fputs("ratelimit.fcgi is run by a web server or by spawn-fcgi, with a listening socket on\n"
@@ -163,7 +227,19 @@ static int start(const struct options *options)
               stderr);
         return EXIT_USAGE;
     }
-    return configure(options, &limits) ? serve(options, &limits) : EXIT_USAGE;
+    if (!server.loop) {
+        fputs("ratelimit.fcgi: libev finds no way to wait for events\n", stderr);
+        return EXIT_FAILURE;
+    }
+    /* Before the file is read: what is written to it from now on is seen. */
+    server.reload = reload_new(server.loop, options->limits, on_reload, &server);
+    server.limits = configure(options, &redis);
+    if (server.limits)
+        status = serve(&server, options, &redis);
+    limits_release(server.limits);
+    reload_free(server.reload);
+    ev_loop_destroy(server.loop);
+    return status;
 }
 
 /* Descriptors 0 to 2 are taken from here on, so that no connection becomes "standard error". */
@@ -186,6 +262,8 @@ int main(int argc, char **argv)
     switch (options.action) {
     case OPTIONS_CHECK:
         return check(&options);
+    case OPTIONS_EXPLAIN:
+        return explain_one(&options);
     case OPTIONS_VERSION:
         puts("ratelimit.fcgi " VERSION);
         return EXIT_SUCCESS;

@@ -2,12 +2,8 @@
 #ifndef MATCH_H
 #define MATCH_H
 
-#include <stdbool.h>
-
 #include "glob.h"
-#include "host.h"
-#include "path.h"
-#include "request.h"
+#include "subject.h"
 
 #define MATCH_METHODS_MAX 16
 #define MATCH_METHOD_MAX  16 /* bytes of a method, without the NUL */
@@ -20,19 +16,11 @@ struct match {
     char method[MATCH_METHODS_MAX][MATCH_METHOD_MAX + 1];
 };
 
-/* What matches look at in a request.  Path and host are brought into one spelling when a match first asks
- * for them, and once for all matches. */
-struct match_subject {
-    const struct request *request; /* borrowed */
-    struct span path, host;        /* text NULL: not asked for yet */
-    char path_bytes[PATH_BYTES_MAX], host_bytes[HOST_MAX];
-};
+/* The condition that a request does not meet. */
+enum match_result { MATCH_FITS, MATCH_METHOD, MATCH_PATH, MATCH_HOST };
 
-/* Make SUBJECT that of REQUEST (borrowed as long as SUBJECT is used). */
-void match_begin(struct match_subject *subject, const struct request *request);
-
-/* Whether SUBJECT meets every condition of MATCH.  A path too long to be normalised fits every path:
- * its length is no way around a limit. */
-bool match_fits(const struct match *match, struct match_subject *subject);
+/* The first condition of MATCH that SUBJECT does not meet, or MATCH_FITS.  A path too long to be normalised
+ * fits every path: its length is no way around a limit. */
+enum match_result match_request(const struct match *match, struct subject *subject);
 
 #endif

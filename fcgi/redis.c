@@ -31,7 +31,7 @@ struct call {
     TAILQ_ENTRY(call) entry;
     struct redis *redis;
     const struct take *takes;
-    size_t count;
+    size_t count, enforced;
     take_done *done;
     void *context;
     double deadline_s; /* on the monotonic clock */
@@ -192,10 +192,10 @@ static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int events)
 /* A command while it is put together; it borrows the text it is given. */
 struct command {
     int argc;
-    const char *argv[3 + 4 * LIMITS_MAX];
-    size_t len[3 + 4 * LIMITS_MAX];
+    const char *argv[4 + 4 * LIMITS_MAX];
+    size_t len[4 + 4 * LIMITS_MAX];
     unsigned numbers;
-    char number[1 + 3 * LIMITS_MAX][UNITS_DECIMAL_MAX];
+    char number[2 + 3 * LIMITS_MAX][UNITS_DECIMAL_MAX];
 };
 
 static void command_add(struct command *command, const char *text, size_t len)
@@ -213,7 +213,7 @@ static void command_add_number(struct command *command, int64_t value)
 }
 
 static void command_take(struct redis *redis, redisCallbackFn *callback, void *privdata,
-                         const struct take *takes, size_t count)
+                         const struct take *takes, size_t count, size_t enforced)
 {
     struct command command;
 
@@ -230,6 +230,8 @@ static void command_take(struct redis *redis, redisCallbackFn *callback, void *p
         command_add_number(&command, takes[i].capacity);
         command_add_number(&command, takes[i].cost);
     }
+    if (enforced < count)
+        command_add_number(&command, (int64_t)enforced);
     /* A connection on its way out takes no command, and then fails its calls. */
     redisAsyncCommandArgv(redis->context, callback, privdata, command.argc, command.argv,
                           command.len);
@@ -310,7 +312,7 @@ static void on_take_reply(redisAsyncContext *context, void *data, void *privdata
 
 static void call_send(struct redis *redis, struct call *call)
 {
-    command_take(redis, on_take_reply, call, call->takes, call->count);
+    command_take(redis, on_take_reply, call, call->takes, call->count, call->enforced);
 }
 
 /* Redis has forgotten the script (SCRIPT FLUSH): load it, and send the same command behind it.
@@ -347,8 +349,12 @@ static void on_take_reply(redisAsyncContext *context, void *data, void *privdata
 
 /* ---- A connection's way to ready: AUTH, SELECT, SCRIPT LOAD, a probe ---- */
 
-static const struct take probe = {
-    .key = "rl:{probe}", .key_len = 10, .interval_us = 1, .capacity = 1000000, .cost = 1};
+/* One bucket that always admits, and a shadow that never does: together they run every command that the script
+ * can, so that an access list which forbids one of them is seen now. */
+static const struct take probes[2] = {
+    {.key = "rl:{probe}", .key_len = 10, .interval_us = 1, .capacity = 1000000, .cost = 1},
+    {.key = "rl:{probe}:never", .key_len = 16, .interval_us = 1, .capacity = 1, .cost = 2},
+};
 
 static void ready(struct redis *redis)
 {
@@ -370,12 +376,12 @@ static void on_probe_reply(redisAsyncContext *context, void *data, void *privdat
 {
     const redisReply *reply = data;
     struct redis *redis = owner(context, reply);
-    struct bucket bucket;
+    struct bucket buckets[2];
 
     (void)privdata;
     if (!redis)
         return;
-    if (read_buckets(reply, &probe, 1, &bucket))
+    if (read_buckets(reply, probes, 2, buckets))
         ready(redis);
     else
         lost_by_reply(redis, reply);
@@ -394,7 +400,7 @@ static void on_load_reply(redisAsyncContext *context, void *data, void *privdata
         return;
     }
     memcpy(redis->sha, reply->str, sizeof redis->sha);
-    command_take(redis, on_probe_reply, NULL, &probe, 1);
+    command_take(redis, on_probe_reply, NULL, probes, 2, 1);
 }
 
 /* Of an error only its code is told, WRONGPASS or ERR: some servers quote the command they refuse. */
@@ -617,7 +623,8 @@ struct redis *redis_new(struct ev_loop *loop, const struct redis_address *addres
     return redis;
 }
 
-void redis_take(void *store, const struct take *takes, size_t count, take_done *done, void *context)
+void redis_take(void *store, const struct take *takes, size_t count, size_t enforced,
+                take_done *done, void *context)
 {
     struct redis *redis = store;
 
@@ -630,6 +637,7 @@ void redis_take(void *store, const struct take *takes, size_t count, take_done *
     *call = (struct call){.redis = redis,
                           .takes = takes,
                           .count = count,
+                          .enforced = enforced,
                           .done = done,
                           .context = context,
                           .deadline_s = now_s() + redis->timeout_s};

@@ -26,8 +26,8 @@ struct redis *redis_new(struct ev_loop *loop, const struct redis_address *addres
 /* A take_tokens (take.h) from STORE, a struct redis.  TAKES and CONTEXT are borrowed until DONE.
  * All takes of a call go in one EVALSHA.  A Redis Cluster wants the keys of one command in one slot:
  * limits with the same identity (key.h) are there, limits with different ones need not be. */
-void redis_take(void *store, const struct take *takes, size_t count, take_done *done,
-                void *context);
+void redis_take(void *store, const struct take *takes, size_t count, size_t enforced,
+                take_done *done, void *context);
 
 /* Close the connection and free REDIS; takes under way are not decided.  NULL is fine. */
 void redis_free(struct redis *redis);

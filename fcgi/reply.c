@@ -74,7 +74,7 @@ static int64_t effective_window(const struct quota *quota)
     const struct bucket *bucket = &quota->bucket;
 
     if (bucket->remaining > 0)
-        return units_seconds_up(bucket->remaining * quota->limit->interval_us);
+        return units_seconds_up(bucket->remaining * quota->take->interval_us);
     return bucket->wait_us < 0 ? -1 : units_seconds_up(bucket->wait_us);
 }
 
@@ -82,11 +82,11 @@ static void append_ratelimit_fields(struct text *reply, const struct quota *quot
 {
     append(reply, "RateLimit-Policy: ");
     for (size_t i = 0; i < count; i++) {
-        const struct limit *limit = quotas[i].limit;
+        const struct take *take = quotas[i].take;
         append(reply, i > 0 ? ", " : "");
-        append_name(reply, limit->name);
-        append_field(reply, ";q=", limit->capacity);
-        append_field(reply, ";w=", units_seconds_up(limit->capacity * limit->interval_us));
+        append_name(reply, quotas[i].limit->name);
+        append_field(reply, ";q=", take->capacity);
+        append_field(reply, ";w=", units_seconds_up(take->capacity * take->interval_us));
     }
     append(reply, "\r\nRateLimit: ");
     for (size_t i = 0; i < count; i++) {
@@ -115,60 +115,127 @@ static void append_retry_after(struct text *reply, const struct quota *quotas, s
     append(reply, "\r\n");
 }
 
-static void append_quota_exceeded(struct text *body, const struct quota *quotas, size_t count)
+static void append_x_ratelimit_fields(struct text *reply, const struct quota *quota)
 {
+    append_field(reply, "X-RateLimit-Limit: ", quota->take->capacity);
+    append_field(reply, "\r\nX-RateLimit-Remaining: ", quota->bucket.remaining);
+    append_field(reply, "\r\nX-RateLimit-Reset: ", units_seconds_up(quota->bucket.full_us));
+    append(reply, "\r\n");
+}
+
+/* How many more requests like this one QUOTA has room for. */
+static int64_t requests_left(const struct quota *quota)
+{
+    return quota->bucket.remaining / (quota->take->cost > 0 ? quota->take->cost : 1);
+}
+
+/* Whether ONE is closer to refusing than OTHER, or has refused for longer. */
+static bool is_closer(const struct quota *one, const struct quota *other)
+{
+    if (one->bucket.allowed != other->bucket.allowed)
+        return other->bucket.allowed;
+    if (one->bucket.allowed)
+        return requests_left(one) < requests_left(other);
+    if (one->bucket.wait_us < 0 || other->bucket.wait_us < 0)
+        return other->bucket.wait_us >= 0;
+    return one->bucket.wait_us > other->bucket.wait_us;
+}
+
+static const struct quota *closest_to_refusing(const struct quota *quotas, size_t count)
+{
+    const struct quota *closest = &quotas[0];
+
+    for (size_t i = 1; i < count; i++)
+        if (is_closer(&quotas[i], closest))
+            closest = &quotas[i];
+    return closest;
+}
+
+/* Append the member shadow, if there is something to say. */
+static void append_shadow(struct text *body, const struct verdict *verdict)
+{
+    for (size_t i = 0; i < verdict->shadows; i++) {
+        append(body, i > 0 ? "," : ",\"shadow\":[");
+        append_name(body, verdict->shadow[i]->name);
+    }
+    append(body, verdict->shadows > 0 ? "]" : "");
+}
+
+static void append_quota_exceeded(struct text *body, const struct verdict *verdict)
+{
+    const struct quota *closest = closest_to_refusing(verdict->quotas, verdict->count);
     const char *separator = "";
 
     append(body, "{\"type\":\"https://iana.org/assignments/http-problem-types#quota-exceeded\","
                  "\"title\":\"Request cannot be satisfied as assigned quota has been exceeded\","
-                 "\"status\":429,\"violated-policies\":[");
-    for (size_t i = 0; i < count; i++) {
-        if (quotas[i].bucket.allowed)
+                 "\"status\":429,");
+    if (closest->bucket.wait_us < 0) {
+        append_field(body, "\"detail\":\"This request costs ", closest->take->cost);
+        append(body, " tokens, and a bucket of ");
+        append(body, closest->limit->name);
+        append_field(body, " holds ", closest->take->capacity);
+        append(body, ": it can never be served.\",");
+    }
+    append(body, "\"violated-policies\":[");
+    for (size_t i = 0; i < verdict->count; i++) {
+        if (verdict->quotas[i].bucket.allowed)
             continue;
         append(body, separator);
-        append_name(body, quotas[i].limit->name);
+        append_name(body, verdict->quotas[i].limit->name);
         separator = ",";
     }
-    append(body, "]}\n");
-}
-
-static const struct quota *least_remaining(const struct quota *quotas, size_t count)
-{
-    const struct quota *least = &quotas[0];
-
-    for (size_t i = 1; i < count; i++)
-        if (quotas[i].bucket.remaining < least->bucket.remaining)
-            least = &quotas[i];
-    return least;
-}
-
-static void append_allowed(struct text *body, const struct quota *quota)
-{
-    append_field(body, "{\"allowed\":true,\"limit\":", quota->limit->capacity);
-    append_field(body, ",\"remaining\":", quota->bucket.remaining);
-    append_field(body, ",\"reset\":", units_seconds_up(quota->bucket.full_us));
+    append(body, "]");
+    append_shadow(body, verdict);
     append(body, "}\n");
 }
 
-size_t reply_decided(const struct quota *quotas, size_t count, char out[REPLY_MAX])
+static void append_allowed(struct text *body, const struct verdict *verdict)
+{
+    append(body, "{\"allowed\":true");
+    if (verdict->count > 0) {
+        const struct quota *closest = closest_to_refusing(verdict->quotas, verdict->count);
+        append_field(body, ",\"limit\":", closest->take->capacity);
+        append_field(body, ",\"remaining\":", closest->bucket.remaining);
+        append_field(body, ",\"reset\":", units_seconds_up(closest->bucket.full_us));
+    }
+    append_shadow(body, verdict);
+    append(body, "}\n");
+}
+
+size_t reply_decided(const struct verdict *verdict, char out[REPLY_MAX])
 {
     char body_bytes[REPLY_MAX];
     struct text reply = {out, 0, REPLY_MAX}, body = {body_bytes, 0, sizeof body_bytes};
     bool allowed = true;
 
-    assert(count >= 1 && count <= LIMITS_MAX);
-    for (size_t i = 0; i < count; i++)
-        allowed = allowed && quotas[i].bucket.allowed;
+    assert(verdict->count <= LIMITS_MAX);
+    for (size_t i = 0; i < verdict->count; i++)
+        allowed = allowed && verdict->quotas[i].bucket.allowed;
 
     if (allowed) {
         append_head(&reply, "200 OK", "application/json");
-        append_allowed(&body, least_remaining(quotas, count));
+        append_allowed(&body, verdict);
     } else {
         append_head(&reply, "429 Too Many Requests", "application/problem+json");
-        append_retry_after(&reply, quotas, count);
-        append_quota_exceeded(&body, quotas, count);
+        append_retry_after(&reply, verdict->quotas, verdict->count);
+        append_quota_exceeded(&body, verdict);
     }
-    append_ratelimit_fields(&reply, quotas, count);
+    if (verdict->count > 0 && (verdict->headers & HEADER_IETF))
+        append_ratelimit_fields(&reply, verdict->quotas, verdict->count);
+    if (verdict->count > 0 && (verdict->headers & HEADER_X_RATELIMIT))
+        append_x_ratelimit_fields(&reply, closest_to_refusing(verdict->quotas, verdict->count));
+    append_body(&reply, &body);
+    return reply.len;
+}
+
+size_t reply_blocked(const struct limit *limit, char out[REPLY_MAX])
+{
+    char body_bytes[256], detail[128];
+    struct text reply = {out, 0, REPLY_MAX}, body = {body_bytes, 0, sizeof body_bytes};
+
+    snprintf(detail, sizeof detail, "The limit %s blocks this client.", limit->name);
+    append_head(&reply, "403 Forbidden", "application/problem+json");
+    append_problem(&body, 403, "Forbidden", detail);
     append_body(&reply, &body);
     return reply.len;
 }

@@ -10,29 +10,47 @@
 
 /* Bytes of a reply, NUL included: always enough, tests/unit/test_reply.c.  A limit stands at most
  * three times in it (RateLimit-Policy, RateLimit, violated-policies), with its numbers. */
-#define REPLY_MAX (1024 + LIMITS_MAX * 3 * (LIMIT_NAME_MAX + 40))
+#define REPLY_MAX (2048 + LIMITS_MAX * 3 * (LIMIT_NAME_MAX + 40))
 
-/* A limit that applied, and its bucket after the decision. */
+/* A limit that applied and is enforced, what was asked of the client's bucket, and the bucket after that. */
 struct quota {
     const struct limit *limit; /* borrowed */
+    const struct take *take;   /* borrowed */
     struct bucket bucket;
 };
 
-/* Write the answer that COUNT (>= 1) QUOTAS give together: 200 where every bucket allowed, else 429.
+/* All that decides about a request. */
+struct verdict {
+    const struct quota *quotas; /* COUNT (0 .. LIMITS_MAX) of them, borrowed */
+    size_t count;
+    const struct limit *const *shadow; /* SHADOWS shadow limits that would have refused, borrowed */
+    size_t shadows;
+    unsigned headers; /* enum limits_header, added up */
+};
+
+/* Write the answer that VERDICT is: 200 where every bucket allowed, else 429.
  *
  *   RateLimit-Policy: "per-user";q=5;w=60     q: capacity; w: seconds from empty to full, rounded up
  *   RateLimit: "per-user";r=4;t=48            r: remaining; t: seconds in which the client can use no
  *                                             more than r: ceil(r * interval), and with none left the
  *                                             seconds until the cost fits; left out if it never does
+ *   X-RateLimit-Limit, -Remaining, -Reset     capacity, remaining and seconds until full, of the quota
+ *                                             that is closest to refusing
  *   Retry-After: 12                           on 429, RFC 9110, 10.2.3: the longest wait of those
  *                                             that refused, rounded up; left out if one is for ever
  *
- * The fields are Lists of String names (RFC 9651, draft-ietf-httpapi-ratelimit-headers-11); Cache-Control
+ * The first two are Lists of String names (RFC 9651, draft-ietf-httpapi-ratelimit-headers-11); Cache-Control
  * is no-store.  The body of a 200 is {"allowed":true,"limit":CAPACITY,"remaining":R,"reset":SECONDS
- * until the bucket is full}, of the quota that has the least remaining; of a 429 an
- * application/problem+json (RFC 9457) of type quota-exceeded that names the violated-policies.
+ * until the bucket is full}, of the quota that is closest to refusing: the one that has room for the fewest
+ * requests like this one, and of several that refused the one that does so longest.  The body of a 429 is
+ * an application/problem+json (RFC 9457) of type quota-exceeded that names the violated-policies, and
+ * has a detail where a cost can never fit.  Either has a member shadow, a list of names, where a
+ * shadow limit would have refused.
  * Returns the bytes written, without the NUL.  Cannot fail. */
-size_t reply_decided(const struct quota *quotas, size_t count, char out[REPLY_MAX]);
+size_t reply_decided(const struct verdict *verdict, char out[REPLY_MAX]);
+
+/* Write the answer to a client whom LIMIT blocks: 403.  Returns as above. */
+size_t reply_blocked(const struct limit *limit, char out[REPLY_MAX]);
 
 /* Write the answer where Redis did not decide: 200 without RateLimit fields for
  * REDIS_FAILURE_ALLOW, 503 with Retry-After: 1 for REDIS_FAILURE_DENY.  Returns as above. */

@@ -19,7 +19,7 @@ struct take {
 
 /* A bucket after the decision. */
 struct bucket {
-    bool allowed;      /* this bucket had room for the cost; all must have, or none is charged */
+    bool allowed;      /* this bucket had room for the cost */
     int64_t remaining; /* whole tokens left: RateLimit's r */
     int64_t wait_us;   /* until the same cost fits again: Retry-After; -1: it never does */
     int64_t full_us;   /* until the bucket is full again: the body's reset */
@@ -29,9 +29,10 @@ struct bucket {
  * Redis did not decide.  CONTEXT is what was given with the take. */
 typedef void take_done(void *context, const struct bucket *buckets);
 
-/* A store of buckets.  Takes COUNT (>= 1) tokens' worth from all buckets of TAKES together, or from
- * none, and calls DONE exactly once, now or later.  TAKES is borrowed until then; their keys differ. */
-typedef void take_tokens(void *store, const struct take *takes, size_t count, take_done *done,
-                         void *context);
+/* A store of buckets.  Of the COUNT (>= 1) TAKES the first ENFORCED are taken together, or none of them; each
+ * of the others, a shadow, is taken if they are and it has room, and changes nothing for them.  DONE is
+ * called exactly once, now or later.  TAKES is borrowed until then; their keys differ. */
+typedef void take_tokens(void *store, const struct take *takes, size_t count, size_t enforced,
+                         take_done *done, void *context);
 
 #endif

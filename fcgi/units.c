@@ -3,6 +3,9 @@
 #include <assert.h>
 #include <stddef.h>
 #include <string.h>
+#include <strings.h>
+
+#include "nearest.h"
 
 #define COUNT_MAX INT64_C(1000000000)
 
@@ -13,13 +16,32 @@
 #define DAY_US          (24 * HOUR_US)
 #define DURATION_MAX_US (366 * DAY_US)
 
+#define THE_UNITS "; the units are ms, s, min, h, day, in lower case"
+
 /* One spelling each, and no "m": to one reader it is a minute, to another a month or a milli-. */
 static const struct unit {
     const char *name;
     int64_t us;
+    const char *meant[8]; /* other spellings of it, in lower case */
+    const char *wrong;    /* what to say of them */
 } UNITS[] = {
-    {"ms", MS_US}, {"s", SECOND_US}, {"min", MINUTE_US}, {"h", HOUR_US}, {"day", DAY_US},
+    {"ms",
+     MS_US,
+     {"msec", "msecs", "milli", "millis", "millisecond", "milliseconds"},
+     "unknown unit: write ms for milliseconds" THE_UNITS},
+    {"s",
+     SECOND_US,
+     {"sec", "secs", "second", "seconds"},
+     "unknown unit: write s for seconds" THE_UNITS},
+    {"min",
+     MINUTE_US,
+     {"mins", "minute", "minutes"},
+     "unknown unit: write min for minutes" THE_UNITS},
+    {"h", HOUR_US, {"hr", "hrs", "hour", "hours"}, "unknown unit: write h for hours" THE_UNITS},
+    {"day", DAY_US, {"d", "days"}, "unknown unit: write day for days" THE_UNITS},
 };
+
+#define UNIT_COUNT (sizeof UNITS / sizeof *UNITS)
 
 static const char NO_NUMBER[] = "not a whole number: write plain digits, such as 5";
 static const char TOO_LARGE[] = "the number is too large";
@@ -81,6 +103,27 @@ static const char *scan_number(const char **cursor, int64_t *out)
     return NULL;
 }
 
+/* The unit that NAME, in any case, is another word for, or the one that it is a slip of the pen from; or NULL. */
+static const struct unit *meant_unit(const char *name)
+{
+    const char *words[UNIT_COUNT];
+
+    for (size_t i = 0; i < UNIT_COUNT; i++) {
+        words[i] = UNITS[i].name;
+        if (strcasecmp(name, UNITS[i].name) == 0)
+            return &UNITS[i];
+        for (const char *const *meant = UNITS[i].meant; *meant; meant++)
+            if (strcasecmp(name, *meant) == 0)
+                return &UNITS[i];
+    }
+    /* Of two letters, "us" say, it would be a guess. */
+    const char *nearest = strlen(name) > 2 ? nearest_word(name, words, UNIT_COUNT) : NULL;
+    for (size_t i = 0; i < UNIT_COUNT; i++)
+        if (nearest == UNITS[i].name)
+            return &UNITS[i];
+    return NULL;
+}
+
 static const char *wrong_unit(const char *name)
 {
     const char *wrong = wrong_character(name);
@@ -93,12 +136,13 @@ static const char *wrong_unit(const char *name)
         return "'m' is ambiguous: write min for minutes, ms for milliseconds";
     if (strpbrk(name, "0123456789"))
         return "more than one number: write one number and one unit, 90min for 1h30min";
-    return "unknown unit: write ms, s, min, h or day, in lower case";
+    const struct unit *meant = meant_unit(name);
+    return meant ? meant->wrong : "unknown unit: write ms, s, min, h or day, in lower case";
 }
 
 static const char *read_unit(const char *name, int64_t *out_us)
 {
-    for (size_t i = 0; i < sizeof UNITS / sizeof *UNITS; i++) {
+    for (size_t i = 0; i < UNIT_COUNT; i++) {
         if (strcmp(name, UNITS[i].name) == 0) {
             *out_us = UNITS[i].us;
             return NULL;

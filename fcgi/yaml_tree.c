@@ -185,7 +185,7 @@ static struct yaml_tree *read_node(struct reader *reader, const yaml_event_t *ev
         return read_scalar(reader, event);
     /* The recursion is bounded before the parser's own stack could grow without end. */
     if (reader->depth == YAML_TREE_DEPTH_MAX) {
-        error_at(reader, event->start_mark, "nested too deeply; a limits file needs four levels");
+        error_at(reader, event->start_mark, "nested too deeply; a limits file needs six levels");
         return NULL;
     }
     reader->depth++;
@@ -233,9 +233,10 @@ struct yaml_tree *yaml_tree_parse(const char *text, size_t len, struct report *r
     unsigned errors = report->errors;
 
     if (len > YAML_TREE_BYTES_MAX) {
-        report_error(report, 0, 0,
-                     "the file is larger than 1 MiB; split what it says into fewer "
-                     "limits, a limits file is a few kilobytes");
+        report_error(
+            report, 0, 0,
+            "the file is larger than 4 MiB; write fewer overrides, ten thousand take less than "
+            "1 MiB");
         return NULL;
     }
     int ready = yaml_parser_initialize(&reader.parser);

@@ -8,9 +8,9 @@
 
 #include "report.h"
 
-#define YAML_TREE_BYTES_MAX  (1024 * 1024) /* a larger file is refused */
-#define YAML_TREE_DEPTH_MAX  16            /* deeper nesting is refused */
-#define YAML_TREE_FIELDS_MAX 64            /* a mapping with more is refused */
+#define YAML_TREE_BYTES_MAX  (4 * 1024 * 1024) /* a larger file is refused */
+#define YAML_TREE_DEPTH_MAX  16                /* deeper nesting is refused */
+#define YAML_TREE_FIELDS_MAX 64                /* a mapping with more is refused */
 
 enum yaml_tree_kind { TREE_SCALAR, TREE_SEQUENCE, TREE_MAPPING };
 

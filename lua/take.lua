@@ -1,10 +1,12 @@
 --[[ take.lua - take tokens from every bucket, or from none.
 
-  A bucket is one number, full_at: the moment at which it will be full again.  The time until then
-  is its debt; its window, capacity * interval, is the debt of an empty bucket.  All times are
-  microseconds, on Redis's own clock.
+  A bucket is one number, empty_at: the moment at which it was empty, or would have been.  Since
+  then it has gained a token each interval; the time since is its credit, at most its window, which
+  is capacity * interval.  All times are microseconds, on Redis's own clock.
+  A limit that is changed applies as though it had been so since empty_at: a used-up bucket stays
+  used up, whatever its new rate and capacity are.
 
-  KEYS[i]      string: full_at, since the epoch; absent: the bucket is full.  It expires when full.
+  KEYS[i]      string: empty_at, since the epoch; absent: the bucket is full.  It expires when full.
                Keys must differ: a bucket named twice in one call would be charged only once.
 
   ARGV, per bucket
@@ -12,10 +14,14 @@
     [3i-1]     capacity >= 1, tokens
     [3i]       cost >= 0, tokens; 0 looks at the bucket and writes nothing
                All are whole and a window is at most ten years, so that doubles are exact.
+  ARGV, last
+    [3n+1]     how many of the n buckets are enforced, the first ones; absent: all.  The others
+               are shadows: each is charged if it has room and the enforced ones are charged; none
+               refuses.
 
   Returns, per bucket, four whole numbers in one flat array
-    allowed    0|1: this bucket had room.  If all had, all are charged (200); else none is (429).
-               The next three tell how things stand after that.
+    allowed    0|1: this bucket had room.  If all that are enforced had, they are charged (200);
+               else none is (429).  The next three tell how things stand after that.
     remaining  whole tokens left: RateLimit's r
     wait_us    until the same cost fits again, Retry-After; 0: at once, -1: never (cost > capacity)
     full_us    until the bucket is full
@@ -24,7 +30,8 @@
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local reply, debts, all_allow = {}, {}, true
+local enforced = tonumber(ARGV[3 * #KEYS + 1]) or #KEYS
+local reply, credits, all_allow = {}, {}, true
 
 for i = 1, #KEYS do
   local interval = ARGV[3 * i - 2]
@@ -35,35 +42,41 @@ for i = 1, #KEYS do
   local stored = redis.pcall('GET', KEYS[i])
   if type(stored) == 'table' and not stored.err:find('^WRONGTYPE') then return stored end
 
-  local full_at = tonumber(stored) or now
-  local debt = full_at > now and full_at - now or 0
-  local allow = charge == 0 or debt + charge <= window
-  all_allow = all_allow and allow
-  debts[i] = debt
+  local empty_at = tonumber(stored)
+  local credit = empty_at and now - empty_at < window and now - empty_at or window
+  -- Below 0 the bucket is emptier than empty: the clock stepped back.  It counts as empty.
+  local allow = charge == 0 or charge <= credit
+  if i <= enforced then all_allow = all_allow and allow end
+  credits[i] = credit
   reply[4 * i - 3] = allow and 1 or 0
 end
 
 for i = 1, #KEYS do
   local interval = ARGV[3 * i - 2]
   local window, charge = interval * ARGV[3 * i - 1], interval * ARGV[3 * i]
+  local allow, credit = reply[4 * i - 3] == 1, credits[i]
 
-  -- Emptier than empty: the clock stepped back, or the limit was lowered.  It counts as empty, and
-  -- is stored so even on a refusal, or the client would wait until the clock has caught up.
-  local debt = debts[i]
-  local overdrawn = debt > window
-  if overdrawn then debt = window end
-  if all_allow then debt = debt + charge end
+  local overdrawn = credit < 0
+  if overdrawn then credit = 0 end
+  local taken = all_allow and allow
+  if taken then credit = credit - charge end
+  local full = window - credit
+  local ttl = math.ceil(full / 1000)
 
-  if charge > 0 and (all_allow or overdrawn) then
+  -- A refusal writes nothing, but for two kinds of key.  An overdrawn one would have its client
+  -- wait until the clock has caught up.  One that a limit with a shorter window left would expire,
+  -- and be a full bucket, while the limit as it is now still refuses.
+  local stale = overdrawn or (not allow and redis.call('PTTL', KEYS[i]) < ttl - 2)
+  if charge > 0 and (taken or stale) then
     -- Not tostring, which keeps 14 digits of the 16.
-    redis.call('SET', KEYS[i], string.format('%.0f', now + debt), 'PX', math.ceil(debt / 1000))
+    redis.call('SET', KEYS[i], string.format('%.0f', now - credit), 'PX', ttl)
   end
 
-  local wait = debt + charge - window
+  local wait = charge - credit
   if charge > window then wait = -1 elseif wait < 0 then wait = 0 end
-  reply[4 * i - 2] = math.floor((window - debt) / interval)
+  reply[4 * i - 2] = math.floor(credit / interval)
   reply[4 * i - 1] = wait
-  reply[4 * i] = debt
+  reply[4 * i] = full
 end
 
 return reply

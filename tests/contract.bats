@@ -80,12 +80,12 @@ setup() { user=user-$BATS_TEST_NUMBER; }
   assert_contains "$body" '"remaining":4'
 }
 
-@test "a bucket is one integer, the moment when it is full, and is forgotten then" {
+@test "a bucket is one integer, the moment when it was empty, and is forgotten when it is full" {
   request "/?user=$user"
-  local full_at now
-  full_at=$(redis_cli GET "rl:{query:user=$user}:per-user")
+  local empty_at now
+  empty_at=$(redis_cli GET "rl:{query:user=$user}:per-user")
   now=$(redis_cli TIME | head -1)
-  assert_between $((full_at / 1000000 - now)) 10 12
+  assert_between $((now - empty_at / 1000000)) 48 50
   assert_between "$(redis_cli PTTL "rl:{query:user=$user}:per-user")" 10000 12001
 }
 

@@ -21,7 +21,7 @@ setup() { redis flushall >/dev/null; }
 
 redis() { redis-cli -s "$REDIS_SOCK" "$@"; }
 
-# take KEYS... -- INTERVAL CAPACITY COST...: the reply on one line.
+# take KEYS... -- INTERVAL CAPACITY COST... [ENFORCED]: the reply on one line.
 take() {
   local keys=()
   while [ "$1" != -- ]; do
@@ -78,16 +78,16 @@ now_us() { redis time | { read -r s && read -r us && echo $((s * 1000000 + us));
   assert_matches "$(take_default)" "^0 0 1[0-2][0-9]{6} [0-9]+\$"
 }
 
-@test "a bucket is a string that holds the moment it is full, epoch microseconds" {
-  local before after full_at
+@test "a bucket is a string that holds the moment it was empty, epoch microseconds" {
+  local before after empty_at
   before=$(now_us)
   take_default 3
   after=$(now_us)
   assert_equal "$(redis type "$KEY")" string
   assert_equal "$(redis object encoding "$KEY")" int
-  full_at=$(redis get "$KEY")
-  assert_matches "$full_at" '^[1-9][0-9]{15}$'
-  assert_between "$full_at" $((before + 3 * INTERVAL)) $((after + 3 * INTERVAL))
+  empty_at=$(redis get "$KEY")
+  assert_matches "$empty_at" '^[1-9][0-9]{15}$'
+  assert_between "$empty_at" $((before - 2 * INTERVAL)) $((after - 2 * INTERVAL))
 }
 
 @test "the key lives until the bucket is full" {
@@ -139,6 +139,80 @@ now_us() { redis time | { read -r s && read -r us && echo $((s * 1000000 + us));
   assert_equal "$(redis get "$KEY")" "$value"
 }
 
+@test "refusals write nothing, at whatever moment of a millisecond they come" {
+  take_default 5
+  redis config resetstat
+  redis -r 3000 evalsha "$SHA" 1 "$KEY" "$INTERVAL" "$CAPACITY" 5 >"$BATS_TEST_TMPDIR/replies"
+  # The first of each reply's four numbers.
+  assert_equal "$(awk 'NR % 4 == 1' "$BATS_TEST_TMPDIR/replies" | sort | uniq -c | xargs)" "3000 0"
+  assert_matches "$(redis info commandstats)" 'cmdstat_get:calls=3000,'
+  assert_equal "$(redis info commandstats | grep -c '^cmdstat_set:')" 0
+}
+
+@test "a shadow without room refuses nothing, and keeps no other from being charged" {
+  take empty -- "$INTERVAL" "$CAPACITY" 5
+  local value
+  value=$(redis get empty)
+  assert_matches "$(take "$KEY" empty other -- "$INTERVAL" "$CAPACITY" 1 "$INTERVAL" "$CAPACITY" 1 \
+    "$INTERVAL" "$CAPACITY" 2 1)" "^1 4 0 12000000 0 0 [0-9]+ [0-9]+ 1 3 0 24000000\$"
+  assert_equal "$(redis get empty)" "$value"
+  assert_equal "$(redis exists "$KEY" other)" 2
+}
+
+@test "a call refused by an enforced bucket charges no shadow" {
+  take_default 5
+  assert_matches "$(take "$KEY" other -- "$INTERVAL" "$CAPACITY" 1 "$INTERVAL" "$CAPACITY" 1 1)" \
+    "^0 0 [0-9]+ [0-9]+ 1 5 0 0\$"
+  assert_equal "$(redis exists other)" 0
+}
+
+@test "of shadows alone each is charged for itself" {
+  take_default 5
+  assert_matches "$(take "$KEY" other -- "$INTERVAL" "$CAPACITY" 1 "$INTERVAL" "$CAPACITY" 1 0)" \
+    "^0 0 [0-9]+ [0-9]+ 1 4 0 12000000\$"
+}
+
+@test "a used-up bucket stays used up when its limit is changed" {
+  take_default 5
+  local limit interval capacity
+  for limit in "12000000 6" "12000000 999" "12000000 1" "24000000 5" "10000000 5" \
+    "3600000000 50"; do
+    read -r interval capacity <<<"$limit"
+    assert_matches "$(take "$KEY" -- "$interval" "$capacity" 0)" "^1 0 0 [0-9]+\$"
+    assert_matches "$(take "$KEY" -- "$interval" "$capacity" 1)" "^0 0 [0-9]+ [0-9]+\$"
+  done
+  assert_matches "$(take_default)" "^0 0 1[0-2][0-9]{6} [0-9]+\$"
+}
+
+@test "a partial bucket has what it gained since it was empty when its limit is changed" {
+  take_default 2
+  assert_equal "$(remaining "$KEY" -- 12000000 100 0)" 3
+  assert_equal "$(remaining "$KEY" -- 12000000 2 0)" 2
+  assert_equal "$(remaining "$KEY" -- 24000000 100 0)" 1
+  assert_equal "$(remaining "$KEY" -- 7000000 100 0)" 5
+}
+
+@test "a refusal by a limit that became longer makes the key live as long" {
+  take_default 5
+  local value
+  value=$(redis get "$KEY")
+  # A look does not.
+  take "$KEY" -- 3600000000 5 0
+  assert_between "$(redis pttl "$KEY")" 50000 60000
+  assert_matches "$(take "$KEY" -- 3600000000 5 1)" "^0 0 [0-9]+ [0-9]+\$"
+  assert_between "$(redis pttl "$KEY")" 17990000 18000000
+  assert_equal "$(redis get "$KEY")" "$value"
+}
+
+@test "a client that keeps asking is refused when its old window, a shorter one, has ended" {
+  # One connection: less than the second must lie between the two.
+  run redis <<<"EVALSHA $SHA 1 $KEY 1000000 1 1
+EVALSHA $SHA 1 $KEY 3600000000 1 1"
+  assert_equal "${lines[0]} ${lines[4]}" "1 0"
+  sleep 1.2
+  assert_matches "$(take "$KEY" -- 3600000000 1 1)" "^0 0 [0-9]+ [0-9]+\$"
+}
+
 @test "a look at a bucket does not create it" {
   assert_equal "$(take_default 0)" "1 5 0 0"
   assert_equal "$(redis dbsize)" 0
@@ -172,7 +246,7 @@ now_us() { redis time | { read -r s && read -r us && echo $((s * 1000000 + us));
 
 @test "an access list without GET is an error, not a bucket that is always full" {
   [[ $(redis acl whoami) = default ]] || skip "this Redis has no access lists"
-  redis acl setuser limiter on nopass '~*' +evalsha +set +time
+  redis acl setuser limiter on nopass '~*' +evalsha +set +time +pttl
   # One connection: AUTH, then the call.
   run redis <<<"AUTH limiter any
 EVALSHA $SHA 1 $KEY $INTERVAL $CAPACITY 1"
@@ -180,6 +254,28 @@ EVALSHA $SHA 1 $KEY $INTERVAL $CAPACITY 1"
   assert_equal "${lines[0]}" OK
   assert_matches "${lines[1]}" '^.*(permission|can.t run).*$'
   assert_equal "$(redis exists "$KEY")" 0
+}
+
+@test "an access list needs EVALSHA, TIME, GET, SET and PTTL, no more" {
+  [[ $(redis acl whoami) = default ]] || skip "this Redis has no access lists"
+  redis acl setuser limiter on nopass '~*' +evalsha +time +get +set +pttl
+  run redis <<<"AUTH limiter any
+EVALSHA $SHA 1 $KEY $INTERVAL $CAPACITY 5
+EVALSHA $SHA 1 $KEY $INTERVAL $CAPACITY 1"
+  redis acl deluser limiter
+  assert_equal "${lines[*]:0:3}" "OK 1 0"
+  assert_equal "${lines[*]:5:2}" "0 0"
+}
+
+@test "an access list without PTTL is an error where a request would be refused" {
+  [[ $(redis acl whoami) = default ]] || skip "this Redis has no access lists"
+  take_default 5
+  redis acl setuser limiter on nopass '~*' +evalsha +time +get +set
+  run redis <<<"AUTH limiter any
+EVALSHA $SHA 1 $KEY $INTERVAL $CAPACITY 1"
+  redis acl deluser limiter
+  assert_equal "${lines[0]}" OK
+  assert_matches "${lines[1]}" '^.*(permission|can.t run).*$'
 }
 
 # The crowd: 200 clients, each a connection of its own, 50 tokens and none in the next hours.

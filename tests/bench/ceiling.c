@@ -20,11 +20,12 @@ struct redis *redis_new(struct ev_loop *loop, const struct redis_address *addres
     return redis;
 }
 
-void redis_take(void *store, const struct take *takes, size_t count, take_done *done, void *context)
+void redis_take(void *store, const struct take *takes, size_t count, size_t enforced,
+                take_done *done, void *context)
 {
     struct bucket buckets[LIMITS_MAX];
 
-    (void)store;
+    (void)store, (void)enforced;
     for (size_t i = 0; i < count; i++)
         buckets[i] = (struct bucket){.allowed = true,
                                      .remaining = takes[i].capacity - 1,

@@ -11,13 +11,19 @@ local YEAR = 365 * 86400 * S
 -- Redis ---------------------------------------------------------------------------------------
 
 local clock = START
-local store = {}     -- key -> { value = string, or a table for another type; expires = us or nil }
+local drift = 0      -- us by which all but TIME read a later or an earlier clock
+local store = {}     -- key -> { value = string, or a table for another type; expires = ms or nil }
 local writes = 0
 local denied         -- a command the ACL does not allow
 
+-- Keys live by whole milliseconds.  What is read for them is the clock after TIME in some versions
+-- of Redis, in others the one that the script began at.
+local function now_ms() return math.floor((clock + drift) / MS) end
+
+-- A key is still there in the millisecond that it expires at.
 local function live(key)
   local entry = store[key]
-  if entry and entry.expires and clock >= entry.expires then
+  if entry and entry.expires and now_ms() > entry.expires then
     store[key] = nil
     return nil
   end
@@ -48,9 +54,14 @@ end
 function commands.SET(key, value, option, ms)
   assert(option == 'PX', 'SET takes PX')
   assert(ms:find('^[1-9]%d*$'), 'PX takes a whole number above 0, not ' .. ms)
-  store[key] = { value = value, expires = clock + tonumber(ms) * MS }
+  store[key] = { value = value, expires = now_ms() + tonumber(ms) }
   writes = writes + 1
   return { ok = 'OK' }
+end
+
+function commands.PTTL(key)
+  local entry = live(key)
+  return not entry and -2 or not entry.expires and -1 or entry.expires - now_ms()
 end
 
 local redis = {}
@@ -87,8 +98,9 @@ end
 local FIELDS = { 'allowed', 'remaining', 'wait', 'full' }
 
 -- Takes from all BUCKETS, each { key=, interval=, capacity= } and perhaps cost=, else COST or 1.
+-- The first ENFORCED are enforced, all where it is nil.
 -- Returns one { allowed=, remaining=, wait=, full= } for each.
-local function take_all(buckets, cost)
+local function take_all(buckets, cost, enforced)
   local keys, argv = {}, {}
   for i, bucket in ipairs(buckets) do
     keys[i] = bucket.key
@@ -96,6 +108,7 @@ local function take_all(buckets, cost)
     argv[3 * i - 1] = bucket.capacity
     argv[3 * i] = cost or bucket.cost or 1
   end
+  argv[#argv + 1] = enforced
   local reply = eval(keys, argv)
   if reply.err then return reply end
   assert(#reply == 4 * #buckets, 'four numbers for each bucket')
@@ -156,6 +169,18 @@ end
 local function drain(bucket)
   same(take(bucket, bucket.capacity).allowed, 1, 'draining a full bucket')
 end
+
+-- Random numbers ------------------------------------------------------------------------------
+
+-- Park and Miller's generator: exact in doubles, so that a seed means the same everywhere.
+local random_state
+
+local function random(low, high)
+  random_state = random_state * 16807 % 2147483647
+  return low + math.floor((random_state - 1) / 2147483646 * (high - low + 1))
+end
+
+local function one_of(...) return (select(random(1, select('#', ...)), ...)) end
 
 -- The contract --------------------------------------------------------------------------------
 
@@ -314,10 +339,10 @@ test('the bucket that refuses says how long, the others say they have room', fun
   answers(results[2], 0, 0, 86400 * S, 2 * 86400 * S)
 end)
 
-test('full_at is stored as whole microseconds, every digit of them', function()
+test('empty_at is stored as whole microseconds, every digit of them', function()
   clock = 1764000000123456
   take(default_bucket())
-  same(stored(default_bucket().key), '1764000012123456')
+  same(stored(default_bucket().key), '1763999952123456')
 end)
 
 test('a key lives until its bucket is full, to the millisecond', function()
@@ -334,16 +359,20 @@ test('a key lives until its bucket is full, to the millisecond', function()
   for i, row in ipairs(rows) do
     local bucket = { key = 'row' .. i, interval = row[1], capacity = 5 }
     take(bucket, row[2])
-    same((store[bucket.key].expires - clock) / MS, row[3], 'row ' .. i)
+    same(store[bucket.key].expires - clock / MS, row[3], 'row ' .. i)
   end
-  local bucket = default_bucket()
-  take(bucket)
+  local bucket, left = default_bucket(), default_bucket('left')
+  take_all({ bucket, left })
   clock = clock + 12 * S - 1
   same(take(bucket, 5).allowed, 0, '1 us before it is full')
   same(live(bucket.key) ~= nil, true, 'the key is there 1 us before it is full')
   clock = clock + 1
-  same(live(bucket.key), nil, 'the key when it is full')
+  same(commands.PTTL(bucket.key), 0, 'the time to live when it is full')
   same(take(bucket, 5).allowed, 1, 'when it is full')
+  clock = clock + MS - 1
+  same(live(left.key) ~= nil, true, 'the key in the millisecond in which it is full')
+  clock = clock + 1
+  same(live(left.key), nil, 'the key in the next')
 end)
 
 test('a clock that steps back does not lock a client out', function()
@@ -387,8 +416,8 @@ test('a key that holds anything else is a full bucket and heals', function()
     local bucket = default_bucket()
     store[bucket.key] = { value = garbage }
     answers(take(bucket), 1, 4, 0, 12 * S, show(garbage))
-    same(stored(bucket.key), string.format('%.0f', clock + 12 * S))
-    same(live(bucket.key).expires, clock + 12 * S)
+    same(stored(bucket.key), string.format('%.0f', clock - 48 * S))
+    same(live(bucket.key).expires, (clock + 12 * S) / MS)
   end
 end)
 
@@ -399,7 +428,7 @@ test('a key from a far future is an empty bucket and heals', function()
     answers(take(bucket), 0, 0, 12 * S, 60 * S, garbage)
     clock = clock + 12 * S
     answers(take(bucket), 1, 0, 12 * S, 60 * S, garbage)
-    same(live(bucket.key).expires, clock + 60 * S)
+    same(live(bucket.key).expires, (clock + 60 * S) / MS)
   end
 end)
 
@@ -410,13 +439,23 @@ test('a bucket that must not be read is an error, not a full bucket', function()
   same(writes, 0, 'writes')
 end)
 
+test('a key whose time to live must not be read is an error, not a bucket with room', function()
+  local bucket = default_bucket()
+  drain(bucket)
+  writes, denied = 0, 'PTTL'
+  local ok, message = pcall(take, bucket)
+  same(ok, false)
+  same(message, "NOPERM No permissions to run 'PTTL'")
+  same(writes, 0, 'writes')
+end)
+
 test('a limit changed between calls gives no fresh bucket', function()
   local rows = {
     -- new interval, new capacity, then: remaining, wait, full
-    { 12 * S, 6, 1, 0, 60 * S },           -- a larger one gains what it grew by, and no more
+    { 12 * S, 6, 0, 12 * S, 72 * S },      -- a larger one does not gain what it grew by
     { 12 * S, 2, 0, 12 * S, 24 * S },      -- a smaller one is empty, not overdrawn
     { 6 * S, 5, 0, 6 * S, 30 * S },        -- a faster one too
-    { 24 * S, 5, 2, 0, 60 * S },           -- a slower one keeps the moment when it is full
+    { 24 * S, 5, 0, 24 * S, 120 * S },     -- a slower one does not keep the moment when it is full
   }
   for i, row in ipairs(rows) do
     store = {}
@@ -425,48 +464,403 @@ test('a limit changed between calls gives no fresh bucket', function()
     bucket.interval, bucket.capacity = row[1], row[2]
     local peek = take(bucket, 0)
     answers(peek, 1, row[3], 0, row[5], 'row ' .. i)
+    same(take(bucket).wait, row[4], 'row ' .. i .. ', the wait')
+    clock = clock + row[4]
+    same(take(bucket).allowed, 1, 'row ' .. i .. ', after the wait')
+  end
+end)
+
+-- Shadows -------------------------------------------------------------------------------------
+
+-- One bucket of the default limit for each letter of STATES, r: with room for 2 of its 5 tokens, or
+-- n: with none.
+local function prepared(states)
+  local buckets = {}
+  for state in states:gmatch('.') do
+    local bucket = default_bucket('bucket' .. #buckets + 1)
+    drain(bucket)
+    if state == 'r' then store[bucket.key].value = string.format('%.0f', clock - 24 * S) end
+    buckets[#buckets + 1] = bucket
+  end
+  writes = 0
+  return buckets
+end
+
+-- Takes 1 from buckets so prepared: CHARGED has a 1 for each that must be charged, else a 0.
+local function check_states(enforced, shadows, charged, argument_given)
+  store = {}
+  local what = string.format('enforced %s, shadows %s', enforced, shadows)
+  local states = enforced .. shadows
+  local buckets = prepared(states)
+  local before, expires = {}, {}
+  for i, bucket in ipairs(buckets) do
+    before[i], expires[i] = stored(bucket.key), store[bucket.key].expires
+  end
+  local results = take_all(buckets, 1, argument_given ~= false and #enforced or nil)
+  local count = 0
+  for i, bucket in ipairs(buckets) do
+    local each = what .. ', bucket ' .. i
+    if states:sub(i, i) == 'n' then
+      same(charged:sub(i, i), '0', 'what has no room is not charged')
+      answers(results[i], 0, 0, 12 * S, 60 * S, each)
+    elseif charged:sub(i, i) == '1' then
+      count = count + 1
+      answers(results[i], 1, 1, 0, 48 * S, each)
+      same(stored(bucket.key), string.format('%.0f', clock - 12 * S), each)
+      same(live(bucket.key).expires, (clock + 48 * S) / MS, each)
+    else
+      answers(results[i], 1, 2, 0, 36 * S, each)
+    end
+    if charged:sub(i, i) == '0' then
+      same(stored(bucket.key), before[i], each)
+      same(live(bucket.key).expires, expires[i], each)
+    end
+  end
+  same(writes, count, what .. ', writes')
+end
+
+test('a shadow is charged when all enforced allow and it has room', function()
+  local rows = {
+    -- enforced, shadows, charged: r has room, n has none
+    { 'r', 'r', '11' },
+    { 'r', 'n', '10' },       -- a shadow refuses nothing
+    { 'n', 'r', '00' },       -- what is refused charges no shadow
+    { 'n', 'n', '00' },
+    { 'r', 'nr', '101' },     -- a shadow without room keeps no other from being charged
+    { 'r', 'rn', '110' },
+    { 'n', 'nr', '000' },
+    { 'rr', 'n', '110' },
+    { 'rn', 'r', '000' },     -- whichever enforced one refuses
+    { 'nr', 'r', '000' },
+    { 'rr', 'nrn', '11010' },
+    { '', 'r', '1' },         -- with nothing enforced nothing refuses
+    { '', 'n', '0' },
+    { '', 'nrr', '011' },
+  }
+  for _, row in ipairs(rows) do check_states(row[1], row[2], row[3]) end
+end)
+
+-- All words of so many letters r and n.
+local function words(length)
+  if length == 0 then return { '' } end
+  local longer = {}
+  for _, word in ipairs(words(length - 1)) do
+    longer[#longer + 1] = word .. 'r'
+    longer[#longer + 1] = word .. 'n'
+  end
+  return longer
+end
+
+test('up to 4 enforced buckets with up to 4 shadows: every combination', function()
+  for enforced_count = 0, 4 do
+    for shadow_count = enforced_count == 0 and 1 or 0, 4 do
+      for _, enforced in ipairs(words(enforced_count)) do
+        for _, shadows in ipairs(words(shadow_count)) do
+          local charged = (enforced .. shadows):gsub('.', { r = '1', n = '0' })
+          if enforced:find('n') then charged = charged:gsub('1', '0') end
+          check_states(enforced, shadows, charged)
+        end
+      end
+    end
+  end
+end)
+
+test('without the last argument all buckets are enforced', function()
+  for count = 1, 5 do
+    for _, enforced in ipairs(words(count)) do
+      local charged = string.rep(enforced:find('n') and '0' or '1', count)
+      check_states(enforced, '', charged, false)
+    end
+  end
+end)
+
+test('a shadow tells what it would tell if it were enforced', function()
+  local bucket, shadow = default_bucket(), default_bucket('shadow')
+  drain(shadow)
+  answers(take_all({ bucket, shadow }, 2, 1)[2], 0, 0, 24 * S, 60 * S, 'an empty one')
+  clock = clock + 12 * S
+  answers(take_all({ bucket, shadow }, 6, 1)[2], 0, 1, -1, 48 * S, 'a cost above the capacity')
+  bucket.cost, shadow.cost = 1, 0
+  answers(take_all({ bucket, shadow }, nil, 1)[2], 1, 1, 0, 48 * S, 'a look')
+  shadow.cost = 6
+  answers(take_all({ bucket, shadow }, nil, 1)[1], 1, 2, 0, 36 * S, 'the enforced beside it')
+end)
+
+test('a shadow emptied by a clock that steps back heals, allowed or not', function()
+  for _, enforced_state in ipairs({ 'r', 'n' }) do
+    clock, store = START, {}
+    local bucket, shadow = default_bucket(), default_bucket('shadow')
+    drain(shadow)
+    clock = clock - 3600 * S
+    if enforced_state == 'n' then drain(bucket) end
+    local results = take_all({ bucket, shadow }, 1, 1)
+    same(results[1].allowed, enforced_state == 'r' and 1 or 0)
+    answers(results[2], 0, 0, 12 * S, 60 * S)
+    same(stored('shadow'), string.format('%.0f', clock))
+    same(live('shadow').expires, (clock + 60 * S) / MS)
+  end
+end)
+
+-- Changed limits ------------------------------------------------------------------------------
+
+test('a used-up bucket stays used up, whatever capacity and interval become', function()
+  for _, interval in ipairs({ 1, 7, MS, S, 6 * S, 12 * S, 12 * S + 1, 24 * S, 86400 * S, YEAR }) do
+    for _, capacity in ipairs({ 1, 2, 4, 5, 6, 10, 1000, 1e6, 1e9 }) do
+      if interval * capacity <= 10 * YEAR then
+        clock, store = START, {}
+        local what = string.format('interval %.0f, capacity %.0f', interval, capacity)
+        local bucket = default_bucket()
+        drain(bucket)
+        bucket.interval, bucket.capacity = interval, capacity
+        answers(take(bucket, 0), 1, 0, 0, interval * capacity, what .. ', a look')
+        answers(take(bucket), 0, 0, interval, interval * capacity, what)
+        clock = clock + interval - 1
+        answers(take(bucket), 0, 0, 1, interval * (capacity - 1) + 1, what .. ', 1 us early')
+        clock = clock + 1
+        answers(take(bucket), 1, 0, interval, interval * capacity, what .. ', after the wait')
+      end
+    end
+  end
+end)
+
+test('a partial bucket under a changed limit has what it gained since it was empty', function()
+  local rows = {
+    -- time since it was empty, new interval, new capacity, then: remaining, full
+    { 36 * S, 12 * S, 10, 3, 84 * S },           -- as many tokens of a larger one
+    { 36 * S, 12 * S, 3, 3, 0 },
+    { 36 * S, 12 * S, 2, 2, 0 },                 -- a smaller one overflows
+    { 36 * S, 6 * S, 10, 6, 24 * S },            -- a faster one had been faster all the time
+    { 36 * S, 6 * S, 5, 5, 0 },
+    { 36 * S, 24 * S, 5, 1, 84 * S },            -- a slower one slower
+    { 36 * S, 36 * S, 5, 1, 144 * S },
+    { 36 * S, 36 * S + 1, 5, 0, 144 * S + 5 },
+    { 36 * S - 1, 36 * S, 5, 0, 144 * S + 1 },
+    { 36 * S - 1, 12 * S, 10, 2, 84 * S + 1 },
+    { 36 * S, 1, 36 * S, 36 * S, 0 },
+    { 36 * S, 1, 36 * S + 1, 36 * S, 1 },
+    { 36 * S, 1, 1, 1, 0 },
+    { 1, 1, 5, 1, 4 },
+    { 60 * S - 1, 10 * S, 1000, 5, 9940 * S + 1 },
+  }
+  for i, row in ipairs(rows) do
+    clock, store = START, {}
+    local bucket = default_bucket()
+    drain(bucket)
+    clock = clock + row[1]
+    bucket.interval, bucket.capacity = row[2], row[3]
+    answers(take(bucket, 0), 1, row[4], 0, row[5], 'row ' .. i)
     if row[4] > 0 then
-      same(take(bucket).wait, row[4], 'row ' .. i .. ', the wait')
-      clock = clock + row[4]
-      same(take(bucket).allowed, 1, 'row ' .. i .. ', after the wait')
+      same(take(bucket, row[4]).allowed, 1, 'row ' .. i .. ', all that remains')
+    end
+    same(take(bucket).allowed, 0, 'row ' .. i .. ', one more')
+  end
+end)
+
+test('a partial bucket under random changes has min(capacity, credit / interval)', function()
+  for run = 1, 2000 do
+    clock, store = START + random(0, S), {}
+    local bucket = default_bucket()
+    drain(bucket)
+    local credit = one_of(random(0, 60 * S - 1), 12 * S * random(0, 4), 12 * S * random(1, 5) - 1)
+    clock = clock + credit
+    bucket.interval = one_of(random(1, 1000), random(1, 60 * S), 12 * S, 6 * S, 24 * S)
+    bucket.capacity = one_of(1, random(1, 10), random(1, 1e6))
+    -- Counted up: no division that could round.
+    local tokens = (credit - credit % bucket.interval) / bucket.interval
+    same(take(bucket, 0).remaining, math.min(bucket.capacity, tokens), string.format(
+      'run %d: credit %.0f, interval %.0f, capacity %.0f', run, credit, bucket.interval,
+      bucket.capacity))
+  end
+end)
+
+test('a bucket never seen is full under a changed limit too', function()
+  local bucket = default_bucket()
+  take(bucket)
+  clock = clock + 3600 * S
+  bucket.interval, bucket.capacity = 24 * S, 100
+  answers(take(bucket, 0), 1, 100, 0, 0)
+end)
+
+test('a limit changed and changed back is as though it had not been', function()
+  local bucket = default_bucket()
+  drain(bucket)
+  local before = stored(bucket.key)
+  for _, changed in ipairs({ { 1 * S, 5 }, { 12 * S, 1 }, { 3600 * S, 1000 }, { 1, 1 } }) do
+    clock = clock + 1 * S
+    bucket.interval, bucket.capacity = changed[1], changed[2]
+    take(bucket, bucket.capacity + 1)
+    same(stored(bucket.key), before)
+  end
+  bucket.interval, bucket.capacity = 12 * S, 5
+  answers(take(bucket), 0, 0, 8 * S, 56 * S)
+end)
+
+test('a used-up client that keeps asking gets no full bucket when its old window ends', function()
+  for _, first_ask in ipairs({ 0, 1, MS - 1, 30 * S, 60 * S - 1, 60 * S, 60 * S + MS - 1 }) do
+    clock, store = START, {}
+    local bucket = default_bucket()
+    drain(bucket)
+    local before = stored(bucket.key)
+    bucket.interval = 120 * S
+    clock = clock + first_ask
+    writes = 0
+    while clock < START + 120 * S do
+      local what = string.format('first asked after %.0f, at %.0f', first_ask, clock - START)
+      answers(take(bucket), 0, 0, START + 120 * S - clock, START + 600 * S - clock, what)
+      same(writes, 1, what .. ', writes')
+      same(stored(bucket.key), before, what)
+      same(live(bucket.key).expires, (START + 600 * S) / MS, what)
+      clock = math.min(clock + 7 * S, START + 120 * S)
+    end
+    answers(take(bucket), 1, 0, 120 * S, 600 * S)
+  end
+end)
+
+test('a time to live that is too short is put right by a refusal and by nothing else', function()
+  local longer = { key = 'longer', interval = 120 * S, capacity = 5 }
+  local other = default_bucket('other')
+  local rows = {
+    -- cost, other's cost, shadow or not, repaired
+    { 0, 1, false, false },   -- a look writes nothing
+    { 1, 1, false, true },
+    { 5, 1, false, true },
+    { 6, 1, false, true },    -- what never fits is a refusal too
+    { 1, 6, false, true },    -- who else refuses does not matter
+    { 1, 0, false, true },
+    { 0, 1, true, false },
+    { 1, 1, true, true },     -- a shadow is no different
+    { 6, 1, true, true },
+    { 1, 6, true, true },
+  }
+  for i, row in ipairs(rows) do
+    store = {}
+    store.longer = { value = string.format('%.0f', clock), expires = clock / MS + 60000 }
+    longer.cost, other.cost, writes = row[1], row[2], 0
+    take_all({ other, longer }, nil, row[3] and 1 or 2)
+    same(stored('longer'), string.format('%.0f', clock), 'row ' .. i)
+    same(live('longer').expires, clock / MS + (row[4] and 600000 or 60000), 'row ' .. i)
+    local other_charged = row[2] == 1 and (row[1] == 0 or row[3])
+    same(writes, (row[4] and 1 or 0) + (other_charged and 1 or 0), 'row ' .. i .. ', writes')
+  end
+end)
+
+test('a key without a time to live gets one from a refusal', function()
+  local bucket = default_bucket()
+  store[bucket.key] = { value = string.format('%.0f', clock - 6 * S) }
+  answers(take(bucket), 0, 0, 6 * S, 54 * S)
+  same(stored(bucket.key), string.format('%.0f', clock - 6 * S))
+  same(live(bucket.key).expires, (clock + 54 * S) / MS)
+end)
+
+test('a bucket with room whose time to live is too short is left alone', function()
+  local bucket, empty = default_bucket(), default_bucket('empty')
+  take(bucket)
+  drain(empty)
+  bucket.interval, writes = 48 * S, 0
+  answers(take_all({ bucket, empty })[1], 1, 1, 0, 192 * S)
+  same(writes, 0, 'writes')
+end)
+
+-- The time to live is rounded to milliseconds when it is written and when it is looked at, and the
+-- clocks read for the two may be off by 1 ms: a refusal must not take that for a changed limit.
+test('an ordinary refusal writes nothing, whatever the microsecond', function()
+  for run = 1, 4000 do
+    clock, store, drift = START + random(0, 3 * S), {}, random(-500, 500)
+    local bucket = {
+      key = 'bucket',
+      interval = one_of(1, random(1, 20), random(1, 5000), random(1, 5 * S), MS * random(1, 60)),
+      capacity = one_of(1, random(1, 20), random(1, 2000)),
+    }
+    take(bucket, random(1, bucket.capacity))
+    local limits = string.format('run %d: interval %.0f, capacity %.0f', run, bucket.interval,
+      bucket.capacity)
+    -- A smaller bucket or a faster one lives shorter than its key: that is no reason either.
+    if random(1, 4) == 1 then
+      bucket.capacity = random(1, bucket.capacity)
+      bucket.interval = random(1, bucket.interval)
+    end
+    writes = 0
+    for _ = 1, 5 do
+      drift = random(-500, 500)
+      local peek = take(bucket, 0)
+      local refused = take(bucket, peek.remaining + random(1, 3))
+      same(refused.allowed, 0, limits)
+      same(writes, 0, string.format('%s, at %.0f, writes', limits, clock))
+      -- To a moment before it is full; edges of milliseconds are frequent.
+      local step = random(0, refused.full)
+      if random(1, 2) == 1 then
+        step = math.min(refused.full, math.max(0, step - (clock + step) % MS - random(0, 1)))
+      end
+      clock = clock + step
+    end
+  end
+end)
+
+test('a key never dies before its bucket is full, whatever the microsecond', function()
+  for run = 1, 4000 do
+    clock, store = START + random(0, 3 * S), {}
+    local bucket = default_bucket()
+    bucket.interval = one_of(1, random(1, 20), random(1, 5000), random(1, S))
+    local full = take(bucket, random(1, 5)).full
+    clock = clock + full
+    same(live(bucket.key) ~= nil, true, 'run ' .. run .. ', when it is full')
+    clock = clock + 2 * MS
+    same(live(bucket.key), nil, 'run ' .. run .. ', 2 ms later')
+  end
+end)
+
+-- However often it asks and takes: what it is given is no more than what drops in since it was
+-- empty, as long as it asks once before its old window ends.
+test('a used-up client under random longer windows gains nothing by the change', function()
+  for run = 1, 300 do
+    clock, store = START + random(0, S), {}
+    local bucket = {
+      key = 'bucket',
+      interval = one_of(1, random(1, 5000), random(1, 60) * MS) + 1,
+      capacity = random(1, 20),
+    }
+    drain(bucket)
+    local emptied, admitted = clock, 0
+    -- Not by less than the 3 ms that a time to live may be off.
+    local old_window = bucket.interval * bucket.capacity
+    bucket.interval = one_of(bucket.interval, random(1, 3 * bucket.interval))
+    bucket.capacity = math.ceil((old_window + 4 * MS) / bucket.interval) * random(1, 3)
+    clock = clock + random(0, old_window)
+    for _ = 1, 20 do
+      local left = take(bucket, 0).remaining
+      if left > 0 then take(bucket, left) end
+      admitted = admitted + left
+      local refused = take(bucket)
+      same(refused.allowed, 0)
+      if admitted * bucket.interval > clock - emptied then
+        error(string.format('run %d: %.0f admitted after %.0f us: interval %.0f, capacity %.0f',
+          run, admitted, clock - emptied, bucket.interval, bucket.capacity), 0)
+      end
+      clock = clock + random(0, math.max(0, refused.full - 3 * MS))
     end
   end
 end)
 
 -- The property --------------------------------------------------------------------------------
 
--- Park and Miller's generator: exact in doubles, so that a seed means the same everywhere.
-local random_state
-
-local function random(low, high)
-  random_state = random_state * 16807 % 2147483647
-  return low + math.floor((random_state - 1) / 2147483646 * (high - low + 1))
-end
-
-local function one_of(...) return (select(random(1, select('#', ...)), ...)) end
-
 --[[ The reference: tokens = min(capacity, tokens + elapsed / interval), with the tokens counted in
-  us of refill (`level`, a token is interval of them), so that nothing is rounded.
+  us of refill (`level`, a token is interval of them), so that nothing is rounded.  It is what the
+  bucket held at the moment `at` when it was last written.
 
   When the clock steps back by d, elapsed is -d: a bucket gives back up to d of what it refilled
-  but never falls below empty, and gets it again as the clock passes the same stretch again.  Two
-  things a bucket does not remember: once seen full it is forgotten, and a step back takes nothing
-  from it; and a look (cost 0) stores nothing, so neither does it store that it was cut to empty.
-  Such runs keep to whole milliseconds, as a key's time to live does. ]]
+  but never falls below empty, and gets it again as the clock passes the same stretch again.  What
+  was refilled since it was written is that of the limit as it is now, and the level is kept when
+  the limit changes: so much time, not so many tokens, was left over.
+
+  A bucket is remembered through the millisecond `dies`, the first that is not before it is full;
+  then it is full, and a step back takes nothing from it.  A look (cost 0) writes nothing.
+  A refused bucket is written in two cases: it was cut to empty, or it would be forgotten more than
+  2 ms before it is full. ]]
 local Reference = {}
 Reference.__index = Reference
 
 local function reference(bucket)
-  local window = bucket.interval * bucket.capacity
-  return setmetatable({ bucket = bucket, window = window, level = window, at = clock }, Reference)
-end
-
-function Reference:look(cost)
-  local elapsed = clock - self.at
-  if self.level == self.window and elapsed < 0 then elapsed = 0 end
-  self.seen = math.max(0, math.min(self.window, self.level + elapsed))
-  if cost > 0 or self.seen == self.window then self.level, self.at = self.seen, clock end
-  return cost * self.bucket.interval <= self.seen
+  return setmetatable({ bucket = bucket, writes = 0 }, Reference)
 end
 
 -- By the remainder: a division could round up to a token that is not there yet.
@@ -474,45 +868,119 @@ local function whole(level, interval)
   return (level - level % interval) / interval
 end
 
-function Reference:decide(cost, fits, all_fit)
-  local price = cost * self.bucket.interval
-  local left = self.seen
-  if all_fit and cost > 0 then
-    left = left - price
-    self.level, self.at = left, clock
+local function whole_up(us)
+  return us % MS == 0 and us / MS or whole(us, MS) + 1
+end
+
+function Reference:forget()
+  if self.level and whole(clock, MS) > self.dies then self.level = nil end
+end
+
+function Reference:look()
+  self:forget()
+  local bucket = self.bucket
+  self.price, self.window = bucket.cost * bucket.interval, bucket.interval * bucket.capacity
+  self.seen, self.cut = self.window, false
+  if self.level then
+    local level = self.level + (clock - self.at)
+    self.cut = level < 0
+    self.seen = math.max(0, math.min(self.window, level))
+  end
+  self.fits = self.price <= self.seen
+  return self.fits
+end
+
+function Reference:write(level)
+  self.level, self.at = level, clock
+  self.dies = whole(clock, MS) + whole_up(self.window - level)
+  self.writes = self.writes + 1
+end
+
+-- ALL_FIT: all that are enforced.  Returns what is to be answered, and the cost that is charged.
+function Reference:decide(all_fit)
+  local bucket, left, charged = self.bucket, self.seen, 0
+  if bucket.cost > 0 then
+    if all_fit and self.fits then
+      left, charged = left - self.price, bucket.cost
+      self:write(left)
+    elseif self.cut then
+      self:write(0)
+    elseif not self.fits and self.level and
+        whole_up(self.window - left) - (self.dies - whole(clock, MS)) > 2 then
+      self:write(left)
+    end
   end
   local wait = 0
-  if cost > self.bucket.capacity then wait = -1 elseif price > left then wait = price - left end
+  if bucket.cost > bucket.capacity then
+    wait = -1
+  elseif self.price > left then
+    wait = self.price - left
+  end
   return {
-    allowed = fits and 1 or 0,
-    remaining = whole(left, self.bucket.interval),
+    allowed = self.fits and 1 or 0,
+    remaining = whole(left, bucket.interval),
     wait = wait,
     full = self.window - left,
-  }
+  }, charged
+end
+
+-- What is in Redis, on one line.
+function Reference:stored()
+  self:forget()
+  if not self.level then return 'nothing' end
+  return string.format('%.0f until %.0f', self.at - self.level, self.dies)
+end
+
+local function stored_line(key)
+  local entry = live(key)
+  return entry and string.format('%s until %.0f', entry.value, entry.expires) or 'nothing'
+end
+
+local function random_limit(bucket, unit)
+  bucket.interval = unit * one_of(1, random(2, 9), random(10, 5000), random(1, 60) * MS)
+  bucket.capacity = one_of(1, 2, 5, random(1, 20), random(1, 1000))
 end
 
 local function random_buckets(count, unit)
   local buckets = {}
   for i = 1, count do
-    buckets[i] = {
-      key = 'bucket' .. i,
-      interval = unit * one_of(1, random(2, 9), random(10, 5000), random(1, 60) * MS),
-      capacity = one_of(1, 2, 5, random(1, 20), random(1, 1000)),
-    }
+    buckets[i] = { key = 'bucket' .. i }
+    random_limit(buckets[i], unit)
   end
   return buckets
 end
 
+-- Another limit, often one with the same window or the same interval.
+local function change_limit(bucket, unit)
+  local kind, interval, capacity = random(1, 4), bucket.interval, bucket.capacity
+  random_limit(bucket, unit)
+  if kind == 1 then bucket.interval = interval end
+  if kind == 2 then bucket.capacity = capacity end
+  if kind == 3 then bucket.interval, bucket.capacity = interval * capacity, 1 end
+end
+
+-- Some of the buckets, or all, in any order.
+local function random_choice(buckets)
+  local rest, chosen = {}, {}
+  for i, bucket in ipairs(buckets) do rest[i] = bucket end
+  for i = 1, one_of(#rest, random(1, #rest)) do
+    chosen[i] = table.remove(rest, random(1, #rest))
+  end
+  return chosen
+end
+
 -- A step that is likely to hit an edge of one of the buckets; none and small ones are frequent.
-local function random_step(buckets, results, unit)
-  local n = random(1, #buckets)
-  local bucket, result = buckets[n], results and results[n]
-  local kind = random(1, 8)
+local function random_step(buckets, unit)
+  local bucket = buckets[random(1, #buckets)]
+  local result, entry = bucket.result, store[bucket.key]
+  local kind = random(1, 9)
   if kind <= 2 then return 0 end
   if kind == 3 then return unit * random(1, 3) end
   if kind == 4 then return bucket.interval * random(1, bucket.capacity) end
   if kind == 5 then return unit * random(0, 2 * bucket.interval / unit) end
   if kind == 6 and result then return result.full + unit * random(-1, 1) end
+  -- The milliseconds in which its key is about to go.
+  if kind == 7 and entry then return entry.expires * MS - clock + MS * random(-3, 1) end
   if result and result.wait > 0 then return result.wait + unit * random(-1, 1) end
   return unit * random(0, bucket.interval / unit)
 end
@@ -528,32 +996,54 @@ local function never_too_much(state, bucket, forward, cost)
   end
 end
 
-local function random_run(steps, backwards)
-  store, clock = {}, START
-  local unit = backwards and MS or 1
+-- Some runs keep to whole milliseconds, as a key's time to live does: they hit more of its edges.
+local function random_run(steps, backwards, changes)
+  store, clock, writes = {}, START, 0
+  local unit = one_of(1, MS)
   local buckets = random_buckets(random(1, 8), unit)
-  local references, bounds = {}, {}
-  for i, bucket in ipairs(buckets) do references[i], bounds[i] = reference(bucket), {} end
+  for _, bucket in ipairs(buckets) do
+    bucket.reference, bucket.bound, bucket.result = reference(bucket), {}, nil
+  end
 
-  local results
   for step = 1, steps do
-    local elapsed = math.max(0, random_step(buckets, results, unit))
+    local elapsed = math.max(0, random_step(buckets, unit))
     if backwards and random(1, 5) == 1 then elapsed = -elapsed end
     clock = clock + elapsed
+    if changes and random(1, 4) == 1 then
+      change_limit(buckets[random(1, #buckets)], unit)
+    end
 
-    local fits, all_fit = {}, true
-    for i, bucket in ipairs(buckets) do
-      bucket.cost = one_of(0, 1, 1, 1, random(0, bucket.capacity), bucket.capacity + random(0, 1))
-      fits[i] = references[i]:look(bucket.cost)
-      all_fit = all_fit and fits[i]
+    local chosen = random_choice(buckets)
+    -- Absent at times, which is all of them.
+    local enforced = one_of(nil, #chosen, random(0, #chosen))
+    local all_fit = true
+    for i, bucket in ipairs(chosen) do
+      bucket.cost = one_of(0, 1, 1, 1, random(0, bucket.capacity),
+        bucket.capacity + one_of(0, 1, random(1, 1000)))
+      local fits = bucket.reference:look()
+      if i <= (enforced or #chosen) then all_fit = all_fit and fits end
     end
-    results = take_all(buckets)
-    for i, bucket in ipairs(buckets) do
-      same(line(results[i]), line(references[i]:decide(bucket.cost, fits[i], all_fit)),
-        string.format('step %d, bucket %d of %d: interval %.0f, capacity %.0f, cost %.0f', step, i,
-          #buckets, bucket.interval, bucket.capacity, bucket.cost))
-      never_too_much(bounds[i], bucket, math.max(0, elapsed), all_fit and bucket.cost or 0)
+
+    local results = take_all(chosen, nil, enforced)
+    for i, bucket in ipairs(chosen) do
+      local want, charged = bucket.reference:decide(all_fit)
+      bucket.result, bucket.charged = results[i], charged
+      same(line(results[i]), line(want), string.format(
+        'step %d, %s, number %d of %d, %s enforced: interval %.0f, capacity %.0f, cost %.0f', step,
+        bucket.key, i, #chosen, enforced or 'all', bucket.interval, bucket.capacity, bucket.cost))
     end
+
+    local want_writes = 0
+    for _, bucket in ipairs(buckets) do
+      local what = string.format('step %d, %s: ', step, bucket.key)
+      same(stored_line(bucket.key), bucket.reference:stored(), what .. 'what is stored')
+      want_writes = want_writes + bucket.reference.writes
+      if not changes then
+        never_too_much(bucket.bound, bucket, math.max(0, elapsed), bucket.charged or 0)
+      end
+      bucket.charged = 0
+    end
+    same(writes, want_writes, string.format('step %d, writes', step))
   end
 end
 
@@ -563,6 +1053,14 @@ end)
 
 test('a clock that steps back at times: the same, and never too much is admitted', function()
   for _ = 1, 150 do random_run(60, true) end
+end)
+
+test('limits that change, a clock that goes forward: the same', function()
+  for _ = 1, 150 do random_run(60, false, true) end
+end)
+
+test('limits that change, a clock that steps back at times: the same', function()
+  for _ = 1, 150 do random_run(60, true, true) end
 end)
 
 --[[ A greedy client takes token after token at every step until it is refused, and comes back
@@ -576,7 +1074,7 @@ end)
   more, and never more than the lowest point of the clock would have it wait. ]]
 local function greedy_run(steps, backwards)
   store, clock = {}, START
-  local bucket = random_buckets(1, backwards and MS or 1)[1]
+  local bucket = random_buckets(1, one_of(1, MS))[1]
   local interval = bucket.interval
   local admitted, full, bound = 0, 0, {}
   local best                       -- the largest admitted * interval - clock at any moment so far
@@ -624,7 +1122,7 @@ print('1..' .. #tests)
 
 local failed = 0
 for i, case in ipairs(tests) do
-  clock, store, writes, denied = START, {}, 0, nil
+  clock, drift, store, writes, denied = START, 0, {}, 0, nil
   random_state = seed % 2147483646 + 1     -- each test for itself: any one can be repeated alone
   local ok, message = pcall(case.run)
   print((ok and 'ok ' or 'not ok ') .. i .. ' - ' .. case.name)

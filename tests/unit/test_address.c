@@ -6,6 +6,18 @@
 
 #define ROUNDS 200
 
+/* The client at TEXT, as its bucket's key names it; "" and false where TEXT is no address. */
+static bool address_client(const char *text, unsigned prefix_bits, char out[ADDRESS_MAX])
+{
+    struct address address;
+
+    out[0] = '\0';
+    if (!address_parse(text, &address))
+        return false;
+    address_format(&address, prefix_bits, out);
+    return true;
+}
+
 static void want_client(const char *text, unsigned prefix_bits, const char *want)
 {
     char got[ADDRESS_MAX] = "untouched";

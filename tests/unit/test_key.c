@@ -27,6 +27,25 @@ static struct key_spec spec_of(const char *text)
     return spec;
 }
 
+/* The key that limit LIMIT builds for REQUEST, where an IPv6 client is a prefix of PREFIX_BITS. */
+static size_t key_with_prefix(const struct key_spec *spec, const char *limit,
+                              const struct request *request, unsigned prefix_bits,
+                              char out[KEY_MAX])
+{
+    struct subject subject;
+    struct key_values values;
+
+    subject_begin(&subject, request, prefix_bits);
+    key_find(spec, &subject, &values);
+    return key_build(&values, limit, out);
+}
+
+static size_t key_of(const struct key_spec *spec, const char *limit, const struct request *request,
+                     char out[KEY_MAX])
+{
+    return key_with_prefix(spec, limit, request, 64, out);
+}
+
 /* The hash tag of KEY as a Redis Cluster finds it (cluster specification, "Hash tags"): what stands
  * between the first '{' and the first '}' after it. */
 static struct span hash_tag(const char *key)
@@ -58,7 +77,7 @@ static char *build(const struct key_spec *spec, const char *uri, const char *rem
                    char out[KEY_MAX])
 {
     struct request request = {"GET", uri, remote_addr, nothing};
-    size_t len = key_build(spec, "per-user", &request, out);
+    size_t len = key_of(spec, "per-user", &request, out);
 
     want_well_formed(uri, out, len, "per-user");
     return out;
@@ -93,48 +112,54 @@ static void every_source_and_alternative_is_read(void **state)
         size_t count;
         struct key_part want[4];
     } cases[] = {
-        {"ip", 1, {{KEY_IP, true, "", ""}}},
-        {"query:user", 1, {{KEY_QUERY, true, "user", ""}}},
-        {"query:user | ip", 2, {{KEY_QUERY, true, "user", ""}, {KEY_IP, true, "", ""}}},
-        {"query:user|ip", 2, {{KEY_QUERY, true, "user", ""}, {KEY_IP, true, "", ""}}},
-        {"   query:user   |   ip   ", 2, {{KEY_QUERY, true, "user", ""}, {KEY_IP, true, "", ""}}},
+        {"ip", 1, {{{SOURCE_IP, "", ""}, true}}},
+        {"query:user", 1, {{{SOURCE_QUERY, "user", ""}, true}}},
+        {"query:user | ip", 2, {{{SOURCE_QUERY, "user", ""}, true}, {{SOURCE_IP, "", ""}, true}}},
+        {"query:user|ip", 2, {{{SOURCE_QUERY, "user", ""}, true}, {{SOURCE_IP, "", ""}, true}}},
+        {"   query:user   |   ip   ",
+         2,
+         {{{SOURCE_QUERY, "user", ""}, true}, {{SOURCE_IP, "", ""}, true}}},
         {"ip | query:a | query:b",
          3,
-         {{KEY_IP, true, "", ""}, {KEY_QUERY, true, "a", ""}, {KEY_QUERY, true, "b", ""}}},
-        {"query:ip", 1, {{KEY_QUERY, true, "ip", ""}}},
-        {"query:query:user", 1, {{KEY_QUERY, true, "query:user", ""}}},
-        {"query:a=b&c%", 1, {{KEY_QUERY, true, "a=b&c%", ""}}},
-        {"query:\xc3\xa9", 1, {{KEY_QUERY, true, "\xc3\xa9", ""}}},
-        {"query:" NAME_64, 1, {{KEY_QUERY, true, NAME_64, ""}}},
-        {"header:X-API-Key", 1, {{KEY_HEADER, true, "x-api-key", "HTTP_X_API_KEY"}}},
-        {"header:x-api-key", 1, {{KEY_HEADER, true, "x-api-key", "HTTP_X_API_KEY"}}},
-        {"header:DNT2", 1, {{KEY_HEADER, true, "dnt2", "HTTP_DNT2"}}},
-        {"header:Content-Type", 1, {{KEY_HEADER, true, "content-type", "CONTENT_TYPE"}}},
-        {"header:content-LENGTH", 1, {{KEY_HEADER, true, "content-length", "CONTENT_LENGTH"}}},
-        {"header:Content-Types", 1, {{KEY_HEADER, true, "content-types", "HTTP_CONTENT_TYPES"}}},
-        {"header:" NAME_64, 1, {{KEY_HEADER, true, NAME_64, "HTTP_" UPPER_64}}},
-        {"cookie:Session.id", 1, {{KEY_COOKIE, true, "Session.id", "HTTP_COOKIE"}}},
-        {"path", 1, {{KEY_PATH, true, "", ""}}},
-        {"method", 1, {{KEY_METHOD, true, "", ""}}},
-        {"host", 1, {{KEY_HOST, true, "", "HTTP_HOST"}}},
-        {"env:REMOTE_USER", 1, {{KEY_ENV, true, "REMOTE_USER", "REMOTE_USER"}}},
-        {"env:remote_User2", 1, {{KEY_ENV, true, "remote_User2", "remote_User2"}}},
-        {"env:" NAME_64, 1, {{KEY_ENV, true, NAME_64, NAME_64}}},
-        {"global", 1, {{KEY_GLOBAL, true, "", ""}}},
-        {"ip + path", 2, {{KEY_IP, true, "", ""}, {KEY_PATH, false, "", ""}}},
-        {"ip+path", 2, {{KEY_IP, true, "", ""}, {KEY_PATH, false, "", ""}}},
+         {{{SOURCE_IP, "", ""}, true},
+          {{SOURCE_QUERY, "a", ""}, true},
+          {{SOURCE_QUERY, "b", ""}, true}}},
+        {"query:ip", 1, {{{SOURCE_QUERY, "ip", ""}, true}}},
+        {"query:query:user", 1, {{{SOURCE_QUERY, "query:user", ""}, true}}},
+        {"query:a=b&c%", 1, {{{SOURCE_QUERY, "a=b&c%", ""}, true}}},
+        {"query:\xc3\xa9", 1, {{{SOURCE_QUERY, "\xc3\xa9", ""}, true}}},
+        {"query:" NAME_64, 1, {{{SOURCE_QUERY, NAME_64, ""}, true}}},
+        {"header:X-API-Key", 1, {{{SOURCE_HEADER, "x-api-key", "HTTP_X_API_KEY"}, true}}},
+        {"header:x-api-key", 1, {{{SOURCE_HEADER, "x-api-key", "HTTP_X_API_KEY"}, true}}},
+        {"header:DNT2", 1, {{{SOURCE_HEADER, "dnt2", "HTTP_DNT2"}, true}}},
+        {"header:Content-Type", 1, {{{SOURCE_HEADER, "content-type", "CONTENT_TYPE"}, true}}},
+        {"header:content-LENGTH", 1, {{{SOURCE_HEADER, "content-length", "CONTENT_LENGTH"}, true}}},
+        {"header:Content-Types",
+         1,
+         {{{SOURCE_HEADER, "content-types", "HTTP_CONTENT_TYPES"}, true}}},
+        {"header:" NAME_64, 1, {{{SOURCE_HEADER, NAME_64, "HTTP_" UPPER_64}, true}}},
+        {"cookie:Session.id", 1, {{{SOURCE_COOKIE, "Session.id", "HTTP_COOKIE"}, true}}},
+        {"path", 1, {{{SOURCE_PATH, "", ""}, true}}},
+        {"method", 1, {{{SOURCE_METHOD, "", ""}, true}}},
+        {"host", 1, {{{SOURCE_HOST, "", ""}, true}}},
+        {"env:REMOTE_USER", 1, {{{SOURCE_ENV, "REMOTE_USER", "REMOTE_USER"}, true}}},
+        {"env:remote_User2", 1, {{{SOURCE_ENV, "remote_User2", "remote_User2"}, true}}},
+        {"env:" NAME_64, 1, {{{SOURCE_ENV, NAME_64, NAME_64}, true}}},
+        {"global", 1, {{{SOURCE_GLOBAL, "", ""}, true}}},
+        {"ip + path", 2, {{{SOURCE_IP, "", ""}, true}, {{SOURCE_PATH, "", ""}, false}}},
+        {"ip+path", 2, {{{SOURCE_IP, "", ""}, true}, {{SOURCE_PATH, "", ""}, false}}},
         {"query:a + ip | path + method",
          4,
-         {{KEY_QUERY, true, "a", ""},
-          {KEY_IP, false, "", ""},
-          {KEY_PATH, true, "", ""},
-          {KEY_METHOD, false, "", ""}}},
+         {{{SOURCE_QUERY, "a", ""}, true},
+          {{SOURCE_IP, "", ""}, false},
+          {{SOURCE_PATH, "", ""}, true},
+          {{SOURCE_METHOD, "", ""}, false}}},
         {"path | ip + method | global",
          4,
-         {{KEY_PATH, true, "", ""},
-          {KEY_IP, true, "", ""},
-          {KEY_METHOD, false, "", ""},
-          {KEY_GLOBAL, true, "", ""}}},
+         {{{SOURCE_PATH, "", ""}, true},
+          {{SOURCE_IP, "", ""}, true},
+          {{SOURCE_METHOD, "", ""}, false},
+          {{SOURCE_GLOBAL, "", ""}, true}}},
     };
 
     (void)state;
@@ -142,12 +167,13 @@ static void every_source_and_alternative_is_read(void **state)
         struct key_spec got = spec_of(cases[i].text);
 
         want_number(cases[i].text, (int64_t)got.count, (int64_t)cases[i].count);
-        want_number(cases[i].text, got.ipv6_prefix_bits, 64);
         for (size_t j = 0; j < got.count; j++) {
-            want_number(cases[i].text, got.part[j].source, cases[i].want[j].source);
+            const struct source *source = &got.part[j].source, *want = &cases[i].want[j].source;
+
+            want_number(cases[i].text, source->kind, want->kind);
             want_number(cases[i].text, got.part[j].alternative, cases[i].want[j].alternative);
-            want_text(cases[i].text, got.part[j].name, cases[i].want[j].name);
-            want_text(cases[i].text, got.part[j].parameter, cases[i].want[j].parameter);
+            want_text(cases[i].text, source->name, want->name);
+            want_text(cases[i].text, source->parameter, want->parameter);
         }
     }
 }
@@ -165,7 +191,7 @@ static void as_many_sources_as_are_allowed_are_read(void **state)
         struct key_spec spec = spec_of(cases[i]);
 
         want_number(cases[i], (int64_t)spec.count, KEY_PARTS_MAX);
-        want_number(cases[i], spec.part[KEY_PARTS_MAX - 1].source, KEY_IP);
+        want_number(cases[i], spec.part[KEY_PARTS_MAX - 1].source.kind, SOURCE_IP);
     }
 }
 
@@ -317,7 +343,7 @@ static char *build_from(const struct key_spec *spec, const char *method, const c
                         char *const *parameters, char out[KEY_MAX])
 {
     struct request request = {method, uri, IP, parameters};
-    size_t len = key_build(spec, "per-user", &request, out);
+    size_t len = key_of(spec, "per-user", &request, out);
 
     want_well_formed(parameters[0] ? parameters[0] : uri, out, len, "per-user");
     return out;
@@ -548,11 +574,11 @@ static void an_ipv6_client_is_as_wide_as_its_prefix(void **state)
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
         struct key_spec spec = spec_of("ip");
+        struct request request = {"GET", "/", cases[i].remote_addr, nothing};
         char key[KEY_MAX];
 
-        spec.ipv6_prefix_bits = cases[i].bits;
-        want_identity(cases[i].remote_addr, build(&spec, "/", cases[i].remote_addr, key),
-                      cases[i].want);
+        key_with_prefix(&spec, "per-user", &request, cases[i].bits, key);
+        want_identity(cases[i].remote_addr, key, cases[i].want);
     }
 }
 
@@ -737,7 +763,7 @@ static void the_longest_name_of_a_parameter_is_part_of_the_identity(void **state
     char key[KEY_MAX];
 
     (void)state;
-    memset(spec.part[0].name, '%', KEY_NAME_MAX);
+    memset(spec.part[0].source.name, '%', SOURCE_NAME_MAX);
     want_identity("64 times %", build(&spec, "/", IP, key),
                   "#136c66a596e3b02c52fe2620e2daeb4ac42b67a27ff7c02d00653cad7afc6942");
 }
@@ -749,7 +775,7 @@ static void a_passed_over_source_leaves_nothing_behind(void **state)
 
     (void)state;
     want_identity("/", build(&spec, "/?" NAME_64 "=", IP, key), "ip=192.0.2.7");
-    memset(spec.part[0].name, '%', KEY_NAME_MAX); /* digested, then passed over */
+    memset(spec.part[0].source.name, '%', SOURCE_NAME_MAX); /* digested, then passed over */
     want_identity("/", build(&spec, "/", IP, key), "ip=192.0.2.7");
     want_identity("/", build(&spec, "/?user=ann", IP, key), "query:user=ann");
     spec = spec_of("query:" NAME_64 " + query:" NAME_64
@@ -780,7 +806,7 @@ static void the_longest_limit_and_identity_fit(void **state)
     struct key_spec spec = spec_of("query:user");
     char *uri = uri_of("a", KEY_IDENTITY_MAX - strlen("query:user=")), key[KEY_MAX];
     struct request request = {"GET", uri, IP, nothing};
-    size_t len = key_build(&spec, NAME_64, &request, key);
+    size_t len = key_of(&spec, NAME_64, &request, key);
 
     (void)state;
     want_well_formed(uri, key, len, NAME_64);
@@ -796,8 +822,8 @@ static void all_limits_of_a_client_share_a_hash_tag_and_no_key(void **state)
     char one[KEY_MAX], other[KEY_MAX];
 
     (void)state;
-    key_build(&spec, "per-second", &request, one);
-    key_build(&spec, "per-day", &request, other);
+    key_of(&spec, "per-second", &request, one);
+    key_of(&spec, "per-day", &request, other);
     assert_string_equal(one, "rl:{query:user=a%7Db}:per-second");
     assert_string_equal(other, "rl:{query:user=a%7Db}:per-day");
 }
@@ -836,7 +862,7 @@ static void send_as(size_t source, const char *text, struct client *client)
 {
     struct key_spec spec = spec_of(sources[source]);
     char uri[300] = "/", *at = uri + 1;
-    bool is_ip = spec.part[0].source == KEY_IP;
+    bool is_ip = spec.part[0].source.kind == SOURCE_IP;
 
     client->source = source;
     if (is_ip) {
@@ -844,7 +870,7 @@ static void send_as(size_t source, const char *text, struct client *client)
         memcpy(client->value, text, client->len);
     } else {
         *at++ = '?';
-        for (const char *name = spec.part[0].name; *name != '\0'; name++)
+        for (const char *name = spec.part[0].source.name; *name != '\0'; name++)
             at += sprintf(at, "%%%02x", (unsigned char)*name);
         sprintf(at, "=%s", text);
         decode(text, client);
@@ -878,12 +904,13 @@ static void fill(struct client *clients, size_t count, const char *alphabet, siz
                  uint64_t *seed)
 {
     for (size_t i = 0; i < count; i++) {
-        char text[256], address[ADDRESS_MAX];
+        char text[256];
+        struct address address;
         size_t source = random_number(seed) % LENGTH(sources);
 
         do /* "::" and "0:0::" are two texts and one address */
             random_text(seed, alphabet, text, size);
-        while (text[0] == '\0' || address_client(text, 64, address));
+        while (text[0] == '\0' || address_parse(text, &address));
         send_as(source, text, &clients[i]);
     }
 }

@@ -21,7 +21,7 @@ static char *const nothing[] = {NULL};
 struct asked {
     struct take takes[LIMITS_MAX]; /* as they were when it was asked */
     const struct take *borrowed;
-    size_t count;
+    size_t count, enforced;
     take_done *done;
     void *context;
 };
@@ -42,8 +42,8 @@ struct exchange {
     struct exchange *next;
 };
 
-static void fake_take(void *context, const struct take *takes, size_t count, take_done *done,
-                      void *done_context)
+static void fake_take(void *context, const struct take *takes, size_t count, size_t enforced,
+                      take_done *done, void *done_context)
 {
     struct store *store = context;
     struct asked *asked = &store->asked[store->count++ % IN_FLIGHT];
@@ -52,6 +52,7 @@ static void fake_take(void *context, const struct take *takes, size_t count, tak
     memcpy(asked->takes, takes, count * sizeof *takes);
     asked->borrowed = takes;
     asked->count = count;
+    asked->enforced = enforced;
     asked->done = done;
     asked->context = done_context;
     if (!store->later)
@@ -97,8 +98,10 @@ static void want_status(const char *what, const struct exchange *exchange, const
 static struct limit a_limit(const char *name, const char *key, int64_t capacity,
                             int64_t interval_us, enum redis_failure failure)
 {
-    struct limit limit = {
-        .capacity = capacity, .interval_us = interval_us, .on_redis_failure = failure};
+    struct limit limit = {.capacity = capacity,
+                          .interval_us = interval_us,
+                          .cost.tokens = 1,
+                          .on_redis_failure = failure};
 
     strcpy(limit.name, name);
     want_no_error(key, key_parse(key, &limit.key));
@@ -111,6 +114,9 @@ static struct limits *limits_of(size_t count, const enum redis_failure *failures
     struct limits *limits = calloc(1, sizeof *limits);
 
     assert_non_null(limits);
+    limits->holders = 1;
+    limits->headers = HEADER_IETF;
+    limits->ipv6_prefix_bits = 64;
     limits->count = count;
     for (size_t i = 0; i < count; i++) {
         char name[LIMIT_NAME_MAX + 1];
@@ -131,7 +137,8 @@ static void handle(struct limiter *limiter, struct exchange *exchange, const cha
 
 static void a_request_takes_a_token_from_the_bucket_of_each_limit(void **state)
 {
-    struct limits limits = {.count = 3};
+    static const enum redis_failure failures[3] = {REDIS_FAILURE_ALLOW};
+    struct limits *limits = limits_of(3, failures);
     struct store store = {.buckets = (const struct bucket[]){allowed, allowed, allowed}};
     struct exchange exchange;
     static const struct take want[] = {
@@ -141,10 +148,11 @@ static void a_request_takes_a_token_from_the_bucket_of_each_limit(void **state)
     };
 
     (void)state;
-    limits.limit[0] = a_limit("per-user", "query:user | ip", 5, 12000000, REDIS_FAILURE_ALLOW);
-    limits.limit[1] = a_limit("per-address", "ip", LIMIT_CAPACITY_MAX, 1, REDIS_FAILURE_ALLOW);
-    limits.limit[2] = a_limit("per-team", "query:team", 1, LIMIT_WINDOW_US_MAX, REDIS_FAILURE_DENY);
-    struct limiter *limiter = limiter_new(&limits, fake_take, &store, on_reply);
+    limits->limit[0] = a_limit("per-user", "query:user | ip", 5, 12000000, REDIS_FAILURE_ALLOW);
+    limits->limit[1] = a_limit("per-address", "ip", LIMIT_CAPACITY_MAX, 1, REDIS_FAILURE_ALLOW);
+    limits->limit[2] =
+        a_limit("per-team", "query:team", 1, LIMIT_WINDOW_US_MAX, REDIS_FAILURE_DENY);
+    struct limiter *limiter = limiter_new(limits, fake_take, &store, on_reply);
 
     handle(limiter, &exchange, "/?user=a%7db&team=red");
     assert_int_equal(store.count, 1);
@@ -160,6 +168,7 @@ static void a_request_takes_a_token_from_the_bucket_of_each_limit(void **state)
     }
     want_status("all allow", &exchange, "200");
     limiter_free(limiter);
+    limits_release(limits);
 }
 
 static void what_the_store_decides_is_the_answer(void **state)
@@ -189,7 +198,7 @@ static void what_the_store_decides_is_the_answer(void **state)
         want_status(cases[i].what, &exchange, cases[i].status);
         want_error(cases[i].what, exchange.text, cases[i].fragment);
         limiter_free(limiter);
-        free(limits);
+        limits_release(limits);
     }
 }
 
@@ -223,7 +232,7 @@ static void where_the_store_does_not_decide_any_deny_wins(void **state)
         if (strstr(exchange.text, "RateLimit"))
             fail_msg("\"%s\": RateLimit in \"%s\"", cases[i].what, exchange.text);
         limiter_free(limiter);
-        free(limits);
+        limits_release(limits);
     }
 }
 
@@ -266,7 +275,7 @@ static void many_requests_are_answered_in_any_order_each_with_its_own(void **sta
             want_error(key, exchanges[i].text, remaining);
     }
     limiter_free(limiter);
-    free(limits);
+    limits_release(limits);
     free(exchanges);
 }
 
@@ -307,7 +316,7 @@ static void what_is_kept_for_a_request_is_used_again(void **state)
     }
     assert_int_equal(kept, MOST);
     limiter_free(limiter);
-    free(limits);
+    limits_release(limits);
     free(exchanges);
 }
 
@@ -328,7 +337,7 @@ static void the_next_request_may_come_while_one_is_answered(void **state)
     assert_string_equal(store.asked[1].takes[0].key, "rl:{query:user=next}:limit-0");
     assert_ptr_not_equal(store.asked[0].context, store.asked[1].context);
     limiter_free(limiter);
-    free(limits);
+    limits_release(limits);
 }
 
 static void as_many_limits_as_are_allowed_apply(void **state)
@@ -350,7 +359,7 @@ static void as_many_limits_as_are_allowed_apply(void **state)
     want_status("all", &exchange, "429");
     want_error("all", exchange.text, "[\"limit-63\"]");
     limiter_free(limiter);
-    free(limits);
+    limits_release(limits);
 }
 
 static void no_limiter_can_be_freed(void **state)

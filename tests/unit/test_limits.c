@@ -23,27 +23,39 @@
 
 /* What reading a file gave. */
 struct reading {
-    struct limits limits;
+    struct limits *limits; /* NULL: there were mistakes */
+    struct report report;
     unsigned mistakes;
     char *errors; /* what was written */
 };
 
+/* Write down what was reported. */
+static struct reading *reading_end(struct reading *reading)
+{
+    size_t size;
+    FILE *errors = open_memstream(&reading->errors, &size);
+
+    assert_non_null(errors);
+    reading->mistakes = reading->report.errors;
+    assert_int_equal(reading->limits == NULL, reading->mistakes > 0);
+    report_write(&reading->report, REPORT_ERRORS, errors);
+    fclose(errors);
+    return reading;
+}
+
 static struct reading *read_bytes(const char *text, size_t len)
 {
     struct reading *reading = calloc(1, sizeof *reading);
-    size_t size;
     /* A copy of exactly its size, so that a sanitizer sees a byte read beyond it. */
     char *copy = malloc(len > 0 ? len : 1);
 
     assert_non_null(reading);
     assert_non_null(copy);
     memcpy(copy, text, len);
-    FILE *errors = open_memstream(&reading->errors, &size);
-    assert_non_null(errors);
-    reading->mistakes = limits_parse(copy, len, "test.yaml", errors, &reading->limits);
-    fclose(errors);
+    reading->report.file = "test.yaml";
+    reading->limits = limits_parse(copy, len, &reading->report);
     free(copy);
-    return reading;
+    return reading_end(reading);
 }
 
 static struct reading *read_text(const char *text)
@@ -54,18 +66,17 @@ static struct reading *read_text(const char *text)
 static struct reading *read_file(const char *path)
 {
     struct reading *reading = calloc(1, sizeof *reading);
-    size_t size;
 
     assert_non_null(reading);
-    FILE *errors = open_memstream(&reading->errors, &size);
-    assert_non_null(errors);
-    reading->mistakes = limits_load(path, errors, &reading->limits);
-    fclose(errors);
-    return reading;
+    reading->report.file = path ? path : "the built-in limits";
+    reading->limits = limits_load(path, &reading->report);
+    return reading_end(reading);
 }
 
 static void reading_free(struct reading *reading)
 {
+    limits_release(reading->limits);
+    report_free(&reading->report);
     free(reading->errors);
     free(reading);
 }
@@ -143,7 +154,7 @@ static struct reading *want_accepted(const char *text)
     if (reading->mistakes > 0)
         fail_msg("\"%s\": refused: %s", text, reading->errors);
     assert_string_equal(reading->errors, "");
-    want_valid(text, &reading->limits);
+    want_valid(text, reading->limits);
     return reading;
 }
 
@@ -154,9 +165,9 @@ static void want_documented_limits(const struct limits *limits)
     assert_int_equal(limits->count, 1);
     assert_string_equal(limit->name, "per-user");
     assert_int_equal(limit->key.count, 2);
-    assert_int_equal(limit->key.part[0].source, KEY_QUERY);
-    assert_string_equal(limit->key.part[0].name, "user");
-    assert_int_equal(limit->key.part[1].source, KEY_IP);
+    assert_int_equal(limit->key.part[0].source.kind, SOURCE_QUERY);
+    assert_string_equal(limit->key.part[0].source.name, "user");
+    assert_int_equal(limit->key.part[1].source.kind, SOURCE_IP);
     assert_int_equal(limit->capacity, 5);
     assert_int_equal(limit->interval_us, 12000000);
     assert_int_equal(limit->on_redis_failure, REDIS_FAILURE_ALLOW);
@@ -176,8 +187,8 @@ static void the_built_in_limits_are_those_that_the_documentation_names(void **st
     (void)state;
     assert_string_equal(reading->errors, "");
     assert_int_equal(reading->mistakes, 0);
-    want_valid("the built-in limits", &reading->limits);
-    want_documented_limits(&reading->limits);
+    want_valid("the built-in limits", reading->limits);
+    want_documented_limits(reading->limits);
     reading_free(reading);
 }
 
@@ -193,7 +204,7 @@ static void the_documented_file_says_the_same(void **state)
                       "    on_redis_failure: allow     # or deny\n");
 
     (void)state;
-    want_documented_limits(&reading->limits);
+    want_documented_limits(reading->limits);
     reading_free(reading);
 }
 
@@ -202,7 +213,7 @@ static void what_a_file_leaves_out_has_its_default(void **state)
     struct reading *reading = want_accepted(ONE_LIMIT("per-user", "query:user | ip", "5", "1/12s"));
 
     (void)state;
-    want_documented_limits(&reading->limits);
+    want_documented_limits(reading->limits);
     reading_free(reading);
 }
 
@@ -222,13 +233,13 @@ static void every_field_is_read(void **state)
                                             "redis:\n"
                                             "  timeout: 10s\n"
                                             "  address: redis://ann:secret@db.example:7000/3\n");
-    const struct limits *limits = &reading->limits;
+    const struct limits *limits = reading->limits;
 
     (void)state;
     assert_int_equal(limits->count, 2);
     assert_string_equal(limits->limit[0].name, "A.b_c-9");
-    assert_int_equal(limits->limit[0].key.part[0].source, KEY_IP);
-    assert_int_equal(limits->limit[0].key.ipv6_prefix_bits, 56);
+    assert_int_equal(limits->limit[0].key.part[0].source.kind, SOURCE_IP);
+    assert_int_equal(limits->ipv6_prefix_bits, 56);
     assert_string_equal(limits->limit[0].match.host, "*.example.com");
     assert_string_equal(limits->limit[0].match.path, "/api/**");
     assert_int_equal(limits->limit[0].match.methods, 2);
@@ -239,7 +250,7 @@ static void every_field_is_read(void **state)
     assert_int_equal(limits->limit[0].interval_us, 60000);
     assert_int_equal(limits->limit[0].on_redis_failure, REDIS_FAILURE_DENY);
     assert_string_equal(limits->limit[1].name, "b");
-    assert_string_equal(limits->limit[1].key.part[0].name, "id");
+    assert_string_equal(limits->limit[1].key.part[0].source.name, "id");
     assert_int_equal(limits->limit[1].capacity, 1);
     assert_int_equal(limits->limit[1].interval_us, 333334);
     assert_int_equal(limits->limit[1].on_redis_failure, REDIS_FAILURE_ALLOW);
@@ -328,7 +339,8 @@ static void a_wrong_value_is_a_mistake_with_its_place(void **state)
         {ONE_LIMIT("a", "ip", "3651", "1/day"), "2:5", "more than ten years"},
         {ONE_LIMIT("a", "ip", "1000000000", "1/s"), "2:5", "lower capacity or raise refill"},
         {ONE_LIMIT("a", "ip", "1000000000", "1/366day"), "2:5", "more than ten years"},
-        {GOOD_LIMIT "    on_redis_failure: maybe\n", "6:23", "'maybe' is neither; write allow"},
+        {GOOD_LIMIT "    on_redis_failure: maybe\n", "6:23",
+         "on_redis_failure: 'maybe' is neither; write allow"},
         {GOOD_LIMIT "    on_redis_failure: Allow\n", "6:23", "write allow or deny"},
         {GOOD_LIMIT "    on_redis_failure:\n", "6:22", "'on_redis_failure' needs a value"},
         {GOOD_LIMIT "redis: 127.0.0.1\n", "6:8", "redis must be a mapping"},
@@ -388,10 +400,10 @@ static void a_field_that_is_unknown_missing_or_double_is_a_mistake_with_its_plac
     } cases[] = {
         {GOOD_LIMIT "colour: red\n", "6:1",
          "unknown field 'colour' in the file; its fields are "
-         "redis, ipv6_prefix, limits"},
+         "redis, ipv6_prefix, headers, limits"},
         {GOOD_LIMIT "    colour: red\n", "6:5",
          "unknown field 'colour' in a limit; its fields are "
-         "name, match, key, capacity, refill, on_redis_failure"},
+         "name, match, key, capacity, refill, cost, on_redis_failure, shadow, overrides"},
         {GOOD_LIMIT "redis:\n  colour: red\n", "7:3", "unknown field 'colour' in redis"},
         {GOOD_LIMIT "Limits: []\n", "6:1", "unknown field 'Limits'"},
         {GOOD_LIMIT "\"a\\nb\": 1\n", "6:1", "unknown field 'a?b'"},
@@ -427,7 +439,8 @@ static void a_file_of_another_shape_is_a_mistake_with_its_place(void **state)
         {"\xef\xbb\xbf", "", "the file is empty"},
         {"---\n", "2:1", "the file must be a mapping"},
         {"hello\n", "1:1",
-         "the file must be a mapping, FIELD: VALUE; its fields are redis, ipv6_prefix, limits"},
+         "the file must be a mapping, FIELD: VALUE; its fields are redis, ipv6_prefix, headers, "
+         "limits"},
         {"- a\n", "1:1", "the file must be a mapping"},
         {"42", "1:1", "the file must be a mapping"},
         {"limits:\n", "1:8", "'limits' must be a list of at least one limit; write - name: NAME"},
@@ -547,10 +560,10 @@ static void a_file_that_is_too_large_is_a_mistake(void **state)
     assert_non_null(text);
     memset(text, '#', len);
     memcpy(text, GOOD_LIMIT, strlen(GOOD_LIMIT));
-    want_one_mistake("1 MiB + 1", text, len, "", "larger than 1 MiB");
+    want_one_mistake("4 MiB + 1", text, len, "", "larger than 4 MiB");
 
     struct reading *reading = read_bytes(text, len - 1);
-    want_lines("1 MiB", reading, "test.yaml");
+    want_lines("4 MiB", reading, "test.yaml");
     assert_int_equal(reading->mistakes, 0);
     reading_free(reading);
     free(text);
@@ -608,9 +621,9 @@ static void as_many_limits_as_are_allowed_are_read_and_no_more(void **state)
     struct reading *reading = want_accepted(most);
 
     (void)state;
-    assert_int_equal(reading->limits.count, LIMITS_MAX);
-    assert_string_equal(reading->limits.limit[LIMITS_MAX - 1].name, "limit-64");
-    assert_int_equal(reading->limits.limit[LIMITS_MAX - 1].capacity, 64);
+    assert_int_equal(reading->limits->count, LIMITS_MAX);
+    assert_string_equal(reading->limits->limit[LIMITS_MAX - 1].name, "limit-64");
+    assert_int_equal(reading->limits->limit[LIMITS_MAX - 1].capacity, 64);
     want_one_mistake("65 limits", one_more, strlen(one_more), "66:3", "the most is 64");
     want_one_mistake("1000 limits", many, strlen(many), "66:3", "the most is 64");
     reading_free(reading);
@@ -668,7 +681,8 @@ static void a_mistake_cannot_forge_a_line_nor_lose_its_end(void **state)
     reading = read_text(text);
     want_lines(text, reading, "test.yaml");
     assert_int_equal(reading->mistakes, 1);
-    assert_non_null(strstr(reading->errors, "'; its fields are redis, ipv6_prefix, limits\n"));
+    assert_non_null(
+        strstr(reading->errors, "'; its fields are redis, ipv6_prefix, headers, limits\n"));
     reading_free(reading);
 }
 
@@ -716,7 +730,7 @@ static void a_file_that_cannot_be_read_is_a_mistake(void **state)
         {"/dev/null/x", "Not a directory; name a file that can be read"},
         {"", "No such file or directory"},
         {"/dev/null", "the file is empty"},
-        {"/dev/zero", "larger than 1 MiB"},
+        {"/dev/zero", "larger than 4 MiB"},
     };
 
     (void)state;
@@ -741,7 +755,7 @@ static void a_file_is_read_from_where_it_lies(void **state)
     assert_int_equal(write(fd, text, strlen(GOOD_LIMIT)), strlen(GOOD_LIMIT));
     struct reading *reading = read_file(path);
     assert_int_equal(reading->mistakes, 0);
-    assert_string_equal(reading->limits.limit[0].name, "a");
+    assert_string_equal(reading->limits->limit[0].name, "a");
     reading_free(reading);
 
     assert_int_equal(pwrite(fd, text, strlen(text), 0), strlen(text));
@@ -781,7 +795,7 @@ static void a_damaged_file_is_read_or_refused(void **state)
         struct reading *reading = read_text(text);
         want_lines(text, reading, "test.yaml");
         if (reading->mistakes == 0) {
-            want_valid(text, &reading->limits);
+            want_valid(text, reading->limits);
             accepted++;
         }
         reading_free(reading);
@@ -791,7 +805,7 @@ static void a_damaged_file_is_read_or_refused(void **state)
 
 static struct yaml_tree *tree_of(const char *text)
 {
-    struct report report = {.out = stderr, .file = "tree"};
+    struct report report = {.file = "tree"};
     struct yaml_tree *root = yaml_tree_parse(text, strlen(text), &report);
 
     assert_non_null(root);

@@ -174,11 +174,11 @@ static void a_limit_is_for_the_requests_that_meet_all_its_conditions(void **stat
     for (size_t i = 0; i < LENGTH(cases); i++) {
         char host[64], *parameters[] = {cases[i].host ? host : NULL, NULL};
         struct request request = {cases[i].method, cases[i].uri, "192.0.2.7", parameters};
-        struct match_subject subject;
+        struct subject subject;
 
         snprintf(host, sizeof host, "%s", cases[i].host ? cases[i].host : "");
-        match_begin(&subject, &request);
-        if (match_fits(cases[i].match, &subject) != cases[i].fits)
+        subject_begin(&subject, &request, 64);
+        if ((match_request(cases[i].match, &subject) == MATCH_FITS) != cases[i].fits)
             fail_msg("case %zu, %s %s: want %d", i, cases[i].method, cases[i].uri, cases[i].fits);
     }
 }
@@ -188,13 +188,13 @@ static void a_path_too_long_to_be_read_slips_past_no_limit(void **state)
     static const struct match api = {.path = "/api/**"};
     static char uri[2 * PATH_BYTES_MAX];
     struct request request = {"GET", uri, "192.0.2.7", (char *[]){NULL}};
-    struct match_subject subject;
+    struct subject subject;
 
     (void)state;
     memset(uri, 'x', sizeof uri - 1);
     uri[0] = '/';
-    match_begin(&subject, &request);
-    assert_true(match_fits(&api, &subject));
+    subject_begin(&subject, &request, 64);
+    assert_int_equal(match_request(&api, &subject), MATCH_FITS);
 }
 
 int main(void)

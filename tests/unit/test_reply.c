@@ -12,15 +12,23 @@
 #define HEAD_429                                                                                   \
     "Status: 429 Too Many Requests\r\nContent-Type: application/problem+json\r\n"                  \
     "Cache-Control: no-store\r\n"
-#define QUOTA_EXCEEDED                                                                             \
+#define PROBLEM_429                                                                                \
     "{\"type\":\"https://iana.org/assignments/http-problem-types#quota-exceeded\","                \
     "\"title\":\"Request cannot be satisfied as assigned quota has been exceeded\","               \
-    "\"status\":429,\"violated-policies\":"
+    "\"status\":429,"
+#define QUOTA_EXCEEDED PROBLEM_429 "\"violated-policies\":"
+#define QUOTA_TOO_DEAR                                                                             \
+    PROBLEM_429 "\"detail\":\"This request costs 6 tokens, and a bucket of per-user holds 5: it "  \
+                "can never be served.\",\"violated-policies\":"
 
-static const struct limit per_user = {.name = "per-user", .capacity = 5, .interval_us = 12000000};
-static const struct limit per_second = {
-    .name = "per-second", .capacity = 100, .interval_us = 10000};
-static const struct limit third = {.name = "a.b_C-3", .capacity = 10, .interval_us = 333334};
+static const struct limit per_user = {.name = "per-user"};
+static const struct limit per_second = {.name = "per-second"};
+static const struct limit third = {.name = "a.b_C-3"};
+static const struct take user_take = {.capacity = 5, .interval_us = 12000000, .cost = 1};
+static const struct take dear_take = {.capacity = 5, .interval_us = 12000000, .cost = 6};
+static const struct take second_take = {.capacity = 100, .interval_us = 10000, .cost = 1};
+static const struct take dear_second_take = {.capacity = 100, .interval_us = 10000, .cost = 101};
+static const struct take third_take = {.capacity = 10, .interval_us = 333334, .cost = 1};
 
 /* Take *AT past EXPECTED.  Returns whether it stands there. */
 static bool take_text(const char **at, const char *expected)
@@ -134,8 +142,10 @@ static void want_list(const char *text, const char *name, const struct quota *qu
 
 static void decide(const struct quota *quotas, size_t count, char out[REPLY_MAX])
 {
+    const struct verdict verdict = {.quotas = quotas, .count = count, .headers = HEADER_IETF};
+
     memset(out, 'x', REPLY_MAX);
-    want_response(out, reply_decided(quotas, count, out));
+    want_response(out, reply_decided(&verdict, out));
     want_list(out, "RateLimit-Policy", quotas, count, ";q=", ";w=", false);
     want_list(out, "RateLimit", quotas, count, ";r=", ";t=", true);
 }
@@ -148,57 +158,57 @@ static void one_quota_is_answered_with_all_that_the_client_needs(void **state)
         const char *want;
     } cases[] = {
         {"allowed, tokens left",
-         {&per_user, {true, 4, 0, 12000000}},
+         {&per_user, &user_take, {true, 4, 0, 12000000}},
          HEAD_200 "RateLimit-Policy: \"per-user\";q=5;w=60\r\n"
                   "RateLimit: \"per-user\";r=4;t=48\r\n"
                   "Content-Length: 52\r\n\r\n"
                   "{\"allowed\":true,\"limit\":5,\"remaining\":4,\"reset\":12}\n"},
         {"allowed, and the last one",
-         {&per_user, {true, 0, 11999999, 59999999}},
+         {&per_user, &user_take, {true, 0, 11999999, 59999999}},
          HEAD_200 "RateLimit-Policy: \"per-user\";q=5;w=60\r\n"
                   "RateLimit: \"per-user\";r=0;t=12\r\n"
                   "Content-Length: 52\r\n\r\n"
                   "{\"allowed\":true,\"limit\":5,\"remaining\":0,\"reset\":60}\n"},
         {"allowed, and it cost nothing",
-         {&per_user, {true, 5, 0, 0}},
+         {&per_user, &user_take, {true, 5, 0, 0}},
          HEAD_200 "RateLimit-Policy: \"per-user\";q=5;w=60\r\n"
                   "RateLimit: \"per-user\";r=5;t=60\r\n"
                   "Content-Length: 51\r\n\r\n"
                   "{\"allowed\":true,\"limit\":5,\"remaining\":5,\"reset\":0}\n"},
         {"a token takes no whole number of microseconds",
-         {&third, {true, 3, 0, 2333335}},
+         {&third, &third_take, {true, 3, 0, 2333335}},
          HEAD_200 "RateLimit-Policy: \"a.b_C-3\";q=10;w=4\r\n"
                   "RateLimit: \"a.b_C-3\";r=3;t=2\r\n"
                   "Content-Length: 52\r\n\r\n"
                   "{\"allowed\":true,\"limit\":10,\"remaining\":3,\"reset\":3}\n"},
         {"refused",
-         {&per_user, {false, 0, 11999000, 59999000}},
+         {&per_user, &user_take, {false, 0, 11999000, 59999000}},
          HEAD_429 "Retry-After: 12\r\n"
                   "RateLimit-Policy: \"per-user\";q=5;w=60\r\n"
                   "RateLimit: \"per-user\";r=0;t=12\r\n"
                   "Content-Length: 194\r\n\r\n" QUOTA_EXCEEDED "[\"per-user\"]}\n"},
         {"refused for a moment",
-         {&per_user, {false, 0, 1, 48000001}},
+         {&per_user, &user_take, {false, 0, 1, 48000001}},
          HEAD_429 "Retry-After: 1\r\n"
                   "RateLimit-Policy: \"per-user\";q=5;w=60\r\n"
                   "RateLimit: \"per-user\";r=0;t=1\r\n"
                   "Content-Length: 194\r\n\r\n" QUOTA_EXCEEDED "[\"per-user\"]}\n"},
         {"refused with tokens left: it costs more than there are",
-         {&per_user, {false, 2, 24000000, 36000000}},
+         {&per_user, &user_take, {false, 2, 24000000, 36000000}},
          HEAD_429 "Retry-After: 24\r\n"
                   "RateLimit-Policy: \"per-user\";q=5;w=60\r\n"
                   "RateLimit: \"per-user\";r=2;t=24\r\n"
                   "Content-Length: 194\r\n\r\n" QUOTA_EXCEEDED "[\"per-user\"]}\n"},
         {"refused for ever: it costs more than the capacity",
-         {&per_user, {false, 5, -1, 0}},
+         {&per_user, &dear_take, {false, 5, -1, 0}},
          HEAD_429 "RateLimit-Policy: \"per-user\";q=5;w=60\r\n"
                   "RateLimit: \"per-user\";r=5;t=60\r\n"
-                  "Content-Length: 194\r\n\r\n" QUOTA_EXCEEDED "[\"per-user\"]}\n"},
+                  "Content-Length: 292\r\n\r\n" QUOTA_TOO_DEAR "[\"per-user\"]}\n"},
         {"refused for ever with none left",
-         {&per_user, {false, 0, -1, 60000000}},
+         {&per_user, &dear_take, {false, 0, -1, 60000000}},
          HEAD_429 "RateLimit-Policy: \"per-user\";q=5;w=60\r\n"
                   "RateLimit: \"per-user\";r=0\r\n"
-                  "Content-Length: 194\r\n\r\n" QUOTA_EXCEEDED "[\"per-user\"]}\n"},
+                  "Content-Length: 292\r\n\r\n" QUOTA_TOO_DEAR "[\"per-user\"]}\n"},
     };
 
     (void)state;
@@ -218,9 +228,9 @@ static void several_quotas_are_answered_together(void **state)
         const char *want;
     } cases[] = {
         {"all allowed: the body is about the one with the least left",
-         {{&per_user, {true, 4, 0, 12000000}},
-          {&per_second, {true, 0, 10000, 1000000}},
-          {&third, {true, 9, 0, 333334}}},
+         {{&per_user, &user_take, {true, 4, 0, 12000000}},
+          {&per_second, &second_take, {true, 0, 10000, 1000000}},
+          {&third, &third_take, {true, 9, 0, 333334}}},
          HEAD_200
          "RateLimit-Policy: \"per-user\";q=5;w=60, \"per-second\";q=100;w=1, "
          "\"a.b_C-3\";q=10;w=4\r\n"
@@ -228,9 +238,9 @@ static void several_quotas_are_answered_together(void **state)
          "Content-Length: 53\r\n\r\n"
          "{\"allowed\":true,\"limit\":100,\"remaining\":0,\"reset\":1}\n"},
         {"the last one refuses",
-         {{&per_user, {true, 5, 0, 0}},
-          {&per_second, {true, 1, 0, 990000}},
-          {&third, {false, 0, 300000, 3300000}}},
+         {{&per_user, &user_take, {true, 5, 0, 0}},
+          {&per_second, &second_take, {true, 1, 0, 990000}},
+          {&third, &third_take, {false, 0, 300000, 3300000}}},
          HEAD_429
          "Retry-After: 1\r\n"
          "RateLimit-Policy: \"per-user\";q=5;w=60, \"per-second\";q=100;w=1, "
@@ -238,9 +248,9 @@ static void several_quotas_are_answered_together(void **state)
          "RateLimit: \"per-user\";r=5;t=60, \"per-second\";r=1;t=1, \"a.b_C-3\";r=0;t=1\r\n"
          "Content-Length: 193\r\n\r\n" QUOTA_EXCEEDED "[\"a.b_C-3\"]}\n"},
         {"two refuse: the client waits for both",
-         {{&per_user, {false, 0, 30000001, 50000000}},
-          {&per_second, {true, 100, 0, 0}},
-          {&third, {false, 0, 300000, 3300000}}},
+         {{&per_user, &user_take, {false, 0, 30000001, 50000000}},
+          {&per_second, &second_take, {true, 100, 0, 0}},
+          {&third, &third_take, {false, 0, 300000, 3300000}}},
          HEAD_429 "Retry-After: 31\r\n"
                   "RateLimit-Policy: \"per-user\";q=5;w=60, \"per-second\";q=100;w=1, "
                   "\"a.b_C-3\";q=10;w=4\r\n"
@@ -248,14 +258,17 @@ static void several_quotas_are_answered_together(void **state)
                   "\"a.b_C-3\";r=0;t=1\r\n"
                   "Content-Length: 204\r\n\r\n" QUOTA_EXCEEDED "[\"per-user\",\"a.b_C-3\"]}\n"},
         {"one of two refuses for ever: no wait helps",
-         {{&per_user, {false, 0, 30000001, 50000000}},
-          {&per_second, {false, 100, -1, 0}},
-          {&third, {true, 10, 0, 0}}},
-         HEAD_429 "RateLimit-Policy: \"per-user\";q=5;w=60, \"per-second\";q=100;w=1, "
-                  "\"a.b_C-3\";q=10;w=4\r\n"
-                  "RateLimit: \"per-user\";r=0;t=31, \"per-second\";r=100;t=1, "
-                  "\"a.b_C-3\";r=10;t=4\r\n"
-                  "Content-Length: 207\r\n\r\n" QUOTA_EXCEEDED "[\"per-user\",\"per-second\"]}\n"},
+         {{&per_user, &user_take, {false, 0, 30000001, 50000000}},
+          {&per_second, &dear_second_take, {false, 100, -1, 0}},
+          {&third, &third_take, {true, 10, 0, 0}}},
+         HEAD_429
+         "RateLimit-Policy: \"per-user\";q=5;w=60, \"per-second\";q=100;w=1, "
+         "\"a.b_C-3\";q=10;w=4\r\n"
+         "RateLimit: \"per-user\";r=0;t=31, \"per-second\";r=100;t=1, "
+         "\"a.b_C-3\";r=10;t=4\r\n"
+         "Content-Length: 311\r\n\r\n" PROBLEM_429
+         "\"detail\":\"This request costs 101 tokens, and a bucket of per-second holds 100: "
+         "it can never be served.\",\"violated-policies\":[\"per-user\",\"per-second\"]}\n"},
     };
 
     (void)state;
@@ -312,9 +325,10 @@ static void a_request_that_is_incomplete_is_told_what_is_missing(void **state)
 
 static void the_longest_answer_fits(void **state)
 {
-    static const struct limit longest = {.name = NAME_64,
-                                         .capacity = LIMIT_CAPACITY_MAX,
-                                         .interval_us = LIMIT_WINDOW_US_MAX / LIMIT_CAPACITY_MAX};
+    static const struct limit longest = {.name = NAME_64};
+    static const struct take take = {.capacity = LIMIT_CAPACITY_MAX,
+                                     .interval_us = LIMIT_WINDOW_US_MAX / LIMIT_CAPACITY_MAX,
+                                     .cost = COST_MAX};
     static const struct bucket cases[] = {
         {true, LIMIT_CAPACITY_MAX, LIMIT_WINDOW_US_MAX, LIMIT_WINDOW_US_MAX},
         {true, 0, LIMIT_WINDOW_US_MAX, LIMIT_WINDOW_US_MAX},
@@ -330,7 +344,7 @@ static void the_longest_answer_fits(void **state)
         char got[REPLY_MAX];
 
         for (size_t j = 0; j < LIMITS_MAX; j++)
-            quotas[j] = (struct quota){&longest, cases[i]};
+            quotas[j] = (struct quota){&longest, &take, cases[i]};
         decide(quotas, LIMITS_MAX, got);
         assert_non_null(strstr(got, "\";q=1000000000;w=315360000"));
     }
@@ -343,18 +357,19 @@ static void the_number_of_quotas_does_not_matter(void **state)
 
     (void)state;
     for (size_t count = 1; count <= LIMITS_MAX; count++) {
-        quotas[count - 1] = (struct quota){&per_user, {count % 2 == 0, 0, 12000000, 60000000}};
+        quotas[count - 1] =
+            (struct quota){&per_user, &user_take, {count % 2 == 0, 0, 12000000, 60000000}};
         decide(quotas, count, got);
     }
 }
 
-static struct bucket random_bucket(uint64_t *seed, const struct limit *limit)
+static struct bucket random_bucket(uint64_t *seed, const struct take *take)
 {
-    int64_t window_us = limit->capacity * limit->interval_us;
+    int64_t window_us = take->capacity * take->interval_us;
 
     return (struct bucket){
         .allowed = random_number(seed) % 4 != 0,
-        .remaining = random_number(seed) % 2 ? random_between(seed, 0, limit->capacity) : 0,
+        .remaining = random_number(seed) % 2 ? random_between(seed, 0, take->capacity) : 0,
         .wait_us = random_between(seed, 0, window_us),
         .full_us = random_between(seed, 0, window_us),
     };
@@ -367,7 +382,7 @@ static void want_honest_t(const struct quota *quota, const char *text)
     char name[LIMIT_NAME_MAX + 1];
     long long r = -1, t = -1;
     int64_t remaining = quota->bucket.remaining;
-    int64_t us = remaining > 0 ? remaining * quota->limit->interval_us : quota->bucket.wait_us;
+    int64_t us = remaining > 0 ? remaining * quota->take->interval_us : quota->bucket.wait_us;
 
     assert_true(take_string(&at, name) && take_text(&at, ";r=") && take_integer(&at, &r) &&
                 take_text(&at, ";t=") && take_integer(&at, &t));
@@ -382,18 +397,18 @@ static void retry_after_is_never_early_and_less_than_a_second_late(void **state)
 
     (void)state;
     for (int round = 0; round < ROUNDS; round++) {
-        struct limit limits[3] = {0};
+        struct take takes[3] = {0};
         struct quota quotas[3];
         size_t count = 1 + random_number(&seed) % 3;
         int64_t longest_us = -1;
         char got[REPLY_MAX];
 
         for (size_t i = 0; i < count; i++) {
-            strcpy(limits[i].name, "name");
-            limits[i].capacity = random_between(&seed, 1, LIMIT_CAPACITY_MAX);
-            limits[i].interval_us =
-                random_between(&seed, 1, LIMIT_WINDOW_US_MAX / limits[i].capacity);
-            quotas[i] = (struct quota){&limits[i], random_bucket(&seed, &limits[i])};
+            takes[i].cost = 1;
+            takes[i].capacity = random_between(&seed, 1, LIMIT_CAPACITY_MAX);
+            takes[i].interval_us =
+                random_between(&seed, 1, LIMIT_WINDOW_US_MAX / takes[i].capacity);
+            quotas[i] = (struct quota){&per_user, &takes[i], random_bucket(&seed, &takes[i])};
             if (!quotas[i].bucket.allowed && quotas[i].bucket.wait_us > longest_us)
                 longest_us = quotas[i].bucket.wait_us;
         }

@@ -1,0 +1,375 @@
+#include "overrides.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Without memory uthash ends the program, as the assertions of the other files do. */
+#define uthash_fatal(message) abort()
+#include <uthash.h>
+
+#include "glob.h"
+#include "network.h"
+
+/* What one source must be. */
+struct pattern {
+    bool is_network;
+    struct network network; /* for a source ip */
+    const char *glob;       /* for any other, or "**"; NULL for a network */
+};
+
+/* An override that is for one client: found by that client's Redis key. */
+struct exact {
+    UT_hash_handle hh;
+    size_t rank; /* of its override */
+    size_t len;
+    char key[]; /* LEN bytes */
+};
+
+/* An override with a pattern, for one of the alternatives of the limit's key. */
+struct patterned {
+    size_t rank;
+    size_t first; /* of the alternative: key_values.first */
+    size_t count;
+    struct pattern part[KEY_PARTS_MAX];
+};
+
+struct overrides {
+    size_t count; /* of all; a rank is an index */
+    struct override *override;
+    struct exact *exact;    /* uthash's table */
+    size_t patterned_count; /* of ... */
+    struct patterned *patterned;
+    size_t patterns; /* overrides with a pattern */
+};
+
+/* An override while it is added: what it would be for one alternative. */
+struct addition {
+    const char *const *text;
+    size_t count;
+    const struct key_spec *spec;
+    size_t first;
+    unsigned ipv6_prefix_bits;
+    bool is_exact;
+    char value[KEY_PARTS_MAX]
+              [OVERRIDES_TEXT_MAX + 1]; /* the texts, in the spelling of their sources */
+    struct pattern part[KEY_PARTS_MAX]; /* their globs are values */
+};
+
+struct overrides *overrides_new(void)
+{
+    struct overrides *overrides = calloc(1, sizeof *overrides);
+
+    assert(overrides);
+    return overrides;
+}
+
+/* ---- What a text is for a source.  Each returns NULL, or why it cannot be for that source ---- */
+
+static const char not_for_this_source[] =
+    "an address is for the source ip; write it where ip stands";
+
+static const char *read_network(const char *text, size_t i, struct addition *addition)
+{
+    struct pattern *part = &addition->part[i];
+    unsigned client_bits = addition->ipv6_prefix_bits;
+    const char *error = network_parse(text, &part->network);
+
+    if (error)
+        return error;
+    if (address_is_ipv4(&part->network.address))
+        client_bits = ADDRESS_BITS;
+    else if (part->network.bits > client_bits)
+        return "an IPv6 client is its whole prefix, of ipv6_prefix bits; write that prefix, such "
+               "as "
+               "2001:db8:1:2::/64, or set ipv6_prefix";
+    part->is_network = true;
+    addition->is_exact = addition->is_exact && part->network.bits == client_bits;
+    address_format(&part->network.address, addition->ipv6_prefix_bits, addition->value[i]);
+    return NULL;
+}
+
+static const char *read_ip(const char *text, size_t i, struct addition *addition)
+{
+    if (strcmp(text, "*") != 0 && strcmp(text, "**") != 0)
+        return read_network(text, i, addition);
+    addition->part[i].glob = strcpy(addition->value[i], "**"); /* an IPv6 client has a slash */
+    addition->is_exact = false;
+    return NULL;
+}
+
+static const char *read_text(const char *text, const struct source *source, size_t i,
+                             struct addition *addition)
+{
+    char *value = addition->value[i];
+
+    if (source->kind == SOURCE_PATH && text[0] != '/' && text[0] != '*')
+        return "a path begins with a slash; write /api/x, /api/** or **/x";
+    strcpy(value, text);
+    for (char *byte = value; source->kind == SOURCE_HOST && *byte; byte++)
+        *byte = (char)tolower((unsigned char)*byte);
+    addition->part[i].glob = value;
+    addition->is_exact = addition->is_exact && !strchr(value, '*');
+    return NULL;
+}
+
+/* Whether an alternative of as many sources has ip at position I: an address there is a client's. */
+static bool address_is_client(const struct addition *addition, size_t i)
+{
+    const struct key_spec *spec = addition->spec;
+
+    for (size_t first = 0, end; first < spec->count; first = end) {
+        end = key_alternative_end(spec, first);
+        if (end - first == addition->count && spec->part[first + i].source.kind == SOURCE_IP)
+            return true;
+    }
+    return false;
+}
+
+static const char *read_part(size_t i, struct addition *addition)
+{
+    const struct source *source = &addition->spec->part[addition->first + i].source;
+    const char *text = addition->text[i];
+
+    if (source->kind == SOURCE_IP)
+        return read_ip(text, i, addition);
+    if (source->kind == SOURCE_GLOBAL && strcmp(text, "*") != 0 && strcmp(text, "**") != 0)
+        return "the source global has no value; write * there";
+    if (network_is_meant(text) && address_is_client(addition, i))
+        return not_for_this_source;
+    if (network_is_meant(text) && strchr(text, '/'))
+        return "a CIDR is for the source ip, which this key does not have there; write an exact "
+               "key "
+               "or a glob";
+    return read_text(text, source, i, addition);
+}
+
+/* ---- Adding ---- */
+
+static const char *check_text(const char *text)
+{
+    if (text[0] == '\0')
+        return "an empty key; write a value, an address, a CIDR or a glob";
+    if (strchr(text, '*') && strlen(text) > GLOB_MAX)
+        return "this glob is too long; the most is 256 bytes";
+    if (strlen(text) > OVERRIDES_TEXT_MAX)
+        return "this key is too long; the most is 1024 bytes";
+    return NULL;
+}
+
+static unsigned add_exact(struct overrides *overrides, const struct addition *addition,
+                          const char *limit_name)
+{
+    struct key_values values = {.count = addition->count};
+    char key[KEY_MAX];
+    struct exact *exact;
+
+    for (size_t i = 0; i < addition->count; i++) {
+        values.source[i] = &addition->spec->part[addition->first + i].source;
+        values.value[i].text = (struct span){addition->value[i], strlen(addition->value[i])};
+    }
+    size_t len = key_build(&values, limit_name, key);
+    HASH_FIND(hh, overrides->exact, key, len, exact);
+    if (exact)
+        return overrides->override[exact->rank].line;
+    exact = calloc(1, sizeof *exact + len);
+    assert(exact);
+    exact->rank = overrides->count;
+    exact->len = len;
+    memcpy(exact->key, key, len);
+    HASH_ADD(hh, overrides->exact, key, exact->len, exact);
+    return 0;
+}
+
+/* Whether all that fits OTHER fits ONE, as far as is easily told. */
+static bool covers(const struct pattern *one, const struct pattern *other)
+{
+    if (one->is_network != other->is_network)
+        return !one->is_network && strcmp(one->glob, "**") == 0;
+    if (one->is_network)
+        return one->network.bits <= other->network.bits &&
+               network_contains(&one->network, &other->network.address);
+    if (strchr(other->glob, '*'))
+        return strcmp(one->glob, "**") == 0 || strcmp(one->glob, other->glob) == 0;
+    return glob_fits(one->glob, (struct span){other->glob, strlen(other->glob)});
+}
+
+/* The line of an earlier override with patterns that covers ADDITION; or 0. */
+static unsigned covering(const struct overrides *overrides, const struct addition *addition)
+{
+    for (size_t i = 0; i < overrides->patterned_count; i++) {
+        const struct patterned *earlier = &overrides->patterned[i];
+        size_t covered = 0;
+        while (earlier->first == addition->first && covered < addition->count &&
+               covers(&earlier->part[covered], &addition->part[covered]))
+            covered++;
+        if (covered == addition->count)
+            return overrides->override[earlier->rank].line;
+    }
+    return 0;
+}
+
+static void add_patterned(struct overrides *overrides, const struct addition *addition)
+{
+    size_t count = overrides->patterned_count + 1;
+
+    overrides->patterned = realloc(overrides->patterned, count * sizeof *overrides->patterned);
+    assert(overrides->patterned);
+    struct patterned *patterned = &overrides->patterned[overrides->patterned_count++];
+    patterned->rank = overrides->count;
+    patterned->first = addition->first;
+    patterned->count = addition->count;
+    memcpy(patterned->part, addition->part, sizeof patterned->part);
+    for (size_t i = 0; i < patterned->count; i++)
+        if (patterned->part[i].glob) {
+            patterned->part[i].glob = strdup(patterned->part[i].glob);
+            assert(patterned->part[i].glob);
+        }
+}
+
+/* Add OVERRIDE for the alternative that ADDITION is for; or return why it is for no client of that one. */
+static const char *add_for_alternative(struct overrides *overrides, struct addition *addition,
+                                       const char *limit_name, unsigned *earlier)
+{
+    const char *error = NULL;
+
+    addition->is_exact = true;
+    memset(addition->part, 0, sizeof addition->part);
+    for (size_t i = 0; i < addition->count && !error; i++)
+        error = read_part(i, addition);
+    if (error)
+        return error;
+    if (!addition->is_exact && overrides->patterns == OVERRIDES_PATTERNS_MAX)
+        return "too many globs and CIDRs in the overrides of one limit; the most is 256, and exact "
+               "keys are not bounded";
+    *earlier = covering(overrides, addition);
+    if (!addition->is_exact)
+        add_patterned(overrides, addition);
+    else if (*earlier == 0)
+        *earlier = add_exact(overrides, addition, limit_name);
+    return NULL;
+}
+
+static void append(struct overrides *overrides, const struct override *override)
+{
+    /* A power of two is when the array is full. */
+    if ((overrides->count & (overrides->count - 1)) == 0) {
+        size_t room = overrides->count > 0 ? 2 * overrides->count : 1;
+        overrides->override = realloc(overrides->override, room * sizeof *overrides->override);
+        assert(overrides->override);
+    }
+    overrides->override[overrides->count++] = *override;
+}
+
+/* ---- Public ---- */
+
+const char *overrides_add(struct overrides *overrides, const struct key_spec *spec,
+                          const char *limit_name, unsigned ipv6_prefix_bits,
+                          const char *const text[], size_t count, const struct override *override,
+                          unsigned *earlier)
+{
+    static const char wrong_count[] =
+        "the limit's key has no alternative of so many sources; write one entry for each source, "
+        "[A, B] where the key is such as ip + path";
+    const char *why = wrong_count;
+    size_t patterned = overrides->patterned_count;
+    bool added = false;
+    struct addition addition = {
+        .text = text, .count = count, .spec = spec, .ipv6_prefix_bits = ipv6_prefix_bits};
+
+    for (size_t i = 0; i < count; i++) {
+        const char *error = check_text(text[i]);
+        if (error)
+            return error;
+    }
+    *earlier = 0;
+    for (size_t end; addition.first < spec->count; addition.first = end) {
+        end = key_alternative_end(spec, addition.first);
+        if (end - addition.first != count)
+            continue;
+        unsigned line = 0;
+        const char *error = add_for_alternative(overrides, &addition, limit_name, &line);
+        if (error && (why == wrong_count || why == not_for_this_source))
+            why = error;
+        if (error)
+            continue;
+        *earlier =
+            line > 0 && added ? *earlier : line; /* never used only if so for each alternative */
+        added = true;
+    }
+    if (!added)
+        return why;
+    if (overrides->patterned_count > patterned)
+        overrides->patterns++;
+    append(overrides, override);
+    return NULL;
+}
+
+static bool pattern_fits(const struct pattern *pattern, struct value value, struct subject *subject)
+{
+    if (!pattern->is_network)
+        return value.encoded ? glob_fits_query(pattern->glob, value.text)
+                             : glob_fits(pattern->glob, value.text);
+    const struct address *client = subject_address(subject);
+    return client && network_contains(&pattern->network, client);
+}
+
+static bool patterned_fits(const struct patterned *patterned, const struct key_values *values,
+                           struct subject *subject)
+{
+    if (patterned->first != values->first)
+        return false;
+    for (size_t i = 0; i < patterned->count; i++)
+        if (!pattern_fits(&patterned->part[i], values->value[i], subject))
+            return false;
+    return true;
+}
+
+const struct override *overrides_find(const struct overrides *overrides, const char *key,
+                                      size_t len, const struct key_values *values,
+                                      struct subject *subject)
+{
+    const struct exact *exact;
+
+    HASH_FIND(hh, overrides->exact, key, len, exact);
+    for (size_t i = 0; i < overrides->patterned_count; i++) {
+        const struct patterned *patterned = &overrides->patterned[i];
+        if (exact && exact->rank < patterned->rank)
+            break;
+        if (patterned_fits(patterned, values, subject))
+            return &overrides->override[patterned->rank];
+    }
+    return exact ? &overrides->override[exact->rank] : NULL;
+}
+
+bool overrides_lift_all(const struct overrides *overrides)
+{
+    const struct patterned *first = overrides->patterned;
+
+    if (overrides->count == 0 || overrides->override[0].kind != OVERRIDE_UNLIMITED || !first)
+        return false;
+    for (size_t i = 0; i < first->count; i++)
+        if (first->part[i].is_network || strcmp(first->part[i].glob, "**") != 0)
+            return false;
+    return true;
+}
+
+void overrides_free(struct overrides *overrides)
+{
+    if (!overrides)
+        return;
+    struct exact *exact = overrides->exact;
+    HASH_CLEAR(hh, overrides->exact); /* the table, not what is in it */
+    while (exact) {
+        struct exact *next = exact->hh.next;
+        free(exact);
+        exact = next;
+    }
+    for (size_t i = 0; i < overrides->patterned_count; i++)
+        for (size_t j = 0; j < overrides->patterned[i].count; j++)
+            free((char *)overrides->patterned[i].part[j].glob);
+    free(overrides->patterned);
+    free(overrides->override);
+    free(overrides);
+}

@@ -1,0 +1,166 @@
+#include "warnings.h"
+
+#include <ctype.h>
+#include <string.h>
+
+static bool same_source(const struct source *one, const struct source *other)
+{
+    return one->kind == other->kind && strcmp(one->name, other->name) == 0;
+}
+
+static bool same_key(const struct key_spec *one, const struct key_spec *other)
+{
+    if (one->count != other->count)
+        return false;
+    for (size_t i = 0; i < one->count; i++)
+        if (one->part[i].alternative != other->part[i].alternative ||
+            !same_source(&one->part[i].source, &other->part[i].source))
+            return false;
+    return true;
+}
+
+static bool has_method(const struct match *match, const char *method)
+{
+    for (unsigned i = 0; i < match->methods; i++)
+        if (strcmp(match->method[i], method) == 0)
+            return true;
+    return match->methods == 0;
+}
+
+/* Whether MATCH fits every method that OTHER names. */
+static bool has_methods_of(const struct match *match, const struct match *other)
+{
+    for (unsigned i = 0; i < other->methods; i++)
+        if (!has_method(match, other->method[i]))
+            return false;
+    return match->methods == 0 || other->methods > 0;
+}
+
+/* Whether MATCH fits every request that OTHER fits, as far as is easily told. */
+static bool covers(const struct match *match, const struct match *other)
+{
+    return has_methods_of(match, other) &&
+           (match->path[0] == '\0' || strcmp(match->path, other->path) == 0) &&
+           (match->host[0] == '\0' || strcmp(match->host, other->host) == 0);
+}
+
+static bool same_cost(const struct cost *one, const struct cost *other)
+{
+    return one->tokens == other->tokens &&
+           (one->tokens > 0 || same_source(&one->source, &other->source));
+}
+
+/* Whether OTHER refuses whenever LIMIT would: its buckets are the same clients', and never fuller. */
+static bool refuses_first(const struct limit *other, const struct limit *limit)
+{
+    return !other->shadow && !other->overrides && !limit->overrides &&
+           same_key(&other->key, &limit->key) && covers(&other->match, &limit->match) &&
+           same_cost(&other->cost, &limit->cost) && other->capacity <= limit->capacity &&
+           other->interval_us >= limit->interval_us;
+}
+
+/* A path that no normalised path is like (path.h), such as "/api//x" or "/%61pi". */
+static bool fits_no_path(const char *path)
+{
+    size_t len = strlen(path);
+
+    for (const char *at = path; (at = strchr(at, '%')) != NULL; at++)
+        if (isxdigit((unsigned char)at[1]) && isxdigit((unsigned char)at[2]))
+            return true;
+    return strstr(path, "//") || strstr(path, "/./") || strstr(path, "/../") ||
+           (len >= 2 && strcmp(path + len - 2, "/.") == 0) ||
+           (len >= 3 && strcmp(path + len - 3, "/..") == 0);
+}
+
+static void find_never_refuses(const struct limits *limits, const struct limit *limit,
+                               struct report *report)
+{
+    if (limit->overrides && overrides_lift_all(limit->overrides))
+        report_warning(report, limit->line, limit->column,
+                       "'%s' can never refuse, its first override makes everybody unlimited; leave "
+                       "the limit out, or write that override last",
+                       limit->name);
+    if (fits_no_path(limit->match.path))
+        report_warning(report, limit->line, limit->column,
+                       "'%s' can never refuse, its path fits no request: paths are matched decoded "
+                       "and normalised; write it without %%XX, //, /./ and /../",
+                       limit->name);
+    for (size_t i = 0; i < limits->count; i++) {
+        const struct limit *other = &limits->limit[i];
+        /* Of two that are alike in all of this, the second is the one too many. */
+        if (other == limit || !refuses_first(other, limit) ||
+            (refuses_first(limit, other) && other > limit))
+            continue;
+        report_warning(report, limit->line, limit->column,
+                       "'%s' can never refuse, '%s' in line %u always refuses first; leave it out, "
+                       "or make its capacity or refill the smaller one",
+                       limit->name, other->name, other->line);
+        return;
+    }
+}
+
+static void find_cost(const struct limit *limit, struct report *report)
+{
+    if (limit->cost.tokens > limit->capacity)
+        report_warning(report, limit->line, limit->column,
+                       "'%s' refuses every request, for its cost is above its capacity; lower the "
+                       "cost or raise the capacity",
+                       limit->name);
+}
+
+static void find_missing_key(const struct limit *limit, struct report *report)
+{
+    const struct key_spec *key = &limit->key;
+    size_t first = key->count - 1;
+
+    while (!key->part[first].alternative)
+        first--;
+    for (size_t i = first; i < key->count; i++) {
+        const struct source *source = &key->part[i].source;
+        if (!source_can_be_absent(source))
+            continue;
+        report_warning(report, limit->line, limit->column,
+                       "the key of '%s' can be missing, and all requests without %s%s%s share one "
+                       "bucket; end it in | ip, or in | global if that is meant",
+                       limit->name, source_word(source->kind), source->name[0] ? ":" : "",
+                       source->name);
+        return;
+    }
+}
+
+static void find_twin(const struct limits *limits, const struct limit *limit, struct report *report)
+{
+    for (const struct limit *other = limits->limit; other < limit; other++) {
+        if (other->shadow != limit->shadow || !same_key(&other->key, &limit->key) ||
+            !covers(&other->match, &limit->match) || !covers(&limit->match, &other->match))
+            continue;
+        report_warning(report, limit->line, limit->column,
+                       "'%s' has the same key and match as '%s' in line %u; leave one of them out, "
+                       "unless they are for two spans of time, such as 10/s and 1000/day",
+                       limit->name, other->name, other->line);
+        return;
+    }
+}
+
+static bool any_enforced(const struct limits *limits)
+{
+    for (size_t i = 0; i < limits->count; i++)
+        if (!limits->limit[i].shadow)
+            return true;
+    return false;
+}
+
+void warnings_find(const struct limits *limits, struct report *report)
+{
+    if (!any_enforced(limits))
+        report_warning(report, limits->limit[0].line, limits->limit[0].column,
+                       "no limit is enforced, every one is a shadow; write shadow: false where one "
+                       "shall refuse");
+    for (size_t i = 0; i < limits->count; i++) {
+        const struct limit *limit = &limits->limit[i];
+        find_never_refuses(limits, limit, report);
+        find_cost(limit, report);
+        find_missing_key(limit, report);
+        find_twin(limits, limit, report);
+    }
+}
