@@ -161,6 +161,17 @@ header() {
   fi
 }
 
+# fields - the RateLimit fields in $head as a parser of structured fields reads them (tests/fields/parse.js)
+fields() { node tests/fields/parse.js <<<"$head"; }
+
+# assert_fields [LINE...] - these are the items of the RateLimit fields in $head, and all of them:
+#   assert_fields 'RateLimit-Policy per-user q=5 w=60' 'RateLimit per-user r=4 t=48'
+assert_fields() {
+  local actual
+  actual=$(fields) || return
+  assert_equal "$actual" "$(printf '%s\n' "$@")"
+}
+
 # status PATH [CURL-OPTION...] - print the status code alone
 status() {
   local path=$1

@@ -23,7 +23,7 @@ fake() {
 }
 
 @test "where everything is installed it says nothing, asks for nothing and is quick" {
-  path_with sh dpkg-query
+  path_with sh dpkg-query node # which may come from elsewhere
   fake apt-get <<<'#!/bin/sh
 echo apt-get was called'
   local start=${EPOCHREALTIME/./}
@@ -81,6 +81,28 @@ SH
     assert_contains "$(<"$LOG")" 'exit 101'
     assert_equal "$(tail -n 1 "$LOG")" 'rm -f /usr/sbin/policy-rc.d'
   }
+}
+
+@test "a node from elsewhere will do: Debian's is not installed beside it" {
+  path_with sh
+  fake apt-get </dev/null
+  fake id <<<'#!/bin/sh
+echo 1000'
+  fake dpkg-query <<'SH'
+#!/bin/sh
+shift 3
+for package; do
+  case $package in
+    nodejs) ;;
+    *) printf '%s=installed ' "$package" ;;
+  esac
+done
+SH
+  run -1 --separate-stderr env PATH="$path" conf/packages.sh test
+  assert_matches "$stderr" 'apt-get install --no-install-recommends nodejs$'
+  fake node </dev/null
+  run -0 env PATH="$path" conf/packages.sh test
+  assert_equal "$output" ''
 }
 
 @test "an unknown purpose is refused" {
