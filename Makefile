@@ -105,7 +105,7 @@ $(BUILD):
 
 install: all
 	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/ratelimit.fcgi
-	install -D -m 644 conf/limits.yaml $(DESTDIR)$(PREFIX)/share/ratelimit/limits.yaml
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ratelimit conf/limits.yaml conf/limits.example.yaml
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ratelimit conf/lighttpd.conf conf/lighttpd-connect.conf
 	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/ratelimit/README.md
 

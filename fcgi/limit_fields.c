@@ -17,6 +17,7 @@ struct reading {
 struct override_reading {
     const struct limit *limit;
     struct override override;
+    const struct yaml_tree *key;     /* where the texts stand */
     const char *text[KEY_PARTS_MAX]; /* borrowed from the tree */
     size_t count;                    /* of texts; 0: they were wrong */
     bool unlimited, blocked;
@@ -155,6 +156,7 @@ static void read_override_key(const struct yaml_tree *node, void *out, struct re
     struct override_reading *reading = out;
     size_t count = 0;
 
+    reading->key = node;
     if (node->kind == TREE_MAPPING || (node->kind == TREE_SEQUENCE && !node->first)) {
         fields_error(report, node,
                      "'key' of an override must be a value, or a list of one for each source of "
@@ -244,9 +246,10 @@ static void read_override(const struct yaml_tree *node, struct reading *reading,
         overrides_add(limit->overrides, &limit->key, limit->name, reading->ipv6_prefix_bits,
                       override.text, override.count, &override.override, &earlier);
     if (error)
-        report_error(report, node->line, node->column, "key '%.64s': %s", override.text[0], error);
+        report_error(report, override.key->line, override.key->column, "key '%.64s': %s",
+                     override.text[0], error);
     else if (earlier > 0)
-        report_warning(report, node->line, node->column,
+        report_warning(report, override.key->line, override.key->column,
                        "this override is never used, the one in line %u is for the same clients; "
                        "leave one of them out, or write this one before it",
                        earlier);

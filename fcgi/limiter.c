@@ -26,7 +26,7 @@ struct pending {
 
 /* What the log has been told of a shadow limit. */
 struct shadow_log {
-    time_t said_s; /* on the monotonic clock; 0: never */
+    double said_s; /* on the monotonic clock; 0: never */
     unsigned long unsaid;
 };
 
@@ -90,7 +90,8 @@ static void shadow_log(struct shadow_log *log, const struct limit *limit, const 
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    if (log->said_s > 0 && now.tv_sec < log->said_s + SHADOW_LOG_S) {
+    double now_s = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    if (log->said_s > 0 && now_s < log->said_s + SHADOW_LOG_S) {
         log->unsaid++;
         return;
     }
@@ -99,7 +100,7 @@ static void shadow_log(struct shadow_log *log, const struct limit *limit, const 
                  limit->name, key, log->unsaid);
     else
         log_line("shadow limit %s would have refused %s", limit->name, key);
-    *log = (struct shadow_log){.said_s = now.tv_sec};
+    *log = (struct shadow_log){.said_s = now_s};
 }
 
 /* LIMIT, a shadow, would have refused the client whose bucket is at KEY. */

@@ -151,9 +151,12 @@ static int check(const struct options *options)
     bool fine = limits && read_redis_address(options, limits, &redis);
 
     report_write(&report, REPORT_ALL, stderr);
-    if (fine && options->strict && report.warnings > 0)
+    if (fine && options->strict && report.warnings > 0) {
+        fprintf(stderr, "%s: refused for %u warning%s, as --strict says\n", report.file,
+                report.warnings, report.warnings == 1 ? "" : "s");
         fine = false;
-    else if (fine)
+    }
+    if (fine)
         printf("%s: fine, %zu limit%s\n", report.file, limits->count,
                limits->count == 1 ? "" : "s");
     report_free(&report);

@@ -139,9 +139,8 @@ static const char *read_part(size_t i, struct addition *addition)
     if (network_is_meant(text) && address_is_client(addition, i))
         return not_for_this_source;
     if (network_is_meant(text) && strchr(text, '/'))
-        return "a CIDR is for the source ip, which this key does not have there; write an exact "
-               "key "
-               "or a glob";
+        return "a CIDR is for the source ip, which the limit's key does not have there; write an "
+               "exact key or a glob, or add ip to the limit's key";
     return read_text(text, source, i, addition);
 }
 

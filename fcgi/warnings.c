@@ -108,24 +108,35 @@ static void find_cost(const struct limit *limit, struct report *report)
                        limit->name);
 }
 
-static void find_missing_key(const struct limit *limit, struct report *report)
+/* The first source from index FIRST on that a request can lack; NULL where ip is among them, for then those who
+ * lack one share a bucket with nobody else. */
+static const struct source *missing_source(const struct key_spec *key, size_t first)
 {
-    const struct key_spec *key = &limit->key;
-    size_t first = key->count - 1;
+    const struct source *missing = NULL;
 
-    while (!key->part[first].alternative)
-        first--;
     for (size_t i = first; i < key->count; i++) {
         const struct source *source = &key->part[i].source;
-        if (!source_can_be_absent(source))
-            continue;
-        report_warning(report, limit->line, limit->column,
-                       "the key of '%s' can be missing, and all requests without %s%s%s share one "
-                       "bucket; end it in | ip, or in | global if that is meant",
-                       limit->name, source_word(source->kind), source->name[0] ? ":" : "",
-                       source->name);
-        return;
+        if (source->kind == SOURCE_IP)
+            return NULL;
+        if (!missing && source_can_be_absent(source))
+            missing = source;
     }
+    return missing;
+}
+
+static void find_missing_key(const struct limit *limit, struct report *report)
+{
+    size_t last = limit->key.count - 1;
+
+    while (!limit->key.part[last].alternative)
+        last--;
+    const struct source *missing = missing_source(&limit->key, last);
+    if (missing)
+        report_warning(report, limit->line, limit->column,
+                       "the key of '%s' can be missing, and all requests without %s%s%s share a "
+                       "bucket; end it in | ip, or in | global if that is meant",
+                       limit->name, source_word(missing->kind), missing->name[0] ? ":" : "",
+                       missing->name);
 }
 
 static void find_twin(const struct limits *limits, const struct limit *limit, struct report *report)

@@ -1,6 +1,11 @@
 #!/usr/bin/env bash
-# run.sh - what `make bench` runs: requests per second, latency and CPU of each part, beside the ceiling
-# (the same program without Redis), and what a process and a bucket weigh.
+# run.sh - what `make bench` runs: requests per second, latency and CPU of each part, and what a process and a
+# bucket weigh.  The rows:
+#   one limit      tests/bench/limits.yaml
+#   four limits    four on each request, tests/bench/four.yaml
+#   10 overrides   the one limit, with so many clients that are treated differently; and with
+#   10000          ten thousand
+#   ceiling        the one limit, by the same program without Redis
 #
 # wrk -> lighttpd -> unix sockets -> WORKERS programs -> unix socket -> Redis, all on this machine.
 # Rounds are interleaved, so that a machine that slows down slows every row alike; medians are printed.
@@ -43,14 +48,25 @@ start_redis() {
   until [[ -S $folder/redis ]]; do sleep 0.05; done
 }
 
-# start_server PROGRAM - sets lighttpd_pid, program_pids and url
+# overrides COUNT - a limits file like tests/bench/limits.yaml with COUNT exact overrides; prints its path
+overrides() {
+  local file=$folder/$1.yaml
+  {
+    cat tests/bench/limits.yaml
+    echo '    overrides:'
+    seq -f '      - { key: "client-%06g", capacity: 2000000 }' "$1"
+  } >"$file"
+  echo "$file"
+}
+
+# start_server PROGRAM [LIMITS_FILE] - sets lighttpd_pid, program_pids and url
 start_server() {
   local port
   port=$(free_port)
   url=http://127.0.0.1:$port
   mkdir -p "$folder/sockets"
   PORT=$port PROGRAM=$1 SOCKET_DIR=$folder/sockets REDIS_ADDR=unix:$folder/redis \
-    LIMITS_FILE=$PWD/tests/bench/limits.yaml lighttpd -D -f conf/lighttpd.conf 2>"$folder/lighttpd.log" &
+    LIMITS_FILE=${2:-$PWD/tests/bench/limits.yaml} lighttpd -D -f conf/lighttpd.conf 2>"$folder/lighttpd.log" &
   lighttpd_pid=$!
   program_pids=()
   until ((${#program_pids[@]} == WORKERS)) && accepts_tcp "$port"; do
@@ -72,10 +88,10 @@ load() {
     awk '/^RESULT/ { print $2, $3, $4, $5, $6 }'
 }
 
-# round ROW PROGRAM - one measurement, a line in $folder/ROW
+# round ROW PROGRAM [LIMITS_FILE] - one measurement, a line in $folder/ROW
 round() {
   local lighttpd program redis requests_done us p50 p99 errors
-  start_server "$2"
+  start_server "${@:2}"
   load 1 >/dev/null
   lighttpd=$(cpu_us "$lighttpd_pid") program=$(cpu_us "${program_pids[@]}") redis=$(cpu_us "$redis_pid")
   read -r requests_done us p50 p99 errors <<<"$(load "$round_s")"
@@ -99,17 +115,25 @@ print_row() {
   echo "$line$(printf '%8s' "$(awk '{ sum += $7 } END { print sum }' "$folder/$1")")"
 }
 
+# ratio ROW OTHER COLUMN
+ratio() { awk -v a="$(median "$1" "$3")" -v b="$(median "$2" "$3")" 'BEGIN { printf "%.2f", a / b }'; }
+
 speed() {
-  local i
+  local i row
   for ((i = 0; i < rounds; i++)); do
-    round limiter "$build/ratelimit.fcgi"
+    round 'one limit' "$build/ratelimit.fcgi"
+    round 'four limits' "$build/ratelimit.fcgi" "$PWD/tests/bench/four.yaml"
+    round '10 overrides' "$build/ratelimit.fcgi" "$(overrides 10)"
+    round '10000' "$build/ratelimit.fcgi" "$(overrides 10000)"
     round ceiling "$build/ceiling.fcgi"
   done
   printf '%-12s%12s%12s%12s%12s%12s%12s%8s\n' '' requests/s 'p50 ms' 'p99 ms' 'lighttpd us' 'program us' 'redis us' errors
-  print_row limiter
-  print_row ceiling
-  awk -v a="$(median limiter 1)" -v b="$(median ceiling 1)" \
-    'BEGIN { printf "\nthroughput, limiter / ceiling: %.2f   (us: CPU microseconds per request)\n", a / b }'
+  for row in 'one limit' 'four limits' '10 overrides' 10000 ceiling; do print_row "$row"; done
+  echo
+  echo "us: CPU microseconds per request"
+  echo "one limit / ceiling: throughput $(ratio 'one limit' ceiling 1)"
+  echo "four limits / one: program $(ratio 'four limits' 'one limit' 5), redis $(ratio 'four limits' 'one limit' 6)"
+  echo "10000 overrides / 10: program $(ratio 10000 '10 overrides' 5)"
 }
 
 memory() {
