@@ -230,3 +230,27 @@ log_lines() { grep -c "$1" "$LIMITER_LOG" || true; }
   load_with 20
   assert_answers 20 200
 }
+
+# acl_user COMMANDS... - the user limiter may do these on the limiter's keys, and no more
+acl_user() {
+  redis_cli ACL SETUSER limiter reset on '>secret' '~rl:*' "$@" >/dev/null
+}
+
+@test "an access list with the README's commands is enough, and one that lacks any of them is a Redis that is lost" {
+  local commands missing
+  # shellcheck disable=SC2016  # as it stands there
+  read -r -a commands <<<"$(sed -n 's/.*the user needs `\([^`]*\)`.*/\1/p' README.md)"
+  assert_equal "${#commands[@]}" 6
+  for missing in '' "${commands[@]}"; do
+    # shellcheck disable=SC2086  # no word where nothing is missing
+    acl_user "${commands[@]}" ${missing:+-${missing#+}}
+    start_limiter conf/lighttpd.conf WORKERS=1 REDIS_ADDR="redis://limiter:secret@127.0.0.1:$REDIS_PORT"
+    if [[ -z $missing ]]; then
+      assert_limiting_resumes
+    else
+      status / >/dev/null
+      wait_until 5 grep -q 'is lost (.*\(no permissions to run\|can.t run\)' "$LIMITER_LOG"
+    fi
+    stop_limiters
+  done
+}
