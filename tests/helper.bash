@@ -81,7 +81,17 @@ start_redis() {
 }
 
 redis_cli() { redis-cli -s "$REDIS_SOCK" "$@" 2>&1; }
+redis_keys() { redis_cli --scan | sort; }
 redis_answers() { [[ -n $(redis-cli -s "$REDIS_SOCK" PING 2>/dev/null) ]]; }
+
+# tokens KEY CAPACITY PERIOD - the whole tokens that the bucket at KEY holds, of a limit with CAPACITY that gains
+# one in PERIOD seconds
+tokens() {
+  # A number that Lua returns is cut to a whole one.
+  redis_cli EVAL 'local time, empty_at = redis.call("TIME"), redis.call("GET", KEYS[1])
+    if not empty_at then return tonumber(ARGV[1]) end
+    return math.min(ARGV[1], (time[1] + time[2] / 1000000 - empty_at / 1000000) / ARGV[2])' 1 "$@"
+}
 
 # ---- The limiter ----
 
@@ -103,6 +113,15 @@ start_limiter() {
     cat "$LIMITER_LOG" >&2
     return 1
   }
+}
+
+# start_limits [VARIABLE=VALUE...] - start_limiter with conf/lighttpd.conf and the limits file on standard
+# input, which is LIMITS_FILE from then on
+start_limits() {
+  export LIMITS_FILE
+  LIMITS_FILE=$(tmpdir)/limits.yaml
+  cat >"$LIMITS_FILE"
+  start_limiter conf/lighttpd.conf "$@"
 }
 
 # start_program [VARIABLE=VALUE...] [-- OPTION...] - one ratelimit.fcgi on a socket of its own, and a
@@ -177,4 +196,13 @@ status() {
   local path=$1
   shift
   curl --globoff --silent --output /dev/null --write-out '%{http_code}' "$@" "$URL$path"
+}
+
+# burst COUNT PATH [CURL-OPTION...] - that many requests, 50 at once; print how many got each status, as 200:40 429:160
+burst() {
+  local count=$1 path=$2
+  shift 2
+  # A fragment is not sent: all requests are the same.
+  curl --silent --parallel --parallel-immediate --parallel-max 50 --output /dev/null --write-out '%{http_code}\n' \
+    "$@" "$URL$path#[1-$count]" | sort | uniq -c | awk '{ printf "%s%s:%s", separator, $2, $1; separator = " " }'
 }

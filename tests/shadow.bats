@@ -1,0 +1,146 @@
+#!/usr/bin/env bats
+# shadow.bats - a shadow limit is counted, named and logged, and is otherwise as if it were not there.
+
+load helper
+
+setup_file() { start_redis; }
+teardown_file() { stop_all; }
+
+setup() { redis_cli FLUSHALL >/dev/null; }
+teardown() { stop_limiters; }
+
+# an_enforced_and_a_shadow ENFORCED SHADOW [VARIABLE=VALUE...] - limits of these capacities, by user
+an_enforced_and_a_shadow() {
+  start_limits "${@:3}" <<YAML
+redis: { timeout: 5s }
+limits:
+  - { name: new, key: "query:user | ip", capacity: $2, refill: 1/day, shadow: true, on_redis_failure: deny }
+  - { name: old, key: "query:user | ip", capacity: $1, refill: 1/day }
+YAML
+}
+
+# assert_left NAME CAPACITY COUNT - alice's bucket of that limit
+assert_left() { assert_equal "$1 $(tokens "rl:{query:user=alice}:$1" "$2" 86400)" "$1 $3"; }
+
+@test "it never refuses, is counted in Redis, and stands in no header" {
+  an_enforced_and_a_shadow 100 3
+  assert_equal "$(burst 20 '/?user=alice')" '200:20'
+  assert_left new 3 0
+  request '/?user=alice'
+  assert_fields 'RateLimit-Policy old q=100 w=8640000' 'RateLimit old r=79 t=6825600'
+}
+
+@test "on a 200 the body names it once it would have refused" {
+  an_enforced_and_a_shadow 100 2
+  for left in 99 98; do
+    request '/?user=alice'
+    assert_equal "$body" "{\"allowed\":true,\"limit\":100,\"remaining\":$left,\"reset\":$(((100 - left) * 86400))}"
+  done
+  request '/?user=alice'
+  assert_equal "$(header Status)" '200 OK'
+  assert_equal "$body" '{"allowed":true,"limit":100,"remaining":97,"reset":259200,"shadow":["new"]}'
+  request '/?user=bob'
+  assert_equal "$body" '{"allowed":true,"limit":100,"remaining":99,"reset":86400}'
+}
+
+@test "on a 429 as well, beside those that refused and not among them" {
+  an_enforced_and_a_shadow 2 1
+  for _ in 1 2 3; do request '/?user=alice'; done
+  assert_equal "$(header Status)" '429 Too Many Requests'
+  assert_contains "$body" '"violated-policies":["old"],"shadow":["new"]}'
+  assert_fields 'RateLimit-Policy old q=2 w=172800' 'RateLimit old r=0 t=86400'
+}
+
+@test "a request that an enforced limit refuses is not charged to it" {
+  an_enforced_and_a_shadow 2 10
+  assert_equal "$(burst 50 '/?user=alice')" '200:2 429:48'
+  assert_left old 2 0
+  assert_left new 10 8
+  request '/?user=alice'
+  [[ $body != *shadow* ]] || fail "$body" 'contains' 'no shadow'
+}
+
+@test "what enforced limits charge is the same with it and without it" {
+  local with
+  an_enforced_and_a_shadow 40 15
+  assert_equal "$(burst 30 '/?user=alice')" '200:30'
+  with=$(redis_cli GET 'rl:{query:user=alice}:old')
+  assert_left old 40 10
+  assert_left new 15 0
+  stop_limiters
+  redis_cli FLUSHALL
+  start_limits <<'YAML'
+redis: { timeout: 5s }
+limits: [{ name: old, key: "query:user | ip", capacity: 40, refill: 1/day }]
+YAML
+  assert_equal "$(burst 30 '/?user=alice')" '200:30'
+  assert_left old 40 10
+  # When it was empty, microseconds: a token is 86400000000 of them, and what lies between the two a minute at most.
+  assert_between $(($(redis_cli GET 'rl:{query:user=alice}:old') - with)) 0 60000000
+}
+
+@test "it is logged with its name and the client's key" {
+  an_enforced_and_a_shadow 100 1 WORKERS=1
+  request '/?user=alice'
+  assert_equal "$(grep -c shadow "$LIMITER_LOG" || true)" 0
+  request '/?user=alice'
+  assert_equal "$(grep -o 'shadow limit.*' "$LIMITER_LOG")" 'shadow limit new would have refused rl:{query:user=alice}:new'
+}
+
+@test "it is logged at most once a second by a process, with the number of those not logged" {
+  an_enforced_and_a_shadow 3000 1 WORKERS=1
+  local before=$SECONDS
+  assert_equal "$(burst 201 '/?user=alice')" '200:201'
+  wait_until 5 logged_again
+  # A second as the clock counts them: two lines may be in one and the next, half a second apart.
+  assert_between "$(grep -c 'would have refused' "$LIMITER_LOG")" 2 $((SECONDS - before + 2))
+  # One had a token.  Those that wait_until sent are counted too, and the last one has a line of its own.
+  local said
+  said=$(awk '/would have refused/ { said++ }
+    match($0, /[0-9]+ requests since the last such line$/) { said += substr($0, RSTART) } END { print said }' "$LIMITER_LOG")
+  assert_equal "$said" $((200 + asked))
+}
+# Ask until a line says how many requests there were since the last one.
+logged_again() {
+  asked=$((asked + 1))
+  request '/?user=alice'
+  grep -q 'requests since the last such line' "$LIMITER_LOG" &&
+    tail -n 1 "$LIMITER_LOG" | grep -q 'requests since the last such line'
+}
+
+@test "alone it answers 200 without headers, and is named" {
+  start_limits <<'YAML'
+redis: { timeout: 5s }
+limits: [{ name: new, key: ip, capacity: 1, refill: 1/day, shadow: true }]
+YAML
+  request /
+  assert_equal "$body" '{"allowed":true}'
+  request /
+  assert_equal "$(header Status)" '200 OK'
+  assert_fields
+  assert_equal "$body" '{"allowed":true,"shadow":["new"]}'
+}
+
+@test "an override of it blocks nobody" {
+  start_limits WORKERS=1 <<'YAML'
+redis: { timeout: 5s }
+limits:
+  - { name: old, key: ip, capacity: 9, refill: 1/day }
+  - name: new
+    key: query:user | ip
+    capacity: 9
+    refill: 1/day
+    shadow: true
+    overrides: [{ key: mallory, blocked: true }]
+YAML
+  request '/?user=mallory'
+  assert_equal "$(header Status)" '200 OK'
+  assert_equal "$body" '{"allowed":true,"limit":9,"remaining":8,"reset":86400,"shadow":["new"]}'
+  assert_contains "$(<"$LIMITER_LOG")" 'shadow limit new would have refused rl:{query:user=mallory}:new'
+  assert_equal "$(redis_keys)" 'rl:{ip=127.0.0.1}:old'
+}
+
+@test "without Redis its on_redis_failure: deny denies nothing" {
+  an_enforced_and_a_shadow 5 5 REDIS_ADDR=127.0.0.1:1
+  for _ in 1 2 3; do assert_equal "$(status '/?user=alice')" 200; done
+}
