@@ -10,10 +10,10 @@ set -eu
 POLICY=/usr/sbin/policy-rc.d
 MARK='# made by conf/packages.sh of ratelimit.fcgi for the time of an installation; else remove it'
 
-# xxd embeds files in the program.  curl, ps, lua5.1 and node are for the tests alone.
+# xxd embeds files in the program.  curl, ps, lua5.1, node and wrk are for the tests alone.
 build="gcc make libc6-dev pkg-config libfcgi-dev libhiredis-dev libev-dev libyaml-dev nettle-dev uthash-dev xxd"
 run="$build bash lighttpd redis-server"
-test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps nodejs"
+test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps nodejs wrk"
 lint="$build bash libcmocka-dev clang-format clang-tidy shellcheck lua-check"
 bench="$run wrk"
 

@@ -15,6 +15,7 @@
 /* What tells one state of a file from the next. */
 struct version {
     int error; /* errno where there is no file; the rest is then 0 */
+    mode_t mode;
     dev_t device;
     ino_t inode;
     off_t size;
@@ -42,6 +43,7 @@ static struct version look(const char *path)
         version.error = errno;
         return version;
     }
+    version.mode = file.st_mode;
     version.device = file.st_dev;
     version.inode = file.st_ino;
     version.size = file.st_size;
@@ -89,11 +91,22 @@ static void take_limits(struct reload *reload, struct limits *limits, const stru
     reload->done(reload->context, limits);
 }
 
+/* Read the file that looks like VERSION.  To open a FIFO would be to wait for its writer, and nobody is served
+ * meanwhile. */
+static struct limits *load(const char *path, const struct version *version, struct report *report)
+{
+    if (version->error == 0 && S_ISFIFO(version->mode)) {
+        report_error(report, 0, 0, "a pipe cannot be read again; name a file");
+        return NULL;
+    }
+    return limits_load(path, report);
+}
+
 static void read_again(struct reload *reload)
 {
     struct report report = {.file = reload->path};
     struct version before = look(reload->path);
-    struct limits *limits = limits_load(reload->path, &report);
+    struct limits *limits = load(reload->path, &before, &report);
     struct version after = look(reload->path);
 
     reload->seen = after;

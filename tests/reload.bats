@@ -1,0 +1,367 @@
+#!/usr/bin/env bats
+# reload.bats - the limits file is read again on SIGHUP and when it changes on disk, however it is changed; with
+# a mistake in it the old limits go on; no client gains by it, and no request is lost.
+
+bats_require_minimum_version 1.5.0
+load helper
+
+setup_file() { start_redis; }
+teardown_file() { stop_all; }
+
+setup() {
+  redis_cli FLUSHALL >/dev/null
+  folder=$BATS_TEST_TMPDIR/config
+  mkdir "$folder"
+  export LIMITS_FILE=$folder/limits.yaml
+}
+teardown() { stop_limiters; }
+
+# limits NAME [CAPACITY [REFILL]] - a limits file on standard output
+limits() {
+  printf '%s\n' 'redis: { timeout: 5s }' 'limits:' "  - { name: $1, key: \"query:user | ip\", capacity: ${2-5}, refill: ${3-1/day} }"
+}
+
+# begin [VARIABLE=VALUE...] - a limiter with the limits "old", or what stands in LIMITS_FILE
+begin() {
+  [[ -e $LIMITS_FILE ]] || limits old >"$LIMITS_FILE"
+  start_limiter conf/lighttpd.conf "$@"
+  wait_until 5 all_serve
+}
+# Every worker has read its file: it has a socket besides the one that it was given, the one to Redis.
+all_serve() {
+  local pid pids
+  pids=$(worker_pids)
+  for pid in $pids; do
+    (($(find "/proc/$pid/fd" -lname 'socket:*' | wc -l) > 1)) || return 1
+  done
+  [[ -n $pids ]]
+}
+
+# hang_up - SIGHUP to every worker
+hang_up() {
+  local pid
+  for pid in $(worker_pids); do kill -HUP "$pid"; done
+}
+
+# logged TEXT [TIMES] - every worker has that line, from its own pid, as often (1)
+logged() {
+  local pid pids
+  pids=$(worker_pids)
+  for pid in $pids; do
+    (($(grep -cF "ratelimit.fcgi[$pid]: $1" "$LIMITER_LOG") == ${2-1})) || return 1
+  done
+  [[ -n $pids ]]
+}
+again() { logged "$LIMITS_FILE is read again: ${2-1 limit} in force" "${1-1}"; }
+
+# the_limits - the names of the limits that decide about requests, a line for each answer that was given
+the_limits() {
+  local names=''
+  for _ in {1..6}; do
+    request "/?user=$RANDOM"
+    names+=$(header RateLimit-Policy | grep -o '"[^"]*"' | tr -d '"' | paste -sd,)$'\n'
+  done
+  sort -u <<<"$names" | sed '/^$/d'
+}
+
+@test "SIGHUP: every worker reads the file again and says so" {
+  begin
+  assert_equal "$(the_limits)" old
+  limits new >"$LIMITS_FILE"
+  hang_up
+  wait_until 5 again
+  assert_equal "$(the_limits)" new
+  # The watcher has nothing to add to it: its next look sees the file that was taken.
+  sleep 1.2
+  assert_equal "$(grep -c 'is read again' "$LIMITER_LOG")" 2
+}
+
+@test "SIGHUP reads a file that is as it was, too" {
+  begin
+  hang_up
+  wait_until 5 again
+  hang_up
+  wait_until 5 again 2
+}
+
+@test "SIGHUP with the built-in limits says that there is no file" {
+  begin LIMITS_FILE=
+  hang_up
+  wait_until 5 logged 'SIGHUP: there is no limits file to read again, the built-in limits are in force'
+  assert_equal "$(the_limits)" per-user
+}
+
+@test "a file that is rewritten in place is read again by every worker" {
+  begin
+  limits new >"$LIMITS_FILE"
+  wait_until 5 again
+  assert_equal "$(the_limits)" new
+}
+
+@test "a file that is replaced by rename is read again, even by one of the same size and time" {
+  limits old >"$LIMITS_FILE"
+  touch -d '2020-01-01' "$LIMITS_FILE"
+  begin
+  limits new >"$folder/limits.yaml.tmp"
+  touch -d '2020-01-01' "$folder/limits.yaml.tmp"
+  mv "$folder/limits.yaml.tmp" "$LIMITS_FILE"
+  wait_until 5 again
+  assert_equal "$(the_limits)" new
+}
+
+@test "a folder that is swapped behind a symbolic link, as Kubernetes does, is read again each time" {
+  mkdir "$folder/..v1" "$folder/..v2" "$folder/..v3"
+  limits one >"$folder/..v1/limits.yaml"
+  ln -s ..v1 "$folder/..data"
+  ln -s ..data/limits.yaml "$LIMITS_FILE"
+  begin
+  assert_equal "$(the_limits)" one
+  swap 2 two
+  wait_until 5 again
+  assert_equal "$(the_limits)" two
+  rm -r "$folder/..v1"
+  swap 3 three
+  wait_until 5 again 2
+  assert_equal "$(the_limits)" three
+}
+# swap NUMBER NAME - ..data becomes the folder ..vNUMBER, which has the limits NAME
+swap() {
+  limits "$2" >"$folder/..v$1/limits.yaml"
+  ln -s "..v$1" "$folder/..data_tmp"
+  mv -T "$folder/..data_tmp" "$folder/..data"
+}
+
+@test "a file with mistakes is refused with each of them and its place, and the old limits go on" {
+  begin
+  cat >"$LIMITS_FILE" <<'YAML'
+limits:
+  - name: new
+    key: ip
+    capacity: -5
+    refil: 1/s
+YAML
+  wait_until 5 logged "$LIMITS_FILE is refused for 3 mistakes, the limits stay as they were"
+  logged "$LIMITS_FILE:2:5: the field 'refill' is missing"
+  logged "$LIMITS_FILE:4:15: capacity: a sign is not allowed"
+  logged "$LIMITS_FILE:5:5: unknown field 'refil'"
+  assert_equal "$(the_limits)" old
+  # Put right it is taken.
+  limits new >"$LIMITS_FILE"
+  hang_up
+  wait_until 5 again
+  assert_equal "$(the_limits)" new
+}
+
+@test "of a file with many mistakes the log has ten and their number" {
+  begin WORKERS=1
+  { echo 'limits:' && yes '  - { name: a b }' | head -n 30; } >"$LIMITS_FILE"
+  hang_up
+  wait_until 5 logged "$LIMITS_FILE is refused for 120 mistakes, the limits stay as they were"
+  assert_equal "$(grep -c "]: $LIMITS_FILE:[0-9]*:[0-9]*: " "$LIMITER_LOG")" 10
+}
+
+@test "a file that disappears is logged once, the old limits go on, and it is read when it is back" {
+  begin
+  mv "$LIMITS_FILE" "$folder/away"
+  gone_line="$LIMITS_FILE: No such file or directory"
+  wait_until 5 logged "$gone_line"
+  assert_equal "$(the_limits)" old
+  sleep 1.2 # one look more
+  logged "$gone_line"
+  mv "$folder/away" "$LIMITS_FILE"
+  wait_until 5 again
+  assert_equal "$(the_limits)" old
+}
+
+@test "a FIFO or a folder in the file's place is refused, and holds nobody up" {
+  begin
+  rm "$LIMITS_FILE"
+  mkfifo "$LIMITS_FILE"
+  hang_up
+  wait_until 5 logged "$LIMITS_FILE: a pipe cannot be read again; name a file"
+  assert_equal "$(status / --max-time 2)" 200
+  rm "$LIMITS_FILE"
+  mkdir "$LIMITS_FILE"
+  hang_up
+  wait_until 5 logged "$LIMITS_FILE: Is a directory"
+  assert_equal "$(the_limits)" old
+}
+
+@test "a file that is being written is not taken before it is finished" {
+  begin
+  # Whatever stands there is a good file, and would be taken.
+  limits one >"$LIMITS_FILE"
+  for i in {1..8}; do
+    sleep 0.3
+    assert_equal "$(grep -c 'is read again' "$LIMITER_LOG" || true)" 0
+    echo "  - { name: more-$i, key: ip, capacity: 1000, refill: 1/s }" >>"$LIMITS_FILE"
+  done
+  assert_equal "$(the_limits)" old
+  wait_until 5 again 1 '9 limits'
+}
+
+@test "half a file, left for less than the second in which it must stay as it is, is not taken" {
+  begin
+  limits new | head -c 60 >"$LIMITS_FILE"
+  sleep 0.7
+  limits new | tail -c +61 >>"$LIMITS_FILE"
+  wait_until 5 again
+  assert_equal "$(the_limits)" new
+  [[ $(<"$LIMITER_LOG") != *refused* ]] || fail "$(<"$LIMITER_LOG")" contains 'nothing refused'
+}
+
+# change_to CAPACITY REFILL - by SIGHUP, for all workers
+change_to() {
+  limits user "$@" >"$LIMITS_FILE"
+  hang_up
+  changes=$((changes + 1))
+  wait_until 5 again "$changes"
+}
+
+@test "a larger capacity holds at once, and gives a used-up client nothing" {
+  limits user 3 1/h >"$LIMITS_FILE"
+  begin
+  burst 5 '/?user=u' >/dev/null
+  change_to 1000 1/h
+  request '/?user=u'
+  assert_equal "$(header Status)" '429 Too Many Requests'
+  assert_fields 'RateLimit-Policy user q=1000 w=3600000' 'RateLimit user r=0 t=3600'
+  request '/?user=v'
+  assert_fields 'RateLimit-Policy user q=1000 w=3600000' 'RateLimit user r=999 t=3596400'
+}
+
+@test "a smaller capacity holds at once, for who has more as well" {
+  limits user 1000 1/h >"$LIMITS_FILE"
+  begin
+  request '/?user=u'
+  change_to 3 1/h
+  assert_equal "$(burst 10 '/?user=u')" '200:3 429:7'
+}
+
+@test "a slower refill keeps a used-up client used up, and it waits by the new one" {
+  limits user 3 1/h >"$LIMITS_FILE"
+  begin
+  burst 5 '/?user=u' >/dev/null
+  change_to 3 1/day
+  request '/?user=u'
+  assert_equal "$(header Status)" '429 Too Many Requests'
+  assert_equal "$(header Retry-After)" 86400
+}
+
+@test "a faster refill lets a used-up client wait by the new one, and no less" {
+  limits user 3 1/day >"$LIMITS_FILE"
+  begin
+  burst 5 '/?user=u' >/dev/null
+  change_to 3 1/h
+  request '/?user=u'
+  assert_equal "$(header Status)" '429 Too Many Requests'
+  assert_between "$(header Retry-After)" 3590 3600
+  change_to 1000 1/h
+  assert_equal "$(status '/?user=u')" 429
+}
+
+@test "limits are added and removed, and who used one up finds it used up when it is back" {
+  limits one >"$LIMITS_FILE"
+  begin
+  burst 7 '/?user=u' >/dev/null
+  { limits two && limits three | tail -n 1; } >"$LIMITS_FILE"
+  hang_up
+  wait_until 5 again 1 '2 limits'
+  assert_equal "$(the_limits)" two,three
+  assert_equal "$(status '/?user=u')" 200
+  { limits three && limits one | tail -n 1; } >"$LIMITS_FILE"
+  hang_up
+  wait_until 5 again 2 '2 limits'
+  assert_equal "$(the_limits)" three,one
+  request '/?user=u'
+  assert_contains "$body" '"violated-policies":["one"]'
+}
+
+@test "other settings of redis are said to take a restart; the same ones are not" {
+  begin WORKERS=1
+  limits new >"$LIMITS_FILE"
+  hang_up
+  wait_until 5 again
+  assert_equal "$(grep -c restart "$LIMITER_LOG" || true)" 0
+  limits new | sed 's/5s/4s/' >"$LIMITS_FILE"
+  hang_up
+  wait_until 5 again 2
+  logged 'the limits file has other settings of redis, which take a restart'
+}
+
+@test "warnings are hinted at, and change nothing" {
+  begin WORKERS=1
+  echo '  - { name: twin, key: "query:user | ip", capacity: 5, refill: 1/day }' >>"$LIMITS_FILE"
+  hang_up
+  wait_until 5 logged "$LIMITS_FILE is read again: 2 limits in force; --check has warnings for it"
+  assert_equal "$(the_limits)" old,twin
+}
+
+@test "under load every request is answered 200 by one whole file or another, whatever happens to the file" {
+  export first=$BATS_TEST_TMPDIR/first.yaml second=$BATS_TEST_TMPDIR/second.yaml
+  cat >"$first" <<'YAML'
+redis: { timeout: 5s }
+limits:
+  - { name: a, key: ip, capacity: 1000000000, refill: 1000000/s }
+  - { name: b, key: ip + path, capacity: 1000000000, refill: 1000000/s }
+YAML
+  cat >"$second" <<'YAML'
+redis: { timeout: 5s }
+headers: [ietf, x-ratelimit]
+limits:
+  - { name: c, key: "query:user | ip", capacity: 900000000, refill: 1000000/s, overrides: [{ key: x, blocked: true }] }
+  - { name: d, key: global, capacity: 900000000, refill: 1000000/s, shadow: true }
+  - { name: e, key: method, capacity: 900000000, refill: 1000000/s }
+YAML
+  # Counts the answers by what they say of the limits.
+  cat >"$BATS_TEST_TMPDIR/count.lua" <<'LUA'
+local threads = {}
+function setup(thread) threads[#threads + 1] = thread end
+function init() first, second, others = 0, 0, 0 end
+function response(status, headers)
+  local policy = status == 200 and headers["RateLimit-Policy"]
+  if policy == '"a";q=1000000000;w=1000, "b";q=1000000000;w=1000' then first = first + 1
+  elseif policy == '"c";q=900000000;w=900, "e";q=900000000;w=900' then second = second + 1
+  else others = others + 1 end
+end
+function done()
+  for _, thread in ipairs(threads) do
+    print("answers by", thread:get("first"), thread:get("second"), thread:get("others"))
+  end
+end
+LUA
+  cp "$first" "$LIMITS_FILE"
+  begin
+  wrk -t 1 -c 32 -d 5s --timeout 5s -s "$BATS_TEST_TMPDIR/count.lua" "$URL/x?user=u" >"$BATS_TEST_TMPDIR/wrk" 3>&- &
+  HELPER_PIDS=$!
+  # By SIGHUP, with the file replaced and with it rewritten, some of it while it is being written ...
+  for _ in {1..8}; do
+    for next in "$second" "$first"; do
+      cp "$next" "$folder/new"
+      mv "$folder/new" "$LIMITS_FILE"
+      hang_up
+      sleep 0.1
+    done
+  done
+  # ... with a mistake, and gone ...
+  echo 'limits: [' >"$LIMITS_FILE"
+  hang_up
+  rm "$LIMITS_FILE"
+  hang_up
+  # ... and by the watcher.
+  cp "$second" "$LIMITS_FILE"
+  local before
+  before=$(grep -c 'is read again' "$LIMITER_LOG")
+  wait_until 5 read_since "$before"
+  wait "$HELPER_PIDS"
+  HELPER_PIDS=''
+  cat "$BATS_TEST_TMPDIR/wrk"
+  [[ $(<"$BATS_TEST_TMPDIR/wrk") != *Non-2xx* && $(<"$BATS_TEST_TMPDIR/wrk") != *'Socket errors'* ]]
+  local by_first by_second others
+  read -r _ _ by_first by_second others < <(grep 'answers by' "$BATS_TEST_TMPDIR/wrk")
+  assert_equal "$others" 0
+  assert_between "$by_first" 100 10000000
+  assert_between "$by_second" 100 10000000
+}
+# Every worker has read the file after the log had so many lines about it.
+read_since() { (($(grep -c 'is read again' "$LIMITER_LOG") >= $1 + 2)); }
