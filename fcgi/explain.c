@@ -121,10 +121,8 @@ static void print_bucket(FILE *out, const struct take *take, const struct bucket
 {
     fprintf(out, "  bucket     %" PRId64 " of %" PRId64 " tokens now", bucket->remaining,
             take->capacity);
-    if (bucket->full_us > 0) {
-        fprintf(out, ", full in ");
-        print_time(out, bucket->full_us);
-    }
+    if (bucket->full_us > 0)
+        fprintf(out, ", full in %" PRId64 " s", units_seconds_up(bucket->full_us));
     fprintf(out, "; this request would be %s\n",
             bucket->remaining >= take->cost ? "allowed" : "refused");
 }
@@ -146,7 +144,8 @@ static void print_mismatch(FILE *out, const struct match *match, struct subject 
         fprintf(out, " does not fit %s", match->path);
         break;
     case MATCH_HOST:
-        fprintf(out, "the host ");
+        fprintf(out, "%s",
+                subject_host(subject).len > 0 ? "the host " : "a request without a host");
         print_text(out, (struct value){.text = subject_host(subject)});
         fprintf(out, " does not fit %s", match->host);
         break;

@@ -68,10 +68,12 @@ static void list_add(struct options *options, struct option_list *list, const ch
 /* What stands behind the options: the FILE of --check. */
 static void read_operands(int argc, char **argv, struct options *options)
 {
-    if (options->action == OPTIONS_CHECK && optind + 1 == argc && !options->limits)
+    bool check = options->action == OPTIONS_CHECK;
+
+    if (check && optind < argc && !options->limits)
         options->limits = argv[optind++];
     if (optind < argc)
-        wrong(options, argv[optind], "is no option");
+        wrong(options, argv[optind], check ? "is one file too many" : "is no option");
     else if (options->strict && options->action != OPTIONS_CHECK)
         wrong(options, "--strict", "goes with --check");
     else if ((options->ip || options->headers.count + options->env.count > 0) &&
