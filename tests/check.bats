@@ -65,7 +65,7 @@ YAML
     "limits.yaml:8:9: an override says one thing of its clients; write capacity and refill (one of them leaves the other as it is), or unlimited: true, or blocked: true" \
     "limits.yaml:9:9: an override says one thing of its clients; write capacity and refill (one of them leaves the other as it is), or unlimited: true, or blocked: true" \
     "limits.yaml:10:21: unknown field 'blocked_' in an override; did you mean 'blocked'? its fields are key, capacity, refill, unlimited, blocked" \
-    "limits.yaml:11:9: key '10.0.0.0/33': the prefix of an IPv4 address is 0 to 32; write 10.0.0.0/8"
+    "limits.yaml:11:16: key '10.0.0.0/33': the prefix of an IPv4 address is 0 to 32; write 10.0.0.0/8"
 limits:
   - name: one
     key: query:user | ip
@@ -104,16 +104,16 @@ YAML
 limits.yaml:2:5: warning: 'lifted' can never refuse, its first override makes everybody unlimited; leave the limit out, or write that override last
 limits.yaml:3:5: warning: 'nowhere' can never refuse, its path fits no request: paths are matched decoded and normalised; write it without %XX, //, /./ and /../
 limits.yaml:4:5: warning: 'never' refuses every request, for its cost is above its capacity; lower the cost or raise the capacity
-limits.yaml:5:5: warning: the key of 'keyless' can be missing, and all requests without header:x-api-key share one bucket; end it in | ip, or in | global if that is meant
+limits.yaml:5:5: warning: the key of 'keyless' can be missing, and all requests without header:x-api-key share a bucket; end it in | ip, or in | global if that is meant
 limits.yaml:7:5: warning: 'loose' can never refuse, 'tight' in line 6 always refuses first; leave it out, or make its capacity or refill the smaller one
 limits.yaml:9:5: warning: 'daily' has the same key and match as 'burst' in line 8; leave one of them out, unless they are for two spans of time, such as 10/s and 1000/day
-limits.yaml:17:9: warning: this override is never used, the one in line 16 is for the same clients; leave one of them out, or write this one before it
+limits.yaml:17:16: warning: this override is never used, the one in line 16 is for the same clients; leave one of them out, or write this one before it
 TEXT
   run -0 --separate-stderr "$PROGRAM" --check limits.yaml
   assert_equal "$stderr" "$(<warnings)"
   assert_equal "$output" 'limits.yaml: fine, 9 limits'
   run -2 --separate-stderr "$PROGRAM" --check limits.yaml --strict
-  assert_equal "$stderr" "$(<warnings)"
+  assert_equal "$stderr" "$(<warnings)"$'\n'"limits.yaml: refused for 7 warnings, as --strict says"
   assert_equal "$output" ''
 }
 
@@ -198,7 +198,7 @@ TEXT
   printf '%s\n' 'limits:' '- { name: a, key: query:u, capacity: 5, refill: 1/s, overrides: [' \
     "  { key: $long, capacity: 6 }, { key: '*$long', capacity: 6 } ] }" >limits.yaml
   refused
-  assert_matches "${stderr_lines[0]}" "^limits.yaml:3:3: key 'x{64}': this key is too long; the most is 1024 bytes\$"
+  assert_matches "${stderr_lines[0]}" "^limits.yaml:3:10: key 'x{64}': this key is too long; the most is 1024 bytes\$"
   assert_contains "${stderr_lines[1]}" 'this glob is too long; the most is 256 bytes'
 }
 
@@ -210,7 +210,7 @@ TEXT
 }
 
 @test "257 globs" {
-  assert_refused "limits.yaml:263:5: key 'a*257': too many globs and CIDRs in the overrides of one limit; the most is 256, and exact keys are not bounded" < <(
+  assert_refused "limits.yaml:263:12: key 'a*257': too many globs and CIDRs in the overrides of one limit; the most is 256, and exact keys are not bounded" < <(
     printf '%s\n' limits: '- name: a' '  key: query:u' '  capacity: 5' '  refill: 1/s' '  overrides:'
     seq -f '- { key: a*%g, capacity: 6 }' 257 | sed 's/^/  /;s/- {/- {/'
   )
