@@ -170,6 +170,8 @@ static unsigned add_exact(struct overrides *overrides, const struct addition *ad
     }
     size_t len = key_build(&values, limit_name, key);
     HASH_FIND(hh, overrides->exact, key, len, exact);
+    if (exact && exact->rank == overrides->count)
+        return 0; /* this override itself, for an alternative with the same sources */
     if (exact)
         return overrides->override[exact->rank].line;
     exact = calloc(1, sizeof *exact + len);

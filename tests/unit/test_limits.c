@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "apply.h"
 #include "yaml_tree.h"
 
 #define ROUNDS  4000
@@ -291,6 +292,28 @@ static void any_form_of_yaml_will_do(void **state)
         reading_free(want_accepted(cases[i]));
 }
 
+static void an_override_of_a_key_that_names_a_source_twice_is_no_repetition(void **state)
+{
+    static const char text[] =
+        "limits:\n"
+        "  - { name: a, key: query:user | query:user | ip, capacity: 5, refill: 1/s,\n"
+        "      overrides: [{ key: alice, capacity: 7 }, { key: bob, blocked: true }] }\n";
+    struct reading *reading = want_accepted(text);
+    static char *const nothing[] = {NULL};
+    struct request request = {"GET", "/?user=bob", "192.0.2.7", nothing};
+    struct subject subject;
+    const struct override *override = NULL;
+    struct take take;
+
+    (void)state;
+    want_number("warnings", reading->report.warnings, 0);
+    subject_begin(&subject, &request, 64);
+    want_number("bob", apply_limit(&reading->limits->limit[0], &subject, &take, &override),
+                APPLY_BLOCKED);
+    want_number("bob", override->kind, OVERRIDE_BLOCKED);
+    reading_free(reading);
+}
+
 static void a_wrong_value_is_a_mistake_with_its_place(void **state)
 {
     static const struct {
@@ -347,7 +370,7 @@ static void a_wrong_value_is_a_mistake_with_its_place(void **state)
         {GOOD_LIMIT "redis:\n", "6:7", "its fields are address, timeout"},
         {GOOD_LIMIT "redis: [ { timeout: 1s } ]\n", "6:8", "redis must be a mapping"},
         {GOOD_LIMIT "redis:\n  address:\n", "7:11", "'address' needs a value"},
-        {GOOD_LIMIT "redis:\n  address: host:0\n", "7:12", "address: the port"},
+        {GOOD_LIMIT "redis:\n  address: host:0\n", "7:12", "6379; an address is such as"},
         {GOOD_LIMIT "redis:\n  timeout: 0ms\n", "7:12", "timeout: the duration is 0"},
         {GOOD_LIMIT "redis:\n  timeout: 50\n", "7:12", "timeout: no unit"},
         {GOOD_LIMIT "redis:\n  timeout: -1s\n", "7:12", "timeout: a sign"},
@@ -878,6 +901,7 @@ int main(void)
         cmocka_unit_test(what_a_file_leaves_out_has_its_default),
         cmocka_unit_test(every_field_is_read),
         cmocka_unit_test(any_form_of_yaml_will_do),
+        cmocka_unit_test(an_override_of_a_key_that_names_a_source_twice_is_no_repetition),
         cmocka_unit_test(a_wrong_value_is_a_mistake_with_its_place),
         cmocka_unit_test(a_wrong_match_or_prefix_is_a_mistake_with_its_place),
         cmocka_unit_test(a_field_that_is_unknown_missing_or_double_is_a_mistake_with_its_place),
