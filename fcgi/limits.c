@@ -25,7 +25,8 @@ static void read_address(const struct yaml_tree *node, void *out, struct report 
     const char *error = text ? redis_address_parse(text, &limits->redis) : NULL;
 
     if (error)
-        report_error(report, node->line, node->column, "address: %s", error);
+        report_error(report, node->line, node->column,
+                     "address: %s; an address is such as 127.0.0.1:6379", error);
 }
 
 static void read_timeout(const struct yaml_tree *node, void *out, struct report *report)
