@@ -4,6 +4,7 @@
 #   make test     everything, from packages to a summary of all tests
 #   make          build/ratelimit.fcgi         make asan     the tests under sanitizers
 #   make lint     formatters and linters       make bench    numbers on this machine
+#   make fuzz     the parsers with inputs that libFuzzer makes up, for FUZZ_S=60 seconds in all
 #   make install  DESTDIR= PREFIX=/usr/local   make clean
 
 PREFIX ?= /usr/local
@@ -37,9 +38,10 @@ PROGRAM = $(BUILD)/ratelimit.fcgi
 OBJECTS = $(patsubst fcgi/%.c,$(BUILD)/%.o,$(wildcard fcgi/*.c))
 EMBEDDED = $(BUILD)/take.lua.inc $(BUILD)/limits.yaml.inc
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
+HARNESSES = $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .DELETE_ON_ERROR:
-.PHONY: all run test test-build asan lint bench bench-build install clean
+.PHONY: all run test test-build asan fuzz fuzz-build lint bench bench-build install clean
 
 all: $(PROGRAM)
 
@@ -59,6 +61,14 @@ test-build: $(PROGRAM) $(UNIT_TESTS)
 asan:
 	$(MAKE) --no-print-directory test BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer' \
 	  SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all'
+
+fuzz:
+	conf/packages.sh fuzz
+	$(MAKE) --no-print-directory fuzz-build BUILD=$(BUILD)/fuzz CC=clang CFLAGS='-O1 -g -fno-omit-frame-pointer' \
+	  SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all'
+	BUILD=$(BUILD)/fuzz tests/fuzz/run.sh
+
+fuzz-build: $(HARNESSES)
 
 lint:
 	conf/packages.sh lint
@@ -94,6 +104,12 @@ $(BUILD)/test_%: tests/unit/test_%.c $(filter-out $(BUILD)/main.o,$(OBJECTS)) | 
 	$(SAY)
 	$(COMPILE) $(ALL_LDFLAGS) -o $@ \
 	  $(filter %.c %.o,$^) $(LIBS) -lcmocka
+
+# So is a harness, with libFuzzer's main.
+$(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(filter-out $(BUILD)/main.o,$(OBJECTS)) | $(BUILD)
+	$(SAY)
+	$(COMPILE) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ \
+	  $(filter %.c %.o,$^) $(LIBS)
 
 $(BUILD)/take.lua.inc: lua/take.lua | $(BUILD)
 	xxd -i <$< >$@

@@ -1,5 +1,5 @@
 #!/bin/sh
-# packages.sh run|test|lint|bench - install what `make run` (or test, lint, bench) needs and this
+# packages.sh run|test|lint|bench|fuzz - install what `make run` (or test, lint, ...) needs and this
 # machine lacks.  Says nothing and asks nobody when all is there.
 #
 # POSIX sh: where bash is missing, this is the script that says so.
@@ -16,14 +16,16 @@ run="$build bash lighttpd redis-server"
 test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps nodejs wrk"
 lint="$build bash libcmocka-dev clang-format clang-tidy shellcheck lua-check"
 bench="$run wrk"
+fuzz="$build bash clang libclang-rt-dev"
 
 case ${1-} in
   run) wanted=$run ;;
   test) wanted=$test ;;
   lint) wanted=$lint ;;
   bench) wanted=$bench ;;
+  fuzz) wanted=$fuzz ;;
   *)
-    echo "usage: $0 run|test|lint|bench" >&2
+    echo "usage: $0 run|test|lint|bench|fuzz" >&2
     exit 2
     ;;
 esac
@@ -65,6 +67,7 @@ missing_elsewhere() {
       libyaml-dev) pkg-config --exists yaml-0.1 ;;
       nettle-dev) pkg-config --exists nettle ;;
       uthash-dev) has_header uthash.h ;;
+      libclang-rt-dev) has_fuzzer ;;
       libcmocka-dev) pkg-config --exists cmocka ;;
       lua-check) command -v luacheck ;;
       nodejs) command -v node ;;
@@ -76,6 +79,11 @@ missing_elsewhere() {
 
 has_header() {
   echo "#include <$1>" | cc -E -x c - >/dev/null 2>&1
+}
+
+has_fuzzer() {
+  echo 'int LLVMFuzzerTestOneInput(void); int LLVMFuzzerTestOneInput(void) { return 0; }' |
+    clang -fsanitize=fuzzer,address,undefined -o /dev/null -x c - >/dev/null 2>&1
 }
 
 # While invoke-rc.d and deb-systemd-invoke find a policy-rc.d that exits 101, they start nothing.

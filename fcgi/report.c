@@ -16,6 +16,9 @@ struct finding {
 };
 
 static void add(struct report *report, unsigned line, unsigned column, bool warning,
+                const char *format, va_list arguments) __attribute__((format(printf, 5, 0)));
+
+static void add(struct report *report, unsigned line, unsigned column, bool warning,
                 const char *format, va_list arguments)
 {
     char message[512];

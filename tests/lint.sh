@@ -6,9 +6,9 @@ cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps lighttpd
 shopt -s nullglob
 
-sources=(fcgi/*.c conf/docker/*.c tests/unit/*.c tests/bench/*.c)
-headers=(fcgi/*.h tests/unit/*.h)
-scripts=(conf/*.sh tests/*.sh tests/*.bash tests/bench/*.sh .ci/*)
+sources=(fcgi/*.c conf/docker/*.c tests/unit/*.c tests/fuzz/*.c tests/bench/*.c)
+headers=(fcgi/*.h tests/unit/*.h tests/fuzz/*.h)
+scripts=(conf/*.sh tests/*.sh tests/*.bash tests/bench/*.sh tests/fuzz/*.sh .ci/*)
 findings=()
 
 # check WHAT COMMAND...

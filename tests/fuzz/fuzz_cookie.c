@@ -1,0 +1,52 @@
+/* fuzz_cookie.c - a cookie is the one that splitting the header finds, and stands in the header */
+#include "fuzz.h"
+
+#include "cookie.h"
+
+/* TEXT without the spaces and tabs around it, which are overwritten. */
+static char *trimmed(char *text)
+{
+    size_t len;
+
+    text += strspn(text, " \t");
+    for (len = strlen(text); len > 0 && (text[len - 1] == ' ' || text[len - 1] == '\t');)
+        text[--len] = '\0';
+    return text;
+}
+
+/* The cookie NAME of HEADER, of which this makes pieces; NULL where there is none. */
+static const char *reference(char *header, const char *name)
+{
+    for (char *piece; (piece = strsep(&header, ";"));) {
+        char *value = trimmed(piece);
+        const char *found = strsep(&value, "=");
+        if (value && strcmp(found, name) == 0)
+            return value;
+    }
+    return NULL;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct input input = {data, size};
+    char *word = next_text(&input), *header = next_text(&input), *copy = strdup(header);
+    struct source source;
+    const char *error = source_parse((struct span){word, strlen(word)}, &source);
+
+    if (error) {
+        must_advise(error);
+    } else if (source.kind == SOURCE_COOKIE) {
+        const char *want = reference(copy, source.name);
+        struct span got = cookie_find(header, source.name);
+        must(!want == !got.text, "a cookie is found where there is one");
+        must(!want || (got.len == strlen(want) && memcmp(got.text, want, got.len) == 0),
+             "it is the first");
+        must(!want || (got.text >= header && got.text + got.len <= header + strlen(header)),
+             "its value stands in the header");
+        must(!cookie_find(NULL, source.name).text, "without a header there is none");
+    }
+    free(copy);
+    free(header);
+    free(word);
+    return 0;
+}

@@ -1,0 +1,58 @@
+/* fuzz_glob.c - a pattern fits what a matcher fits that tries every length of a wildcard */
+#include "fuzz.h"
+
+#include "glob.h"
+
+#define TEXT_MAX 256
+
+/* What has been tried: the rest of the pattern at a position does not fit the rest of the text there. */
+static bool tried[GLOB_MAX + 1][TEXT_MAX + 1];
+
+/* Whether TEXT, of LEN bytes, fits PATTERN, from positions P and T on. */
+static bool reference(const char *pattern, size_t p, struct bytes text, size_t t)
+{
+    bool any = pattern[p] == '*' && pattern[p + 1] == '*', fits = false;
+    size_t after = p + 1 + any;
+
+    if (pattern[p] == '\0')
+        return t == text.len;
+    if (tried[p][t])
+        return false;
+    if (t == text.len && strcmp(pattern + p, "/**") == 0)
+        return true;
+    if (pattern[p] != '*')
+        fits = t < text.len && text.text[t] == pattern[p] && reference(pattern, p + 1, text, t + 1);
+    for (size_t end = t; pattern[p] == '*' && end <= text.len && !fits; end++) {
+        fits = reference(pattern, after, text, end);
+        if (end < text.len && text.text[end] == '/' && !any)
+            break;
+    }
+    tried[p][t] = true;
+    return fits;
+}
+
+static void fits_as_by_reference(const char *pattern, const char *encoded)
+{
+    size_t len = strlen(encoded);
+    struct bytes text = {(char *)encoded, len}, decoded = percent_decode(encoded, len, true);
+
+    memset(tried, 0, sizeof tried);
+    must(glob_fits(pattern, (struct span){encoded, len}) == reference(pattern, 0, text, 0),
+         "a pattern fits a text as by trial");
+    memset(tried, 0, sizeof tried);
+    must(glob_fits_query(pattern, (struct span){encoded, len}) == reference(pattern, 0, decoded, 0),
+         "a pattern fits an encoded text as by trial");
+    free(decoded.text);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct input input = {data, size};
+    char *pattern = next_text(&input), *text = next_text(&input);
+
+    if (strlen(pattern) <= GLOB_MAX && strlen(text) <= TEXT_MAX)
+        fits_as_by_reference(pattern, text);
+    free(text);
+    free(pattern);
+    return 0;
+}

@@ -1,0 +1,133 @@
+/* fuzz_overrides.c - the override found is the first in the list that fits the client, looked at one by one */
+#include "fuzz.h"
+
+#include "glob.h"
+#include "network.h"
+#include "overrides.h"
+
+#define KEYS_MAX    8
+#define PREFIX_BITS 64
+
+/* The overrides of one limit, and the texts of each. */
+struct set {
+    struct key_spec spec;
+    struct overrides *overrides;
+    char *text[KEYS_MAX];
+    const char *entry[KEYS_MAX][KEY_PARTS_MAX];
+    size_t entries[KEYS_MAX];
+    unsigned earlier[KEYS_MAX]; /* the line before that the warning names; or 0 */
+    size_t count;
+};
+
+/* Add the override whose key is the next text of INPUT, its entries separated by ','. */
+static void add(struct set *set, struct input *input)
+{
+    size_t i = set->count;
+    struct override override = {.line = (unsigned)i + 1, .capacity = 1, .interval_us = 1};
+    char *rest = set->text[i] = next_text(input);
+
+    for (set->entries[i] = 0; rest && set->entries[i] < KEY_PARTS_MAX; set->entries[i]++)
+        set->entry[i][set->entries[i]] = strsep(&rest, ",");
+    const char *error = overrides_add(set->overrides, &set->spec, "a.limit", PREFIX_BITS,
+                                      set->entry[i], set->entries[i], &override, &set->earlier[i]);
+    if (error) {
+        must_advise(error);
+        free(set->text[i]);
+        return;
+    }
+    must(set->earlier[i] < override.line, "an earlier one stands before");
+    set->count++;
+}
+
+/* Whether an alternative of COUNT sources has ip at position I, so that an address there is a client's. */
+static bool has_ip(const struct key_spec *spec, size_t count, size_t i)
+{
+    for (size_t first = 0, end; first < spec->count; first = end) {
+        end = key_alternative_end(spec, first);
+        if (end - first == count && spec->part[first + i].source.kind == SOURCE_IP)
+            return true;
+    }
+    return false;
+}
+
+static bool is_all(const char *text)
+{
+    return strcmp(text, "*") == 0 || strcmp(text, "**") == 0;
+}
+
+static bool text_fits(const char *text, const struct source *source, struct value value)
+{
+    struct bytes bytes = value_bytes(value);
+    char *wanted = strdup(text);
+
+    for (char *byte = wanted; source->kind == SOURCE_HOST && *byte; byte++)
+        *byte = (char)tolower((unsigned char)*byte);
+    bool fits = strchr(wanted, '*') ? glob_fits(wanted, (struct span){bytes.text, bytes.len})
+                                    : same_bytes(bytes, (struct bytes){wanted, strlen(wanted)});
+    free(wanted);
+    free(bytes.text);
+    return fits;
+}
+
+static bool fits(const struct set *set, size_t number, const struct key_values *values,
+                 struct subject *subject)
+{
+    bool all = set->entries[number] == values->count;
+
+    for (size_t i = 0; all && i < values->count; i++) {
+        const char *text = set->entry[number][i];
+        const struct address *client = subject_address(subject);
+        struct network network;
+        if (values->source[i]->kind != SOURCE_IP)
+            all = text_fits(text, values->source[i], values->value[i]) &&
+                  (values->source[i]->kind != SOURCE_GLOBAL || is_all(text)) &&
+                  !(network_is_meant(text) && has_ip(&set->spec, values->count, i));
+        else if (!is_all(text))
+            all = client && !network_parse(text, &network) && network_contains(&network, client);
+    }
+    return all;
+}
+
+static void find(const struct set *set, const char *uri, const char *ip, char *host)
+{
+    char *const parameters[] = {host, NULL};
+    struct request request = {"GET", uri, ip, parameters};
+    static struct subject subject;
+    struct key_values values;
+    char key[KEY_MAX];
+    size_t want = 0;
+
+    subject_begin(&subject, &request, PREFIX_BITS);
+    key_find(&set->spec, &subject, &values);
+    size_t len = key_build(&values, "a.limit", key);
+    const struct override *got = overrides_find(set->overrides, key, len, &values, &subject);
+    while (want < set->count && !fits(set, want, &values, &subject))
+        want++;
+    must((got ? got->line : set->count + 1) == want + 1, "the override found is the first to fit");
+    must(!got || set->earlier[want] == 0, "one that is never used is never found");
+}
+
+/* A key, a URI, an address, a Host; then the overrides' keys. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct input input = {data, size};
+    char *spec = next_text(&input), *uri = next_text(&input), *ip = next_text(&input);
+    char *name = next_text(&input), *host;
+    struct set set = {.overrides = overrides_new()};
+
+    must(asprintf(&host, "HTTP_HOST=%s", name) > 0, "memory");
+    if (!key_parse(spec, &set.spec)) {
+        while (input.size > 0 && set.count < KEYS_MAX)
+            add(&set, &input);
+        find(&set, uri, ip, host);
+    }
+    overrides_free(set.overrides);
+    for (size_t i = 0; i < set.count; i++)
+        free(set.text[i]);
+    free(host);
+    free(name);
+    free(ip);
+    free(uri);
+    free(spec);
+    return 0;
+}

@@ -1,0 +1,95 @@
+/* fuzz_path.c - a path is what a stack of its segments makes of it, and its own normal form, however encoded */
+#include "fuzz.h"
+
+#include "path.h"
+
+/* The normal form of DECODED, its segments stacked in OUT. */
+static size_t reference(struct bytes decoded, char *out)
+{
+    size_t len = 0;
+    bool folder = true;
+
+    for (size_t start = 0, end; start <= decoded.len; start = end + 1) {
+        const char *segment = decoded.text + start;
+        for (end = start; end < decoded.len && decoded.text[end] != '/';)
+            end++;
+        folder = true;
+        if (end - start == 2 && memcmp(segment, "..", 2) == 0) {
+            while (len > 0 && out[--len] != '/')
+                ;
+        } else if (end > start && !(end - start == 1 && segment[0] == '.')) {
+            out[len++] = '/';
+            memcpy(out + len, segment, end - start);
+            len += end - start;
+            folder = false;
+        }
+    }
+    if (folder || len == 0)
+        out[len++] = '/';
+    return len;
+}
+
+/* The path of URI; TEXT is the caller's to free. */
+static struct bytes normalised(const char *uri)
+{
+    char *out = malloc(PATH_BYTES_MAX);
+    struct bytes path = {out, path_normalise(uri, out)};
+
+    must(path.len < PATH_BYTES_MAX && out[path.len] == '\0', "a NUL stands behind a path");
+    return path;
+}
+
+static void same_as_by_reference(const char *uri, struct bytes path)
+{
+    size_t len = strcspn(uri, "?#");
+    char *raw = strndup(uri, len), *authority = raw[0] == '/' ? NULL : strstr(raw, "://");
+    const char *encoded = authority ? strchrnul(authority + 3, '/') : raw;
+    struct bytes decoded = percent_decode(encoded, strlen(encoded), false);
+    struct bytes want = {malloc(decoded.len + 2), 0};
+
+    want.len = reference(decoded, want.text);
+    if (path.len > 0)
+        must(same_bytes(path, want), "a path is what a stack of its segments makes of it");
+    else
+        must(decoded.len >= PATH_BYTES_MAX - 1, "only a path that is too long is refused");
+    free(want.text);
+    free(decoded.text);
+    free(raw);
+}
+
+static void is_its_own_normal_form(struct bytes path)
+{
+    char *encoded = percent_encode(path), *absolute;
+    struct bytes again = normalised(encoded);
+
+    must(same_bytes(again, path), "a normalised path is its own normal form");
+    free(again.text);
+    must(asprintf(&absolute, "http://h:80%s?/../q", encoded) > 0, "memory");
+    again = normalised(absolute);
+    must(same_bytes(again, path), "a URL has the path of its path");
+    free(again.text);
+    free(absolute);
+    free(encoded);
+}
+
+/* Behind a first byte '{' to '~' the rest is repeated up to a length about PATH_BYTES_MAX. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct input input = {data, size};
+    char *text = next_text(&input), *rest = *text ? text + 1 : text;
+    size_t len = strlen(rest), want = len;
+
+    if (*text >= '{' && len > 0)
+        want = PATH_BYTES_MAX - 2 + (size_t)(*text - '{');
+    char *uri = calloc(1, want + 1);
+    for (size_t i = 0; i < want; i++)
+        uri[i] = rest[i % len];
+    struct bytes path = normalised(uri);
+    same_as_by_reference(uri, path);
+    if (path.len > 0)
+        is_its_own_normal_form(path);
+    free(path.text);
+    free(uri);
+    free(text);
+    return 0;
+}

@@ -1,0 +1,78 @@
+/* fuzz_query.c - a parameter is the one that splitting the query finds; what is encoded comes back */
+#include "fuzz.h"
+
+#include "query.h"
+
+/* The parameter NAME of URI, of which this makes pieces; NULL where there is none. */
+static const char *reference(char *uri, const char *name)
+{
+    char *rest = uri, *query = strsep(&rest, "#");
+    struct bytes wanted = {(char *)name, strlen(name)};
+
+    strsep(&query, "?");
+    for (char *piece; (piece = strsep(&query, "&"));) {
+        char *value = piece, *encoded = *piece ? strsep(&value, "=") : NULL;
+        if (!encoded)
+            continue;
+        struct bytes found = percent_decode(encoded, strlen(encoded), true);
+        bool same = same_bytes(found, wanted);
+        free(found.text);
+        if (same)
+            return value ? value : "";
+    }
+    return NULL;
+}
+
+/* What stands behind the LEN bytes at TEXT is none of their decoding's business. */
+static void decoded_as_by_reference(const char *text, size_t len)
+{
+    struct bytes got = value_bytes((struct value){{text, len}, true});
+    struct bytes want = percent_decode(text, len, true);
+
+    must(same_bytes(got, want), "a value is decoded as by strtoul");
+    free(got.text);
+    free(want.text);
+}
+
+static void found_as_by_reference(const char *name, const char *uri)
+{
+    char *copy = strdup(uri);
+    const char *want = reference(copy, name);
+    struct span got = query_find(uri, name);
+
+    must(!want == !got.text, "a parameter is found where there is one");
+    if (want) {
+        must(got.len == strlen(want) && memcmp(got.text, want, got.len) == 0, "it is the first");
+        decoded_as_by_reference(got.text, got.len);
+    }
+    free(copy);
+}
+
+static void comes_back(const char *name, struct bytes value)
+{
+    char *encoded_name = percent_encode((struct bytes){(char *)name, strlen(name)}), *uri;
+    char *encoded = percent_encode(value);
+
+    must(asprintf(&uri, "/a=b&?&x&%s=%s&%s=y#", encoded_name, encoded, encoded_name) > 0, "memory");
+    struct span found = query_find(uri, name);
+    struct bytes decoded = value_bytes((struct value){found, true});
+    must(strcmp(name, "x") == 0 || (found.text && same_bytes(decoded, value)),
+         "what is encoded comes back");
+    free(decoded.text);
+    free(encoded_name);
+    free(encoded);
+    free(uri);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct input input = {data, size};
+    char *name = next_text(&input), *uri = next_text(&input);
+
+    found_as_by_reference(name, uri);
+    decoded_as_by_reference(uri, strlen(uri) / 2);
+    comes_back(name, (struct bytes){(char *)data, size});
+    free(name);
+    free(uri);
+    return 0;
+}
