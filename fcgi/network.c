@@ -56,5 +56,6 @@ bool network_contains(const struct network *network, const struct address *addre
     struct address prefix = *address;
 
     address_keep_prefix(&prefix, network->bits);
-    return memcmp(&prefix, &network->address, sizeof prefix) == 0;
+    return memcmp(&prefix, &network->address, sizeof prefix) == 0 &&
+           address_is_ipv4(address) == address_is_ipv4(&network->address);
 }

@@ -19,7 +19,8 @@ bool network_is_meant(const char *text);
  * Returns NULL, or what is wrong and what would be right (static string); *OUT is then undefined. */
 const char *network_parse(const char *text, struct network *out);
 
-/* Whether ADDRESS is in NETWORK. */
+/* Whether ADDRESS is in NETWORK.  An IPv4 address is in no IPv6 one, "::/0" either: who writes that means the
+ * IPv6 clients. */
 bool network_contains(const struct network *network, const struct address *address);
 
 #endif

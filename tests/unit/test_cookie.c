@@ -1,0 +1,160 @@
+#include "table.h"
+#include "cookie.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#define ROUNDS 100000
+
+/* The value that cookie_find gives, or "(none)", into OUT. */
+static const char *found(const char *header, const char *name, char *out, size_t size)
+{
+    struct span value = cookie_find(header, name);
+
+    if (!value.text)
+        return "(none)";
+    if (value.text < header || value.text + value.len > header + strlen(header))
+        fail_msg("\"%s\": the value of %s lies outside", header, name);
+    snprintf(out, size, "%.*s", (int)value.len, value.text);
+    return out;
+}
+
+static void a_cookie_is_found_by_its_name(void **state)
+{
+    static const struct {
+        const char *header, *name, *want;
+    } cases[] = {
+        {"a=1", "a", "1"},
+        {"a=1; b=2", "a", "1"},
+        {"a=1; b=2", "b", "2"},
+        {"a=1; b=2; c=3", "b", "2"},
+        {"a=1;b=2", "b", "2"},
+        {"a=1;  \t b=2", "b", "2"},
+        {"  a=1", "a", "1"},
+        {"\ta=1", "a", "1"},
+        {"a=1 ; b=2", "a", "1"},
+        {"a=1\t \t; b=2", "a", "1"},
+        {"a=1  ", "a", "1"},
+        {"a= 1", "a", " 1"},
+        {"a=1 2", "a", "1 2"},
+        {";;; a=1;;", "a", "1"},
+        {"; ; ;a=1", "a", "1"},
+        /* empty is there, and empty */
+        {"a=", "a", ""},
+        {"a=; b=2", "a", ""},
+        {"a=   ", "a", ""},
+        /* the first of several */
+        {"a=1; a=2", "a", "1"},
+        {"a=; a=2", "a", ""},
+        /* quotes and '=' belong to the value */
+        {"a=\"1\"", "a", "\"1\""},
+        {"a=\"1;2\"", "a", "\"1"},
+        {"a=1=2", "a", "1=2"},
+        {"a==", "a", "="},
+        {"a=%31", "a", "%31"},
+        {"a=1,b=2", "a", "1,b=2"},
+        /* byte by byte */
+        {"A=1; a=2", "a", "2"},
+        {"A=1", "a", "(none)"},
+        {"%61=1", "a", "(none)"},
+        {"\xc3\xa9=1", "\xc3\xa9", "1"},
+        {"e\xcc\x81=1", "\xc3\xa9", "(none)"},
+        /* another name */
+        {"ab=1", "a", "(none)"},
+        {"ba=1", "a", "(none)"},
+        {"a", "a", "(none)"},
+        {"a; a=2", "a", "2"},
+        {"a =1", "a", "(none)"},
+        {"a =1; a=2", "a", "2"},
+        {"=1", "a", "(none)"},
+        {"x=a=1", "a", "(none)"},
+        {"x=;a=1", "a", "1"},
+        {"session=1; sess=2", "sess", "2"},
+        {"$Version=1; a=2; $Path=/", "a", "2"},
+        {"b=1, a=2", "a", "(none)"},
+        {"a=\xff\xfe", "a", "\xff\xfe"},
+        {"a=\x01", "a", "\x01"},
+        /* nothing */
+        {"", "a", "(none)"},
+        {";", "a", "(none)"},
+        {"   ", "a", "(none)"},
+        {"; \t", "a", "(none)"},
+        {"=", "a", "(none)"},
+        {NULL, "a", "(none)"},
+    };
+    char out[64];
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_text(cases[i].header ? cases[i].header : "(no header)",
+                  found(cases[i].header, cases[i].name, out, sizeof out), cases[i].want);
+}
+
+/* What the header says, the slow way: cut at each ';', trim, compare. */
+static const char *reference(const char *header, const char *name, char *out)
+{
+    for (const char *at = header;; at++) {
+        size_t len = 0;
+        while (*at == ' ' || *at == '\t')
+            at++;
+        for (; at[len] != ';' && at[len] != '\0'; len++)
+            out[len] = at[len];
+        at += len;
+        while (len > 0 && (out[len - 1] == ' ' || out[len - 1] == '\t'))
+            len--;
+        out[len] = '\0';
+        char *equals = strchr(out, '=');
+        if (equals && strlen(name) == (size_t)(equals - out) &&
+            strncmp(out, name, strlen(name)) == 0)
+            return equals + 1;
+        if (*at == '\0')
+            return "(none)";
+    }
+}
+
+static void a_cookie_is_found_where_a_slow_reference_finds_it(void **state)
+{
+    static const char *const names[] = {"a", "b", "ab", "aa", "\""};
+    uint64_t random = 3;
+
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        char header[24], got[24], want[24];
+        const char *name = names[random_number(&random) % LENGTH(names)];
+
+        random_text(&random, "ab==;; \t\"", header, sizeof header);
+        /* A copy of exactly its size, so that a sanitizer sees a byte read beyond it. */
+        char *copy = strdup(header);
+        assert_non_null(copy);
+        want_text(header, found(copy, name, got, sizeof got), reference(header, name, want));
+        free(copy);
+    }
+}
+
+static void a_header_as_long_as_a_client_likes_is_read_once(void **state)
+{
+    enum { COOKIES = 100000 };
+    char *header = malloc(COOKIES * 4 + 8), out[8];
+
+    (void)state;
+    assert_non_null(header);
+    for (size_t i = 0; i < COOKIES; i++)
+        memcpy(header + i * 4, "b=1;", 5);
+    assert_string_equal(found(header, "a", out, sizeof out), "(none)");
+    strcpy(header + COOKIES * 4, "a=9");
+    assert_string_equal(found(header, "a", out, sizeof out), "9");
+    memset(header, ';', COOKIES * 4);
+    assert_string_equal(found(header, "a", out, sizeof out), "9");
+    free(header);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_cookie_is_found_by_its_name),
+        cmocka_unit_test(a_cookie_is_found_where_a_slow_reference_finds_it),
+        cmocka_unit_test(a_header_as_long_as_a_client_likes_is_read_once),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

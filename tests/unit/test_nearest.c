@@ -1,0 +1,145 @@
+#include "table.h"
+#include "nearest.h"
+
+#include <stdbool.h>
+
+#define ROUNDS 20000
+
+static const char *const fields[] = {"name", "match",  "key",       "capacity",        "refill",
+                                     "cost", "shadow", "overrides", "on_redis_failure"};
+
+static const char *or_none(const char *word)
+{
+    return word ? word : "(none)";
+}
+
+static void the_nearest_word_is_the_one_that_was_meant(void **state)
+{
+    static const struct {
+        const char *text, *want;
+    } cases[] = {
+        {"capacity", "capacity"},
+        {"capcity", "capacity"},   /* left out */
+        {"caapacity", "capacity"}, /* put in */
+        {"capasity", "capacity"},  /* replaced */
+        {"capactiy", "capacity"},  /* swapped */
+        {"acpacity", "capacity"},  /* swapped, at the beginning */
+        {"capaciyt", "capacity"},  /* swapped, at the end */
+        {"Capacity", "capacity"},  /* case is a slip like any other */
+        {"capazitie", "capacity"}, /* three of nine */
+        {"kapazitie", "(none)"},   /* four of nine */
+        {"nmae", "name"},
+        {"names", "name"},
+        {"kye", "key"},
+        {"keys", "key"},
+        {"ky", "key"},
+        {"refil", "refill"},
+        {"refills", "refill"},
+        {"override", "overrides"},
+        {"overide", "overrides"},
+        {"on-redis-failure", "on_redis_failure"},
+        {"on_redis_failiure", "on_redis_failure"},
+        {"onRedisFailure", "on_redis_failure"},
+        {"shaddow", "shadow"},
+        {"costs", "cost"},
+        {"colour", "(none)"},
+        {"burst", "(none)"},
+        {"REFILL", "(none)"},
+        {"", "(none)"},
+        {"k", "(none)"},
+        {"zz", "(none)"},
+        {"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "(none)"},
+        {"on_redis_failureeeeeeeeeeeeeeeeee", "(none)"},
+        {"\xff\xfe\xfd", "(none)"},
+        {"k\xc3\xa9y", "key"}, /* two bytes, two slips, of four */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_text(cases[i].text, or_none(nearest_word(cases[i].text, fields, LENGTH(fields))),
+                  cases[i].want);
+}
+
+/* One slip, and one more for every four characters. */
+static void so_many_slips_are_a_typo_and_one_more_is_none(void **state)
+{
+    static const char *const words[] = {"abcdefghijklmnopqrstuvwxyz012345"};
+    static const struct {
+        const char *text;
+        bool near;
+    } cases[] = {
+        {"abcdefghijklmnopqrstuvwxyz012345", true},
+        {"_________jklmnopqrstuvwxyz012345", true},  /* 9 of 32 */
+        {"__________klmnopqrstuvwxyz012345", false}, /* 10 of 32 */
+        {"ijklmnopqrstuvwxyz012345", false},         /* 8 left out: of 24 it may be 7 */
+        {"hijklmnopqrstuvwxyz012345", true},         /* 7 left out: of 25 it may be 7 */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_number(cases[i].text, nearest_word(cases[i].text, words, 1) != NULL, cases[i].near);
+}
+
+static void of_several_the_fewest_slips_win_and_then_the_first(void **state)
+{
+    static const char *const words[] = {"abcd", "abce", "abcf", "xbcd"};
+    static const struct {
+        const char *text, *want;
+    } cases[] = {
+        {"abcd", "abcd"}, {"abcf", "abcf"}, {"abc", "abcd"}, {"xbcd", "xbcd"}, {"xbce", "abce"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_text(cases[i].text, or_none(nearest_word(cases[i].text, words, LENGTH(words))),
+                  cases[i].want);
+    assert_null(nearest_word("abcd", words, 0));
+}
+
+static unsigned least(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
+/* The optimal string alignment distance of the first I and J characters, by its definition. */
+static unsigned reference(const char *a, size_t i, const char *b, size_t j)
+{
+    if (i == 0 || j == 0)
+        return (unsigned)(i + j);
+    unsigned slips = least(reference(a, i - 1, b, j), reference(a, i, b, j - 1)) + 1;
+    slips = least(slips, reference(a, i - 1, b, j - 1) + (a[i - 1] != b[j - 1]));
+    if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        slips = least(slips, reference(a, i - 2, b, j - 2) + 1);
+    return slips;
+}
+
+static void slips_are_counted_as_a_slow_reference_counts_them(void **state)
+{
+    uint64_t random = 7;
+
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        char text[7], word[7];
+        const char *const words[] = {word};
+
+        random_text(&random, "abc", text, sizeof text);
+        random_text(&random, "abc", word, sizeof word);
+        size_t len = strlen(text);
+        unsigned slips = reference(text, len, word, strlen(word));
+        bool near = len >= 2 && slips <= 1 + len / 4 && slips < strlen(word);
+        if ((nearest_word(text, words, 1) != NULL) != near)
+            fail_msg("\"%s\" for \"%s\", %u slips: want %d", text, word, slips, near);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_nearest_word_is_the_one_that_was_meant),
+        cmocka_unit_test(so_many_slips_are_a_typo_and_one_more_is_none),
+        cmocka_unit_test(of_several_the_fewest_slips_win_and_then_the_first),
+        cmocka_unit_test(slips_are_counted_as_a_slow_reference_counts_them),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

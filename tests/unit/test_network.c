@@ -1,0 +1,280 @@
+#include "table.h"
+#include "network.h"
+
+#include <arpa/inet.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#define ROUNDS 100000
+
+static struct address address_of(const char *text)
+{
+    struct address address;
+
+    if (!address_parse(text, &address))
+        fail_msg("\"%s\" is no address", text);
+    return address;
+}
+
+static void a_network_is_a_prefix_and_its_length(void **state)
+{
+    static const struct {
+        const char *text;
+        unsigned bits;
+        const char *address;
+    } cases[] = {
+        {"10.0.0.0/8", 104, "10.0.0.0"},
+        {"0.0.0.0/0", 96, "0.0.0.0"},
+        {"128.0.0.0/1", 97, "128.0.0.0"},
+        {"192.0.2.7/32", 128, "192.0.2.7"},
+        {"192.0.2.7", 128, "192.0.2.7"},
+        {"255.255.255.255", 128, "255.255.255.255"},
+        {"192.0.2.6/31", 127, "192.0.2.6"},
+        {"2001:db8::/32", 32, "2001:db8::"},
+        {"2001:DB8::/32", 32, "2001:db8::"},
+        {"2001:0db8:0000::/32", 32, "2001:db8::"},
+        {"::/0", 0, "::"},
+        {"8000::/1", 1, "8000::"},
+        {"2001:db8::1/128", 128, "2001:db8::1"},
+        {"2001:db8::1", 128, "2001:db8::1"},
+        {"::1", 128, "::1"},
+        {"2001:db8:1:2::/64", 64, "2001:db8:1:2::"},
+        {"2001:db8:1:2:8000::/65", 65, "2001:db8:1:2:8000::"},
+        {"1:2:3:4:5:6:7:8", 128, "1:2:3:4:5:6:7:8"},
+        /* an IPv4 address, written as an IPv6 one */
+        {"::ffff:10.0.0.0/8", 104, "10.0.0.0"},
+        {"::ffff:192.0.2.7", 128, "192.0.2.7"},
+        {"::ffff:c000:207", 128, "192.0.2.7"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct address want = address_of(cases[i].address);
+        struct network network;
+
+        want_no_error(cases[i].text, network_parse(cases[i].text, &network));
+        want_number(cases[i].text, network.bits, cases[i].bits);
+        want_number(cases[i].text, memcmp(&network.address, &want, sizeof want), 0);
+        want_number(cases[i].text, network_is_meant(cases[i].text), true);
+    }
+}
+
+static void a_wrong_network_is_an_error_that_says_what_would_be_right(void **state)
+{
+    static const char none[] = "neither an address nor a CIDR; write 192.0.2.7, 10.0.0.0/8 or",
+                      four[] = "the prefix of an IPv4 address is 0 to 32; write 10.0.0.0/8",
+                      six[] = "the prefix of an IPv6 address is 0 to 128; write 2001:db8::/32",
+                      behind[] = "bits are set behind the prefix; write 10.0.0.0/8";
+    static const struct {
+        const char *text, *error;
+        bool meant;
+    } cases[] = {
+        {"", none, false},
+        {"/", none, false},
+        {"/8", none, false},
+        {"alice", none, false},
+        {"*", none, false},
+        {"10.0.0.*", none, false},
+        {"10", none, false},
+        {"10.0", none, false},
+        {"10.0.0/8", none, false},
+        {"10.0.0.256", none, false},
+        {"10.0.0.0.0", none, false},
+        {"010.0.0.1", none, false},
+        {"0x0a.0.0.1", none, false},
+        {"167772161", none, false},
+        {" 10.0.0.1", none, false},
+        {"10.0.0.1 ", none, false},
+        {"10.0.0.0 /8", none, false},
+        {"192.0.2.7:80", none, false},
+        {"[::1]", none, false},
+        {"[::1]:80", none, false},
+        {"fe80::1%eth0", none, false},
+        {"fe80::%eth0/64", none, false},
+        {":", none, false},
+        {":::", none, false},
+        {"1::2::3", none, false},
+        {"1:2:3:4:5:6:7", none, false},
+        {"1:2:3:4:5:6:7:8:9", none, false},
+        {"12345::", none, false},
+        {"dead", none, false},
+        {"beef/8", none, false},
+        {"::ffff:10.0.0.256", none, false},
+        {"1111:1111:1111:1111:1111:1111:1111:1111:1111:1111:1111:1111:1111", none, false},
+        {"10.0.0.0/", four, true},
+        {"10.0.0.0/33", four, true},
+        {"10.0.0.0/-1", four, true},
+        {"10.0.0.0/+8", four, true},
+        {"10.0.0.0/08", four, true},
+        {"10.0.0.0/8 ", four, true},
+        {"10.0.0.0/ 8", four, true},
+        {"10.0.0.0/8/8", four, true},
+        {"10.0.0.0/x", four, true},
+        {"10.0.0.0/*", four, true},
+        {"10.0.0.0/255.0.0.0", four, true},
+        {"10.0.0.0/99999999999999999999", four, true},
+        {"::ffff:10.0.0.0/104", four, true},
+        {"2001:db8::/", six, true},
+        {"2001:db8::/129", six, true},
+        {"2001:db8::/-1", six, true},
+        {"2001:db8::/032", six, true},
+        {"2001:db8::/1e1", six, true},
+        {"10.0.0.1/8", behind, true},
+        {"10.0.0.0/6", behind, true},
+        {"0.0.0.1/0", behind, true},
+        {"192.0.2.7/31", behind, true},
+        {"2001:db8::1/32", behind, true},
+        {"2001:db8::1/127", behind, true},
+        {"::1/0", behind, true},
+        {"2001:db8:1:2:4000::/65", behind, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct network network;
+
+        want_error(cases[i].text, network_parse(cases[i].text, &network), cases[i].error);
+        want_number(cases[i].text, network_is_meant(cases[i].text), cases[i].meant);
+    }
+}
+
+static void a_network_contains_the_addresses_that_begin_like_it(void **state)
+{
+    static const struct {
+        const char *network, *address;
+        bool want;
+    } cases[] = {
+        {"10.0.0.0/8", "10.0.0.0", true},
+        {"10.0.0.0/8", "10.255.255.255", true},
+        {"10.0.0.0/8", "9.255.255.255", false},
+        {"10.0.0.0/8", "11.0.0.0", false},
+        {"10.0.0.0/8", "::ffff:10.1.2.3", true},
+        {"10.0.0.0/8", "::10.1.2.3", false},
+        {"192.0.2.6/31", "192.0.2.5", false},
+        {"192.0.2.6/31", "192.0.2.6", true},
+        {"192.0.2.6/31", "192.0.2.7", true},
+        {"192.0.2.6/31", "192.0.2.8", false},
+        {"192.0.2.7", "192.0.2.7", true},
+        {"192.0.2.7", "192.0.2.6", false},
+        {"0.0.0.0/0", "0.0.0.0", true},
+        {"0.0.0.0/0", "255.255.255.255", true},
+        {"0.0.0.0/0", "::1", false},
+        {"0.0.0.0/0", "2001:db8::1", false},
+        {"2001:db8::/32", "2001:db8::", true},
+        {"2001:db8::/32", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", true},
+        {"2001:db8::/32", "2001:db7:ffff:ffff:ffff:ffff:ffff:ffff", false},
+        {"2001:db8::/32", "2001:db9::", false},
+        {"2001:db8::/33", "2001:db8:7fff::", true},
+        {"2001:db8::/33", "2001:db8:8000::", false},
+        {"::1", "::1", true},
+        {"::1", "::2", false},
+        {"8000::/1", "ffff::", true},
+        {"8000::/1", "7fff::", false},
+        /* an IPv4 client is not an IPv6 one, whatever its address is mapped to */
+        {"::/0", "::1", true},
+        {"::/0", "2001:db8::1", true},
+        {"::/0", "10.0.0.1", false},
+        {"::/0", "::ffff:10.0.0.1", false},
+        {"::/64", "10.0.0.1", false},
+        {"::/80", "10.0.0.1", false},
+        {"::/80", "::1", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct address address = address_of(cases[i].address);
+        struct network network;
+
+        want_no_error(cases[i].network, network_parse(cases[i].network, &network));
+        if (network_contains(&network, &address) != cases[i].want)
+            fail_msg("%s in %s: want %d", cases[i].address, cases[i].network, cases[i].want);
+    }
+}
+
+/* Whether the first BITS of A and B are equal, one by one. */
+static bool same_start(const struct address *a, const struct address *b, unsigned bits)
+{
+    for (unsigned i = 0; i < bits; i++)
+        if (((a->bytes[i / 8] ^ b->bytes[i / 8]) >> (7 - i % 8)) & 1)
+            return false;
+    return true;
+}
+
+/* One in four is an IPv4 one; the bits are mostly 0, so that networks are often met. */
+static struct address random_address(uint64_t *random)
+{
+    struct address address = {.bytes = {0}};
+    bool ipv4 = random_number(random) % 4 == 0;
+
+    for (size_t i = ipv4 ? 12 : 0; i < sizeof address.bytes; i++)
+        address.bytes[i] = (unsigned char)(random_number(random) & random_number(random) &
+                                           random_number(random) & random_number(random));
+    if (ipv4)
+        address.bytes[10] = address.bytes[11] = 0xff;
+    return address;
+}
+
+static void a_network_agrees_with_one_that_looks_at_each_bit(void **state)
+{
+    uint64_t random = 11;
+
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct address prefix = random_address(&random), client = random_address(&random);
+        bool ipv4 = address_is_ipv4(&prefix);
+        unsigned most = ipv4 ? 32 : 128, bits = (unsigned)(random_number(&random) % (most + 1));
+        char text[INET6_ADDRSTRLEN + 8], address[INET6_ADDRSTRLEN];
+        struct network network;
+
+        if (round % 2 == 0) { /* often within: as the prefix, but for one bit */
+            unsigned flip = (unsigned)(random_number(&random) % 129);
+            client = prefix;
+            if (flip < 128)
+                client.bytes[flip / 8] ^= (unsigned char)(0x80U >> flip % 8);
+        }
+        address_keep_prefix(&prefix, 128 - most + bits);
+        if (address_is_ipv4(&prefix) != ipv4)
+            continue; /* the flip or the cut made one an IPv4 address */
+        inet_ntop(AF_INET6, prefix.bytes, address, sizeof address);
+        snprintf(text, sizeof text, "%s/%u", address, bits);
+        want_no_error(text, network_parse(text, &network));
+        bool want =
+            same_start(&prefix, &client, 128 - most + bits) && address_is_ipv4(&client) == ipv4;
+        if (network_contains(&network, &client) != want) {
+            inet_ntop(AF_INET6, client.bytes, address, sizeof address);
+            fail_msg("%s in %s: want %d", address, text, want);
+        }
+    }
+}
+
+static void whatever_the_text_a_network_is_read_or_refused(void **state)
+{
+    uint64_t random = 13;
+
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        char text[80];
+        struct network network;
+
+        random_text(&random, "0123456789abf::::....//% ", text, round % 4 ? 12 : sizeof text);
+        const char *error = network_parse(text, &network);
+        if (!error && (network.bits > 128 || !network_contains(&network, &network.address) ||
+                       !network_is_meant(text)))
+            fail_msg("\"%s\" is a network that does not contain itself", text);
+        if (error && !strstr(error, "; write "))
+            fail_msg("\"%s\": \"%s\" does not say what would be right", text, error);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_network_is_a_prefix_and_its_length),
+        cmocka_unit_test(a_wrong_network_is_an_error_that_says_what_would_be_right),
+        cmocka_unit_test(a_network_contains_the_addresses_that_begin_like_it),
+        cmocka_unit_test(a_network_agrees_with_one_that_looks_at_each_bit),
+        cmocka_unit_test(whatever_the_text_a_network_is_read_or_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
