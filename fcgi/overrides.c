@@ -90,11 +90,10 @@ static const char *read_network(const char *text, size_t i, struct addition *add
     return NULL;
 }
 
-static const char *read_ip(const char *text, size_t i, struct addition *addition)
+/* Every value of the source: an IPv6 client has a slash, and is to fit "*" as well. */
+static const char *read_all(size_t i, struct addition *addition)
 {
-    if (strcmp(text, "*") != 0 && strcmp(text, "**") != 0)
-        return read_network(text, i, addition);
-    addition->part[i].glob = strcpy(addition->value[i], "**"); /* an IPv6 client has a slash */
+    addition->part[i].glob = strcpy(addition->value[i], "**");
     addition->is_exact = false;
     return NULL;
 }
@@ -131,10 +130,13 @@ static const char *read_part(size_t i, struct addition *addition)
 {
     const struct source *source = &addition->spec->part[addition->first + i].source;
     const char *text = addition->text[i];
+    bool all = strcmp(text, "*") == 0 || strcmp(text, "**") == 0;
 
+    if (all && (source->kind == SOURCE_IP || source->kind == SOURCE_GLOBAL))
+        return read_all(i, addition);
     if (source->kind == SOURCE_IP)
-        return read_ip(text, i, addition);
-    if (source->kind == SOURCE_GLOBAL && strcmp(text, "*") != 0 && strcmp(text, "**") != 0)
+        return read_network(text, i, addition);
+    if (source->kind == SOURCE_GLOBAL)
         return "the source global has no value; write * there";
     if (network_is_meant(text) && address_is_client(addition, i))
         return not_for_this_source;
@@ -229,6 +231,14 @@ static void add_patterned(struct overrides *overrides, const struct addition *ad
         }
 }
 
+/* Beside a pattern, a text without one is looked at as a glob that has no '*'. */
+static const char *check_part(const struct pattern *part)
+{
+    if (part->glob && strlen(part->glob) > GLOB_MAX)
+        return "this key is too long beside a glob or a CIDR; the most is 256 bytes";
+    return NULL;
+}
+
 /* Add OVERRIDE for the alternative that ADDITION is for; or return why it is for no client of that one. */
 static const char *add_for_alternative(struct overrides *overrides, struct addition *addition,
                                        const char *limit_name, unsigned *earlier)
@@ -239,6 +249,8 @@ static const char *add_for_alternative(struct overrides *overrides, struct addit
     memset(addition->part, 0, sizeof addition->part);
     for (size_t i = 0; i < addition->count && !error; i++)
         error = read_part(i, addition);
+    for (size_t i = 0; i < addition->count && !addition->is_exact && !error; i++)
+        error = check_part(&addition->part[i]);
     if (error)
         return error;
     if (!addition->is_exact && overrides->patterns == OVERRIDES_PATTERNS_MAX)
@@ -344,16 +356,25 @@ const struct override *overrides_find(const struct overrides *overrides, const c
     return exact ? &overrides->override[exact->rank] : NULL;
 }
 
-bool overrides_lift_all(const struct overrides *overrides)
+static bool is_for_all(const struct patterned *patterned)
 {
-    const struct patterned *first = overrides->patterned;
-
-    if (overrides->count == 0 || overrides->override[0].kind != OVERRIDE_UNLIMITED || !first)
-        return false;
-    for (size_t i = 0; i < first->count; i++)
-        if (first->part[i].is_network || strcmp(first->part[i].glob, "**") != 0)
+    for (size_t i = 0; i < patterned->count; i++)
+        if (patterned->part[i].is_network || strcmp(patterned->part[i].glob, "**") != 0)
             return false;
     return true;
+}
+
+bool overrides_lift_all(const struct overrides *overrides, const struct key_spec *spec)
+{
+    size_t alternatives = 0, lifted = 0;
+
+    if (overrides->count == 0 || overrides->override[0].kind != OVERRIDE_UNLIMITED)
+        return false;
+    for (size_t first = 0; first < spec->count; first = key_alternative_end(spec, first))
+        alternatives++;
+    for (size_t i = 0; i < overrides->patterned_count && overrides->patterned[i].rank == 0; i++)
+        lifted += is_for_all(&overrides->patterned[i]);
+    return lifted == alternatives;
 }
 
 void overrides_free(struct overrides *overrides)

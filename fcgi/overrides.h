@@ -9,7 +9,8 @@
 
 #define OVERRIDES_PATTERNS_MAX                                                                     \
     256 /* overrides of one limit with a glob or a network: each is looked at */
-#define OVERRIDES_TEXT_MAX 1024 /* bytes of an exact key; of a glob: GLOB_MAX */
+#define OVERRIDES_TEXT_MAX                                                                         \
+    1024 /* bytes of an exact key; of a glob and what stands beside one: GLOB_MAX */
 
 enum override_kind {
     OVERRIDE_LIMITED,   /* by a capacity and refill of its own */
@@ -32,7 +33,7 @@ struct overrides *overrides_new(void);
 /* Add OVERRIDE (copied) for the clients of limit LIMIT_NAME, which counts by SPEC, whose key is TEXT: COUNT texts,
  * one for each source of an alternative.  A text is
  *   an address or a CIDR   for a source ip.  An IPv6 client is a prefix of IPV6_PREFIX_BITS
- *   with '*' or "**"       a glob (glob.h), for all other sources; alone, for ip too
+ *   with '*' or "**"       a glob (glob.h), for all other sources; alone, for ip and global too
  *   else                   the value itself, for all other sources
  * *EARLIER becomes the line of an override that is for the same clients, so that this one is never used; or 0.
  * Returns NULL, or what is wrong and what would be right (static string); nothing is then added. */
@@ -48,8 +49,9 @@ const struct override *overrides_find(const struct overrides *overrides, const c
                                       size_t len, const struct key_values *values,
                                       struct subject *subject);
 
-/* Whether every client is unlimited, by an override for all that no other stands before. */
-bool overrides_lift_all(const struct overrides *overrides);
+/* Whether every client of a limit that counts by SPEC is unlimited, by an override for all that no other stands
+ * before. */
+bool overrides_lift_all(const struct overrides *overrides, const struct key_spec *spec);
 
 /* Free OVERRIDES.  NULL is fine. */
 void overrides_free(struct overrides *overrides);

@@ -75,7 +75,7 @@ static bool fits_no_path(const char *path)
 static void find_never_refuses(const struct limits *limits, const struct limit *limit,
                                struct report *report)
 {
-    if (limit->overrides && overrides_lift_all(limit->overrides))
+    if (limit->overrides && overrides_lift_all(limit->overrides, &limit->key))
         report_warning(report, limit->line, limit->column,
                        "'%s' can never refuse, its first override makes everybody unlimited; leave "
                        "the limit out, or write that override last",
