@@ -108,35 +108,41 @@ static void find_cost(const struct limit *limit, struct report *report)
                        limit->name);
 }
 
-/* The first source from index FIRST on that a request can lack; NULL where ip is among them, for then those who
- * lack one share a bucket with nobody else. */
-static const struct source *missing_source(const struct key_spec *key, size_t first)
+/* The first source of the alternative of KEY from FIRST to before END that a request can lack, or NULL. */
+static const struct source *absent_source(const struct key_spec *key, size_t first, size_t end)
 {
-    const struct source *missing = NULL;
+    for (size_t i = first; i < end; i++)
+        if (source_can_be_absent(&key->part[i].source))
+            return &key->part[i].source;
+    return NULL;
+}
 
-    for (size_t i = first; i < key->count; i++) {
-        const struct source *source = &key->part[i].source;
-        if (source->kind == SOURCE_IP)
-            return NULL;
-        if (!missing && source_can_be_absent(source))
-            missing = source;
-    }
-    return missing;
+static bool has_ip(const struct key_spec *key, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++)
+        if (key->part[i].source.kind == SOURCE_IP)
+            return true;
+    return false;
 }
 
 static void find_missing_key(const struct limit *limit, struct report *report)
 {
-    size_t last = limit->key.count - 1;
+    const struct key_spec *key = &limit->key;
+    const struct source *absent = NULL;
 
-    while (!limit->key.part[last].alternative)
-        last--;
-    const struct source *missing = missing_source(&limit->key, last);
-    if (missing)
-        report_warning(report, limit->line, limit->column,
-                       "the key of '%s' can be missing, and all requests without %s%s%s share a "
-                       "bucket; end it in | ip, or in | global if that is meant",
-                       limit->name, source_word(missing->kind), missing->name[0] ? ":" : "",
-                       missing->name);
+    for (size_t first = 0, end; first < key->count; first = end) {
+        end = key_alternative_end(key, first);
+        absent = absent_source(key, first, end);
+        if (!absent)
+            return; /* every request has this alternative */
+        if (end == key->count && has_ip(key, first, end))
+            return; /* the last one stands for those that lack it: a bucket for each client */
+    }
+    report_warning(report, limit->line, limit->column,
+                   "the key of '%s' can be missing, and all requests without %s%s%s share a "
+                   "bucket; end it in | ip, or in | global if that is meant",
+                   limit->name, source_word(absent->kind), absent->name[0] ? ":" : "",
+                   absent->name);
 }
 
 static void find_twin(const struct limits *limits, const struct limit *limit, struct report *report)

@@ -1,0 +1,179 @@
+#include "table.h"
+#include "report.h"
+
+#include <stdio.h>
+
+#define MANY 1000
+
+/* What REPORT writes.  The caller's to free. */
+static char *written(struct report *report, enum report_what what)
+{
+    char *text;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    assert_non_null(out);
+    report_write(report, what, out);
+    fclose(out);
+    return text;
+}
+
+static void want_written(const char *input, struct report *report, enum report_what what,
+                         const char *want)
+{
+    char *text = written(report, what);
+
+    want_text(input, text, want);
+    free(text);
+}
+
+static void a_finding_is_written_with_its_place(void **state)
+{
+    struct report report = {.file = "a.yaml"};
+
+    (void)state;
+    want_written("nothing", &report, REPORT_ALL, "");
+    report_error(&report, 1, 2, "%s is %d; write %s", "x", 3, "y");
+    want_written("one", &report, REPORT_ERRORS, "a.yaml:1:2: x is 3; write y\n");
+    report_warning(&report, 3, 4, "odd; leave it out");
+    report_error(&report, 0, 0, "the file is odd; write another");
+    report_warning(&report, 0, 0, "the file is strange; write another");
+    assert_int_equal(report.errors, 2);
+    assert_int_equal(report.warnings, 2);
+    assert_int_equal(report.count, 4);
+    want_written("errors", &report, REPORT_ERRORS,
+                 "a.yaml: the file is odd; write another\n"
+                 "a.yaml:1:2: x is 3; write y\n");
+    want_written("all", &report, REPORT_ALL,
+                 "a.yaml: the file is odd; write another\n"
+                 "a.yaml: warning: the file is strange; write another\n"
+                 "a.yaml:1:2: x is 3; write y\n"
+                 "a.yaml:3:4: warning: odd; leave it out\n");
+    report_free(&report);
+}
+
+static void findings_are_in_the_order_of_their_places(void **state)
+{
+    static const struct {
+        unsigned line, column;
+    } places[] = {{10, 1}, {2, 10}, {9, 9}, {2, 9}, {0, 0}, {10, 2}, {2, 9}, {4294967295U, 1}};
+    struct report report = {.file = "f"};
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(places); i++)
+        if (i % 2)
+            report_warning(&report, places[i].line, places[i].column, "%zu", i);
+        else
+            report_error(&report, places[i].line, places[i].column, "%zu", i);
+    for (int again = 0; again < 2; again++)
+        want_written("all", &report, REPORT_ALL,
+                     "f: 4\n"
+                     "f:2:9: warning: 3\n"
+                     "f:2:9: 6\n" /* found later at the same place */
+                     "f:2:10: warning: 1\n"
+                     "f:9:9: 2\n"
+                     "f:10:1: 0\n"
+                     "f:10:2: warning: 5\n"
+                     "f:4294967295:1: warning: 7\n");
+    report_error(&report, 1, 1, "8");
+    want_written("errors", &report, REPORT_ERRORS,
+                 "f: 4\nf:1:1: 8\nf:2:9: 6\nf:9:9: 2\nf:10:1: 0\n");
+    report_free(&report);
+}
+
+static void what_is_found_at_one_place_stays_in_its_order(void **state)
+{
+    struct report report = {.file = "f"};
+    char *text, *at;
+
+    (void)state;
+    for (unsigned i = 0; i < MANY; i++)
+        report_error(&report, 7, 7, "%u", i);
+    at = text = written(&report, REPORT_ERRORS);
+    for (unsigned i = 0; i < MANY; i++) {
+        char line[32];
+
+        sprintf(line, "f:7:7: %u\n", i);
+        if (strncmp(at, line, strlen(line)) != 0)
+            fail_msg("\"%.20s\", want %s", at, line);
+        at += strlen(line);
+    }
+    assert_string_equal(at, "");
+    free(text);
+    report_free(&report);
+}
+
+static void a_message_forges_no_line(void **state)
+{
+    static const struct {
+        const char *message, *want;
+    } cases[] = {
+        {"a\nb.yaml:1:1: all is fine", "f:1:1: a?b.yaml:1:1: all is fine\n"},
+        {"a\r\n\t\x1b[31m\x7f", "f:1:1: a????[31m?\n"},
+        {"\x01\x1f ", "f:1:1: ?? \n"},
+        {"%s%n%d", "f:1:1: %s%n%d\n"},
+        {"caf\xc3\xa9", "f:1:1: caf\xc3\xa9\n"},
+        {"", "f:1:1: \n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct report report = {.file = "f"};
+
+        report_error(&report, 1, 1, "%s", cases[i].message);
+        want_written(cases[i].message, &report, REPORT_ERRORS, cases[i].want);
+        report_free(&report);
+    }
+}
+
+static void a_message_has_at_most_511_bytes(void **state)
+{
+    static const size_t lengths[] = {0, 1, 510, 511, 512, 2000};
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(lengths); i++) {
+        struct report report = {.file = "f"};
+        size_t want = lengths[i] < 511 ? lengths[i] : 511;
+
+        char message[2001];
+
+        memset(message, 'x', lengths[i]);
+        message[lengths[i]] = '\0';
+        report_warning(&report, 1, 1, "%s", message);
+        char *text = written(&report, REPORT_ALL);
+        want_number(text, (int64_t)strlen(text), (int64_t)(strlen("f:1:1: warning: \n") + want));
+        free(text);
+        report_free(&report);
+    }
+}
+
+static void a_report_that_was_freed_begins_anew(void **state)
+{
+    struct report report = {.file = "f"};
+
+    (void)state;
+    report_free(&report);
+    report_error(&report, 1, 1, "a");
+    report_free(&report);
+    assert_int_equal(report.count, 0);
+    assert_int_equal(report.errors, 0);
+    assert_int_equal(report.warnings, 0);
+    report_warning(&report, 1, 1, "b");
+    want_written("again", &report, REPORT_ALL, "f:1:1: warning: b\n");
+    want_written("no error", &report, REPORT_ERRORS, "");
+    report_free(&report);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_finding_is_written_with_its_place),
+        cmocka_unit_test(findings_are_in_the_order_of_their_places),
+        cmocka_unit_test(what_is_found_at_one_place_stays_in_its_order),
+        cmocka_unit_test(a_message_forges_no_line),
+        cmocka_unit_test(a_message_has_at_most_511_bytes),
+        cmocka_unit_test(a_report_that_was_freed_begins_anew),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,368 @@
+#include "table.h"
+#include "warnings.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+/* A limit in one line, in a list: NAME at column 3. */
+#define LIMIT(name, key, capacity, refill, more)                                                   \
+    "- { name: " name ", key: " key ", capacity: " capacity ", refill: " refill more " }\n"
+
+#define NEVER(name) "'" name "' can never refuse, "
+#define LIFTED                                                                                     \
+    "its first override makes everybody unlimited; leave the limit out, or write that "            \
+    "override last\n"
+#define NO_PATH                                                                                    \
+    "its path fits no request: paths are matched decoded and normalised; write it "                \
+    "without %XX, //, /./ and /../\n"
+#define FIRST(name, line)                                                                          \
+    "'" name "' in line " line " always refuses first; leave it out, or make its capacity or "     \
+    "refill the smaller one\n"
+#define TWIN(name, other, line)                                                                    \
+    "'" name "' has the same key and match as '" other "' in line " line "; leave one of them "    \
+    "out, unless they are for two spans of time, such as 10/s and 1000/day\n"
+#define DEAR(name)                                                                                 \
+    "'" name "' refuses every request, for its cost is above its capacity; lower the cost or "     \
+    "raise the capacity\n"
+#define MISSING(name, source)                                                                      \
+    "the key of '" name "' can be missing, and all requests without " source " share one bucket; " \
+    "end it in | ip, or in | global if that is meant\n"
+#define SHADOWS                                                                                    \
+    "no limit is enforced, every one is a shadow; write shadow: false where one shall refuse\n"
+#define AT(line) "f:" line ":3: warning: "
+
+/* What a file of LIMITS, which has no mistake, is warned about. */
+static void want_warnings(const char *limits, const char *want)
+{
+    struct report report = {.file = "f"};
+    char file[4096], *got;
+    size_t size;
+    FILE *out = open_memstream(&got, &size);
+
+    assert_non_null(out);
+    snprintf(file, sizeof file, "limits:\n%s", limits);
+    struct limits *read = limits_parse(file, strlen(file), &report);
+    report_write(&report, REPORT_ALL, out);
+    fclose(out);
+    if (!read)
+        fail_msg("\"%s\": refused: %s", file, got);
+    want_text(file, got, want);
+    free(got);
+    report_free(&report);
+    limits_release(read);
+}
+
+struct warned {
+    const char *limits, *want;
+};
+
+static void want_all_warnings(const struct warned *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        want_warnings(cases[i].limits, cases[i].want);
+}
+
+static void a_file_that_means_what_it_says_has_no_warnings(void **state)
+{
+    static const struct warned cases[] = {
+        {LIMIT("a", "query:user | ip", "5", "1/12s", ""), ""},
+        {LIMIT("a", "ip", "5", "1/s", ", cost: 5"), ""},
+        {LIMIT("a", "ip", "5", "1/s", ", cost: header:X-Cost"), ""},
+        {LIMIT("a", "ip", "5", "1/s", ", match: { path: /api/** }"), ""},
+        {LIMIT("a", "ip", "5", "1/s", "") LIMIT("b", "ip + path", "5", "1/s", ""), ""},
+        {LIMIT("a", "ip", "5", "1/s", "") LIMIT("b", "path", "5", "1/s", ""), ""},
+        {LIMIT("a", "ip", "5", "1/s", ", overrides: [{ key: 10.0.0.0/8, unlimited: true }]"), ""},
+    };
+
+    (void)state;
+    want_all_warnings(cases, LENGTH(cases));
+}
+
+static void a_limit_that_everybody_is_exempt_from_is_warned_about(void **state)
+{
+#define A(key, overrides) LIMIT("a", key, "5", "1/s", ", overrides: [" overrides "]")
+    static const struct warned cases[] = {
+        {A("ip", "{ key: '*', unlimited: true }"), AT("2") NEVER("a") LIFTED},
+        {A("ip", "{ key: '**', unlimited: true }"), AT("2") NEVER("a") LIFTED},
+        {A("path", "{ key: '**', unlimited: true }"), AT("2") NEVER("a") LIFTED},
+        {A("query:a | ip", "{ key: '**', unlimited: true }"), AT("2") NEVER("a") LIFTED},
+        {A("ip + path", "{ key: ['*', '**'], unlimited: true }"), AT("2") NEVER("a") LIFTED},
+        {A("path", "{ key: '*', unlimited: true }"), ""},
+        {A("ip", "{ key: '*', capacity: 9 }"), ""},
+        {A("ip", "{ key: '*', blocked: true }"), ""},
+        {A("ip", "{ key: 0.0.0.0/0, unlimited: true }"), ""},
+        {A("ip", "{ key: 10.0.0.1, blocked: true }, { key: '*', unlimited: true }"), ""},
+        {A("ip", "{ key: 10.0.0.1, unlimited: true }, { key: '*', blocked: true }"), ""},
+        {A("query:a + path | ip", "{ key: ['**', '**'], unlimited: true }"), ""},
+    };
+#undef A
+
+    (void)state;
+    want_all_warnings(cases, LENGTH(cases));
+}
+
+static void a_path_that_no_request_has_is_warned_about(void **state)
+{
+    static const struct {
+        const char *path;
+        bool warned;
+    } cases[] = {
+        {"/api//x", true},
+        {"//api", true},
+        {"/api/./x", true},
+        {"/api/../x", true},
+        {"/api/.", true},
+        {"/api/..", true},
+        {"/%61pi", true},
+        {"/%2F", true},
+        {"/a%c3%a9", true},
+        {"/**//x", true},
+        {"/.", true},
+        {"/..", true},
+        {"/api/x", false},
+        {"/api/", false},
+        {"/", false},
+        {"/**", false},
+        {"**", false},
+        {"/a.b", false},
+        {"/.well-known/x", false},
+        {"/a./x", false},
+        {"/..a", false},
+        {"/.../x", false},
+        {"/100%", false},
+        {"/%zz", false},
+        {"/%4", false},
+        {"/a%*", false},
+        {"*/x", false},
+        {"/*/*", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        char limits[256];
+
+        snprintf(limits, sizeof limits, LIMIT("a", "ip", "5", "1/s", ", match: { path: '%s' }"),
+                 cases[i].path);
+        want_warnings(limits, cases[i].warned ? AT("2") NEVER("a") NO_PATH : "");
+    }
+}
+
+static void a_limit_that_another_always_refuses_before_is_warned_about(void **state)
+{
+#define A(capacity, refill, more) LIMIT("a", "ip", capacity, refill, more)
+#define B(capacity, refill, more) LIMIT("b", "ip", capacity, refill, more)
+#define ALSO_TWIN                 AT("3") TWIN("b", "a", "2")
+    static const struct warned cases[] = {
+        {A("5", "1/s", "") B("9", "1/s", ""), AT("3") NEVER("b") FIRST("a", "2") ALSO_TWIN},
+        {A("5", "1/s", "") B("5", "2/s", ""), AT("3") NEVER("b") FIRST("a", "2") ALSO_TWIN},
+        {A("5", "1/s", "") B("9", "2/s", ""), AT("3") NEVER("b") FIRST("a", "2") ALSO_TWIN},
+        {A("9", "2/s", "") B("5", "1/s", ""), AT("2") NEVER("a") FIRST("b", "3") ALSO_TWIN},
+        /* of two alike, the second is the one too many */
+        {A("5", "1/s", "") B("5", "1/s", ""), AT("3") NEVER("b") FIRST("a", "2") ALSO_TWIN},
+        {A("5", "1/s", "") B("5", "60/min", ""), AT("3") NEVER("b") FIRST("a", "2") ALSO_TWIN},
+        /* two spans of time: each can refuse */
+        {A("10", "10/s", "") B("1000", "1000/day", ""), ALSO_TWIN},
+        {A("5", "2/s", "") B("9", "1/s", ""), ALSO_TWIN},
+        /* a wider match, the same cost */
+        {A("5", "1/s", "") B("9", "1/s", ", match: { path: /x }"),
+         AT("3") NEVER("b") FIRST("a", "2")},
+        {A("5", "1/s", ", match: { path: /x }") B("9", "1/s", ""), ""},
+        {A("5", "1/s", ", match: { methods: [GET, PUT] }")
+             B("9", "1/s", ", match: { methods: [GET] }"),
+         AT("3") NEVER("b") FIRST("a", "2")},
+        {A("5", "1/s", ", match: { methods: [GET] }")
+             B("9", "1/s", ", match: { methods: [GET, PUT] }"),
+         ""},
+        {A("5", "1/s", ", match: { methods: [GET] }") B("9", "1/s", ""), ""},
+        {A("5", "1/s", ", match: { host: a.com }")
+             B("9", "1/s", ", match: { host: A.com, path: /x }"),
+         AT("3") NEVER("b") FIRST("a", "2")},
+        {A("5", "1/s", ", cost: 2") B("9", "1/s", ", cost: 2"),
+         AT("3") NEVER("b") FIRST("a", "2") ALSO_TWIN},
+        {A("5", "1/s", "") B("9", "1/s", ", cost: 2"), ALSO_TWIN},
+        {A("5", "1/s", ", cost: header:X") B("9", "1/s", ", cost: header:x"),
+         AT("3") NEVER("b") FIRST("a", "2") ALSO_TWIN},
+        {A("5", "1/s", ", cost: header:X") B("9", "1/s", ", cost: header:Y"), ALSO_TWIN},
+        /* a shadow refuses nothing; overrides change who is refused */
+        {A("5", "1/s", ", shadow: true") B("9", "1/s", ""), ""},
+        {A("5", "1/s", "") B("9", "1/s", ", shadow: true"), AT("3") NEVER("b") FIRST("a", "2")},
+        {A("5", "1/s", ", overrides: [{ key: 10.0.0.1, unlimited: true }]") B("9", "1/s", ""),
+         ALSO_TWIN},
+        {A("5", "1/s", "") B("9", "1/s", ", overrides: [{ key: 10.0.0.1, capacity: 1 }]"),
+         ALSO_TWIN},
+        /* the first of several is named */
+        {A("9", "1/s", "") B("5", "1/s", "") LIMIT("c", "ip", "10", "1/s", ""),
+         AT("2") NEVER("a") FIRST("b", "3") ALSO_TWIN AT("4") NEVER("c") FIRST("a", "2") AT("4")
+             TWIN("c", "a", "2")},
+    };
+#undef A
+#undef B
+#undef ALSO_TWIN
+
+    (void)state;
+    want_all_warnings(cases, LENGTH(cases));
+}
+
+static void two_limits_with_the_same_key_and_match_are_warned_about(void **state)
+{
+#define A(key, more) LIMIT("a", key, "10", "10/s", more)
+#define B(key, more) LIMIT("b", key, "100", "1/s", more)
+    static const struct warned cases[] = {
+        {A("ip", "") B("ip", ""), AT("3") TWIN("b", "a", "2")},
+        {A("query:u | ip", "") B("query:u|ip", ""), AT("3") TWIN("b", "a", "2")},
+        {A("header:X | ip", "") B("header:x | ip", ""), AT("3") TWIN("b", "a", "2")},
+        {A("query:u | ip", "") B("query:U | ip", ""), ""},
+        {A("query:u | ip", "") B("query:u + ip | ip", ""), ""},
+        {A("path + ip", "") B("ip + path", ""), ""},
+        {A("path + ip", "") B("path | ip", ""), ""},
+        {A("ip", ", match: { path: /x }") B("ip", ", match: { path: /x }"),
+         AT("3") TWIN("b", "a", "2")},
+        {A("ip", ", match: { path: /x }") B("ip", ", match: { path: /y }"), ""},
+        {A("ip", ", match: { path: /x }") B("ip", ""), ""},
+        {A("ip", ", match: { methods: [GET, PUT] }") B("ip", ", match: { methods: [PUT, GET] }"),
+         AT("3") TWIN("b", "a", "2")},
+        {A("ip", ", match: { methods: [GET] }") B("ip", ", match: { methods: [PUT] }"), ""},
+        {A("ip", ", shadow: true") B("ip", ", shadow: true"),
+         AT("2") SHADOWS AT("3") TWIN("b", "a", "2")},
+        {A("ip", ", shadow: true") B("ip", ""), ""},
+        {A("ip", "") B("path", "") LIMIT("c", "path", "1000", "1000/day", ""),
+         AT("4") TWIN("c", "b", "3")},
+    };
+#undef A
+#undef B
+
+    (void)state;
+    want_all_warnings(cases, LENGTH(cases));
+}
+
+static void a_cost_above_the_capacity_is_warned_about(void **state)
+{
+    static const struct warned cases[] = {
+        {LIMIT("a", "ip", "5", "1/s", ", cost: 6"), AT("2") DEAR("a")},
+        {LIMIT("a", "ip", "5", "1/s", ", cost: 5"), ""},
+        {LIMIT("a", "ip", "1", "1/s", ", cost: 1000000"), AT("2") DEAR("a")},
+        {LIMIT("a", "ip", "1", "1/s", ""), ""},
+        {LIMIT("a", "ip", "1", "1/s", ", cost: env:COST"), ""},
+    };
+
+    (void)state;
+    want_all_warnings(cases, LENGTH(cases));
+}
+
+static void a_key_that_a_request_can_lack_is_warned_about(void **state)
+{
+    static const struct {
+        const char *key, *missing; /* NULL: nothing is */
+    } cases[] = {
+        {"query:u", "query:u"},
+        {"header:X-Key", "header:x-key"},
+        {"cookie:s", "cookie:s"},
+        {"env:USER", "env:USER"},
+        {"host", "host"},
+        {"header:X | query:u", "query:u"},
+        {"header:X + ip", "header:x"},
+        {"ip + header:X", "header:x"},
+        {"header:X | ip + query:u", "query:u"},
+        {"header:X + query:u", "header:x"},
+        {"ip", NULL},
+        {"path", NULL},
+        {"method", NULL},
+        {"global", NULL},
+        {"query:u | ip", NULL},
+        {"query:u | global", NULL},
+        {"query:u + path | ip + path", NULL},
+        /* an alternative that is always there stands before */
+        {"ip | query:u", NULL},
+        {"header:X | ip | query:u", NULL},
+        {"ip + path | query:u", NULL},
+        {"ip + query:v | query:u", "query:u"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        char limits[256], want[256] = "";
+
+        snprintf(limits, sizeof limits, LIMIT("a", "%s", "5", "1/s", ""), cases[i].key);
+        if (cases[i].missing)
+            snprintf(want, sizeof want, AT("2") MISSING("a", "%s"), cases[i].missing);
+        want_warnings(limits, want);
+    }
+}
+
+static void a_file_of_which_no_limit_is_enforced_is_warned_about(void **state)
+{
+    static const struct warned cases[] = {
+        {LIMIT("a", "ip", "5", "1/s", ", shadow: true"), AT("2") SHADOWS},
+        {LIMIT("a", "ip", "5", "1/s", ", shadow: true")
+             LIMIT("b", "path", "5", "1/s", ", shadow: true"),
+         AT("2") SHADOWS},
+        {LIMIT("a", "ip", "5", "1/s", ", shadow: true") LIMIT("b", "path", "5", "1/s", ""), ""},
+        {LIMIT("a", "ip", "5", "1/s", ", shadow: false"), ""},
+    };
+
+    (void)state;
+    want_all_warnings(cases, LENGTH(cases));
+}
+
+static void an_override_that_is_never_used_is_warned_about(void **state)
+{
+    want_warnings("- name: a\n"
+                  "  key: ip\n"
+                  "  capacity: 5\n"
+                  "  refill: 1/s\n"
+                  "  overrides:\n"
+                  "    - { key: 10.0.0.0/8, capacity: 9 }\n"
+                  "    - { key: 10.1.0.0/16, unlimited: true }\n"
+                  "    - { key: 11.0.0.1, blocked: true }\n"
+                  "    - key: 11.0.0.1\n"
+                  "      unlimited: true\n",
+                  "f:8:7: warning: this override is never used, the one in line 7 is for the same "
+                  "clients; leave one of them out, or write this one before it\n"
+                  "f:10:7: warning: this override is never used, the one in line 9 is for the same "
+                  "clients; leave one of them out, or write this one before it\n");
+    (void)state;
+}
+
+static void all_warnings_of_a_file_come_in_the_order_of_its_lines(void **state)
+{
+    want_warnings(LIMIT("a", "query:u", "5", "1/s", ", cost: 9, match: { path: //x }")
+                      LIMIT("b", "path", "9", "1/s", ", shadow: true")
+                          LIMIT("c", "query:u", "9", "1/s", ", match: { path: //x }"),
+                  AT("2") NEVER("a") NO_PATH AT("2") DEAR("a") AT("2") MISSING("a", "query:u")
+                      AT("4") NEVER("c") NO_PATH AT("4") MISSING("c", "query:u") AT("4")
+                          TWIN("c", "a", "2"));
+    (void)state;
+}
+
+/* Warnings about what is a mistake would only be noise. */
+static void a_file_with_a_mistake_has_no_warnings(void **state)
+{
+    static const char file[] =
+        "limits:\n" LIMIT("a", "query:u", "5", "1/s", ", cost: 9") LIMIT("b", "ip", "0", "1/s", "");
+    struct report report = {.file = "f"};
+
+    (void)state;
+    assert_null(limits_parse(file, strlen(file), &report));
+    assert_int_equal(report.errors, 1);
+    assert_int_equal(report.warnings, 0);
+    report_free(&report);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_that_means_what_it_says_has_no_warnings),
+        cmocka_unit_test(a_limit_that_everybody_is_exempt_from_is_warned_about),
+        cmocka_unit_test(a_path_that_no_request_has_is_warned_about),
+        cmocka_unit_test(a_limit_that_another_always_refuses_before_is_warned_about),
+        cmocka_unit_test(two_limits_with_the_same_key_and_match_are_warned_about),
+        cmocka_unit_test(a_cost_above_the_capacity_is_warned_about),
+        cmocka_unit_test(a_key_that_a_request_can_lack_is_warned_about),
+        cmocka_unit_test(a_file_of_which_no_limit_is_enforced_is_warned_about),
+        cmocka_unit_test(an_override_that_is_never_used_is_warned_about),
+        cmocka_unit_test(all_warnings_of_a_file_come_in_the_order_of_its_lines),
+        cmocka_unit_test(a_file_with_a_mistake_has_no_warnings),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
