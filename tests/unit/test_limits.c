@@ -791,6 +791,573 @@ static void a_file_is_read_from_where_it_lies(void **state)
     reading_free(reading);
 }
 
+/* Write FILE into OUT, of SIZE bytes, VALUE where an '@' stands in it. */
+static void put(char *out, size_t size, const char *file, const char *value)
+{
+    size_t before = strcspn(file, "@");
+
+    snprintf(out, size, "%.*s%s%s", (int)before, file, value, file + before + 1);
+}
+
+static void headers_cost_and_shadow_are_read(void **state)
+{
+    static const struct {
+        const char *more;
+        unsigned headers;
+        int64_t cost;
+        bool shadow;
+    } cases[] = {
+        {"", HEADER_IETF, 1, false},
+        {"headers: [ietf]\n", HEADER_IETF, 1, false},
+        {"headers: []\n", 0, 1, false},
+        {"headers: [x-ratelimit]\n", HEADER_X_RATELIMIT, 1, false},
+        {"headers: [x-ratelimit, ietf]\n", HEADER_IETF | HEADER_X_RATELIMIT, 1, false},
+        {"headers:\n- ietf\n- x-ratelimit\n", HEADER_IETF | HEADER_X_RATELIMIT, 1, false},
+        {"headers: [ietf, ietf]\n", HEADER_IETF, 1, false},
+        {"    cost: 1\n", HEADER_IETF, 1, false},
+        {"    cost: 5\n", HEADER_IETF, 5, false},
+        {"    cost: 1000000\n", HEADER_IETF, COST_MAX, false},
+        {"    cost: \"3\"\n", HEADER_IETF, 3, false},
+        {"    cost: header:X-Cost\n", HEADER_IETF, 0, false},
+        {"    shadow: true\n", HEADER_IETF, 1, true},
+        {"    shadow: false\n", HEADER_IETF, 1, false},
+        {"    shadow: 'true'\n", HEADER_IETF, 1, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        char text[256];
+
+        snprintf(text, sizeof text, "%s%s", GOOD_LIMIT, cases[i].more);
+        struct reading *reading = want_accepted(text);
+        want_number(text, reading->limits->headers, cases[i].headers);
+        want_number(text, reading->limits->limit[0].cost.tokens, cases[i].cost);
+        want_number(text, reading->limits->limit[0].shadow, cases[i].shadow);
+        want_number(text, reading->limits->limit[0].overrides != NULL, false);
+        want_number(text, reading->limits->limit[0].line, 2);
+        want_number(text, reading->limits->limit[0].column, 5);
+        reading_free(reading);
+    }
+}
+
+/* The override of the limit LIMIT of LIMITS for the user NAME; or NULL. */
+static const struct override *override_of(const struct limits *limits, size_t limit,
+                                          const char *name)
+{
+    const struct limit *of = &limits->limit[limit];
+    const struct request request = {"GET", "/", name, (char *[]){NULL}};
+    struct subject subject;
+    struct key_values values;
+    char key[KEY_MAX];
+
+    subject_begin(&subject, &request, (unsigned)limits->ipv6_prefix_bits);
+    key_find(&of->key, &subject, &values);
+    size_t len = key_build(&values, of->name, key);
+    return overrides_find(of->overrides, key, len, &values, &subject);
+}
+
+static void overrides_are_read_whatever_stands_first(void **state)
+{
+    struct reading *reading =
+        want_accepted("limits:\n"
+                      "  - overrides:\n"
+                      "      - { capacity: 9, key: 10.0.0.1 }\n"
+                      "      - refill: 1000/s\n"
+                      "        key: [10.0.0.2]\n"
+                      "      - { key: 10.0.0.3, capacity: 7, refill: 2/s }\n"
+                      "      - { key: 10.0.0.4, unlimited: true }\n"
+                      "      - { key: 10.0.0.5, blocked: true,"
+                      " unlimited: false }\n"
+                      "      - { key: \"2001:db8:1:200::/56\", capacity: 8 }\n"
+                      "    name: a\n"
+                      "    key: ip\n"
+                      "    capacity: 5\n"
+                      "    refill: 1/s\n"
+                      "ipv6_prefix: 56\n");
+    static const struct {
+        const char *ip;
+        unsigned line;
+        enum override_kind kind;
+        int64_t capacity, interval_us;
+    } cases[] = {
+        {"10.0.0.1", 3, OVERRIDE_LIMITED, 9, 1000000},
+        {"10.0.0.2", 4, OVERRIDE_LIMITED, 5, 1000},
+        {"10.0.0.3", 6, OVERRIDE_LIMITED, 7, 500000},
+        {"10.0.0.4", 7, OVERRIDE_UNLIMITED, 5, 1000000},
+        {"10.0.0.5", 8, OVERRIDE_BLOCKED, 5, 1000000},
+        {"2001:db8:1:2ff::1", 9, OVERRIDE_LIMITED, 8, 1000000},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        const struct override *got = override_of(reading->limits, 0, cases[i].ip);
+
+        assert_non_null(got);
+        want_number(cases[i].ip, got->line, cases[i].line);
+        want_number(cases[i].ip, got->kind, cases[i].kind);
+        want_number(cases[i].ip, got->capacity, cases[i].capacity);
+        want_number(cases[i].ip, got->interval_us, cases[i].interval_us);
+    }
+    assert_null(override_of(reading->limits, 0, "10.0.0.6"));
+    reading_free(reading);
+}
+
+static void a_wrong_header_cost_or_shadow_is_a_mistake_with_its_place(void **state)
+{
+    static const struct {
+        const char *text, *place, *error;
+    } cases[] = {
+        {GOOD_LIMIT "headers: ietf\n", "6:10",
+         "'headers' must be a list; write [ietf], [ietf, x-ratelimit] or [] for none"},
+        {GOOD_LIMIT "headers:\n", "6:9", "'headers' must be a list"},
+        {GOOD_LIMIT "headers: {}\n", "6:10", "'headers' must be a list"},
+        {GOOD_LIMIT "headers: [retry]\n", "6:11", "'retry' is neither; write ietf or x-ratelimit"},
+        {GOOD_LIMIT "headers: [ietf, IETF]\n", "6:17", "'IETF' is neither; write ietf"},
+        {GOOD_LIMIT "headers: [X-RateLimit]\n", "6:11",
+         "'X-RateLimit' is neither; did you mean 'x-ratelimit'? write ietf or x-ratelimit"},
+        {GOOD_LIMIT "headers: [ietf, []]\n", "6:17", "needs a value"},
+        {GOOD_LIMIT "headers: ['']\n", "6:11", "needs a value"},
+        {GOOD_LIMIT "    headers: []\n", "6:5", "unknown field 'headers' in a limit"},
+        {GOOD_LIMIT "    cost:\n", "6:10", "'cost' needs a value; write cost: VALUE"},
+        {GOOD_LIMIT "    cost: 0\n", "6:11",
+         "cost: neither a whole number from 1 to 1000000 nor a source; write 1, env:NAME"},
+        {GOOD_LIMIT "    cost: -1\n", "6:11", "cost: neither a whole number"},
+        {GOOD_LIMIT "    cost: 1000001\n", "6:11", "cost: neither a whole number"},
+        {GOOD_LIMIT "    cost: 1.5\n", "6:11", "cost: neither a whole number"},
+        {GOOD_LIMIT "    cost: path\n", "6:11", "cost: neither a whole number"},
+        {GOOD_LIMIT "    cost: header:\n", "6:17", "this is not YAML"},
+        {GOOD_LIMIT "    cost: 'header:'\n", "6:11", "cost: a source without the name"},
+        {GOOD_LIMIT "    cost: headers:X\n", "6:11", "cost: unknown source"},
+        {GOOD_LIMIT "    cost: [1]\n", "6:11", "'cost' needs a value"},
+        {GOOD_LIMIT "cost: 1\n", "6:1", "unknown field 'cost' in the file"},
+        {GOOD_LIMIT "    shadow:\n", "6:12", "'shadow' needs a value"},
+        {GOOD_LIMIT "    shadow: yes\n", "6:13", "shadow: 'yes' is neither; write false or true"},
+        {GOOD_LIMIT "    shadow: 1\n", "6:13", "shadow: '1' is neither"},
+        {GOOD_LIMIT "    shadow: True\n", "6:13", "did you mean 'true'? write false or true"},
+        {GOOD_LIMIT "    shadow: {}\n", "6:13", "'shadow' needs a value"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_one_mistake(cases[i].text, cases[i].text, strlen(cases[i].text), cases[i].place,
+                         cases[i].error);
+}
+
+/* An override in line 7, which begins in column 9. */
+#define OVERRIDE(override) GOOD_LIMIT "    overrides:\n      - " override "\n"
+
+static void a_wrong_override_is_a_mistake_with_its_place(void **state)
+{
+    static const char one[] = "an override says one thing of its clients; write capacity and "
+                              "refill (one of them leaves the other as it is), or unlimited: true, "
+                              "or blocked: true",
+                      list[] = "'overrides' must be a list of at least one; write - { key: alice, ",
+                      key[] = "'key' of an override must be a value, or a list of one for each "
+                              "source of the limit's key; write alice or [10.0.0.0/8, /api/**]",
+                      years[] = "this bucket takes more than ten years to fill; lower capacity or";
+    static const struct {
+        const char *text, *place, *error;
+    } cases[] = {
+        {GOOD_LIMIT "    overrides:\n", "6:15", list},
+        {GOOD_LIMIT "    overrides: []\n", "6:16", list},
+        {GOOD_LIMIT "    overrides: {}\n", "6:16", list},
+        {GOOD_LIMIT "    overrides: alice\n", "6:16", list},
+        {GOOD_LIMIT "    overrides: { key: 10.0.0.1 }\n", "6:16", list},
+        {GOOD_LIMIT "overrides: []\n", "6:1", "unknown field 'overrides' in the file"},
+        {OVERRIDE("alice"), "7:9",
+         "an override must be a mapping, FIELD: VALUE; its fields are key, capacity, refill, "
+         "unlimited, blocked"},
+        {OVERRIDE("[]"), "7:9", "an override must be a mapping"},
+        {OVERRIDE("{}"), "7:9", "the field 'key' is missing in an override; add key: VALUE"},
+        {OVERRIDE("{ capacity: 9 }"), "7:9", "the field 'key' is missing"},
+        {OVERRIDE("{ key: 10.0.0.1 }"), "7:9", one},
+        {OVERRIDE("{ key: 10.0.0.1, unlimited: false }"), "7:9", one},
+        {OVERRIDE("{ key: 10.0.0.1, blocked: false }"), "7:9", one},
+        {OVERRIDE("{ key: 10.0.0.1, unlimited: true, blocked: true }"), "7:9", one},
+        {OVERRIDE("{ key: 10.0.0.1, unlimited: true, capacity: 9 }"), "7:9", one},
+        {OVERRIDE("{ key: 10.0.0.1, blocked: true, refill: 9/s }"), "7:9", one},
+        {OVERRIDE("{ key: 10.0.0.1, burst: 9 }"), "7:26",
+         "unknown field 'burst' in an override; its fields are key, capacity, refill, unlimited, "
+         "blocked"},
+        {OVERRIDE("{ key: 10.0.0.1, blocked: true, cost: 9 }"), "7:41", "unknown field 'cost'"},
+        {OVERRIDE("{ key: 10.0.0.1, blocked: true, shadow: true }"), "7:41", "unknown field"},
+        {OVERRIDE("{ key: {}, capacity: 9 }"), "7:16", key},
+        {OVERRIDE("{ key: [], capacity: 9 }"), "7:16", key},
+        {OVERRIDE("{ key: , capacity: 9 }"), "7:16", "'key' needs a value"},
+        {OVERRIDE("{ key: '', capacity: 9 }"), "7:16", "'key' needs a value"},
+        {OVERRIDE("{ key: [''], capacity: 9 }"), "7:17", "needs a value"},
+        {OVERRIDE("{ key: [[a]], capacity: 9 }"), "7:17", "needs a value"},
+        {OVERRIDE("{ key: [1,2,3,4,5,6,7,8,9], capacity: 9 }"), "7:33",
+         "too many entries; a key has at most 8 sources"},
+        {OVERRIDE("{ key: [10.0.0.1, x], capacity: 9 }"), "7:9",
+         "key '10.0.0.1': the limit's key has no alternative of so many sources; write one entry"},
+        {OVERRIDE("{ key: alice, capacity: 9 }"), "7:9",
+         "key 'alice': neither an address nor a CIDR; write 192.0.2.7, 10.0.0.0/8"},
+        {OVERRIDE("{ key: 10.0.0.1/8, capacity: 9 }"), "7:9", "bits are set behind the prefix"},
+        {OVERRIDE("{ key: 10.0.0.0/33, capacity: 9 }"), "7:9", "is 0 to 32; write 10.0.0.0/8"},
+        {OVERRIDE("{ key: '2001:db8::1', capacity: 9 }"), "7:9",
+         "an IPv6 client is its whole prefix, of ipv6_prefix bits; write that prefix, such as "
+         "2001:db8:1:2::/64, or set ipv6_prefix"},
+        {OVERRIDE("{ key: \"a\\nb\", capacity: 9 }"), "7:9", "key 'a?b': neither an address"},
+        {OVERRIDE("{ key: *, capacity: 9 }"), "7:17", "this is not YAML"},
+        {OVERRIDE("{ key: *a, capacity: 9 }"), "7:16", "an alias (*name); write the value out"},
+        {OVERRIDE("&x { key: 10.0.0.1, capacity: 9 }"), "7:9", "an anchor"},
+        {OVERRIDE("{ key: &x 10.0.0.1, capacity: 9 }"), "7:16", "an anchor"},
+        {OVERRIDE("{ key: !!str 10.0.0.1, capacity: 9 }"), "7:16", "a tag"},
+        {OVERRIDE("{ <<: *x, key: 10.0.0.1, capacity: 9 }"), "7:15", "an alias"},
+        {OVERRIDE("{ key: 10.0.0.1, key: 10.0.0.1, capacity: 9 }"), "7:26", "stands twice"},
+        {OVERRIDE("{ key: 10.0.0.1, capacity: 9, capacity: 8 }"), "7:39", "stands twice"},
+        {OVERRIDE("{ key: 10.0.0.1, blocked: true, blocked: true }"), "7:41", "stands twice"},
+        {GOOD_LIMIT "    overrides:\n\t- { key: 10.0.0.1 }\n", "7:1", "indent with spaces"},
+        {GOOD_LIMIT "    overrides: [{ key: 10.0.0.1, capacity: 9 }]\n    overrides: []\n", "7:5",
+         "stands twice"},
+        {OVERRIDE("{ key: 10.0.0.1, capacity: }"), "7:36", "'capacity' needs a value"},
+        {OVERRIDE("{ key: 10.0.0.1, capacity: 0 }"), "7:36", "a capacity is 1 to 1000000000"},
+        {OVERRIDE("{ key: 10.0.0.1, capacity: 1000000001 }"), "7:36", "capacity: the number is"},
+        {OVERRIDE("{ key: 10.0.0.1, refill: 9 }"), "7:34", "refill: no period"},
+        {OVERRIDE("{ key: 10.0.0.1, refill: 11111/s }"), "7:34", "write 1000/91ms or 1000/90ms"},
+        {OVERRIDE("{ key: 10.0.0.1, unlimited: yes }"), "7:37",
+         "unlimited: 'yes' is neither; write false or true"},
+        {OVERRIDE("{ key: 10.0.0.1, blocked: 1 }"), "7:35", "blocked: '1' is neither"},
+        {OVERRIDE("{ key: 10.0.0.1, capacity: 315360001 }"), "7:9", years},
+        {OVERRIDE("{ key: 10.0.0.1, refill: 1/366day, capacity: 10 }"), "7:9", years},
+        {OVERRIDE("{ key: 10.0.0.1, capacity: 1000000000, refill: 1/s }"), "7:9", years},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_one_mistake(cases[i].text, cases[i].text, strlen(cases[i].text), cases[i].place,
+                         cases[i].error);
+    reading_free(want_accepted(OVERRIDE("{ key: 10.0.0.1, capacity: 315360000 }")));
+}
+
+/* Fewer tokens, or a faster refill, are no window of more than ten years. */
+static void an_override_is_held_to_the_same_bounds_as_a_limit(void **state)
+{
+    static const char *const cases[] = {
+        "{ key: 10.0.0.1, capacity: 1 }",
+        "{ key: 10.0.0.1, capacity: 1000000000, refill: 1000/ms }",
+        "{ key: 10.0.0.1, capacity: 1, refill: 1/366day }",
+        "{ key: '*', refill: 1000/ms }",
+        "{ key: '**', unlimited: true, blocked: false }",
+        "{ key: '::/0', blocked: true }",
+        "{ key: 0.0.0.0/0, blocked: true }",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        char text[512];
+
+        snprintf(text, sizeof text, OVERRIDE("%s"), cases[i]);
+        reading_free(want_accepted(text));
+    }
+}
+
+/* Every field that is a number, with an @ where it stands. */
+static void a_number_in_another_form_is_a_mistake_in_every_field(void **state)
+{
+    static const struct {
+        const char *file, *place;
+        const char *before, *after; /* what makes a good value of a number */
+    } fields[] = {
+        {ONE_LIMIT("a", "ip", "@", "1/s"), "4:15", "", ""},
+        {ONE_LIMIT("a", "ip", "5", "@"), "5:13", "", "/s"},
+        {ONE_LIMIT("a", "ip", "5", "@"), "5:13", "1/", "s"},
+        {GOOD_LIMIT "    cost: @\n", "6:11", "", ""},
+        {GOOD_LIMIT "ipv6_prefix: @\n", "6:14", "", ""},
+        {GOOD_LIMIT "redis: { timeout: @ }\n", "6:19", "", "ms"},
+        {OVERRIDE("{ key: 10.0.0.1, capacity: @ }"), "7:36", "", ""},
+        {OVERRIDE("{ key: 10.0.0.1, refill: @ }"), "7:34", "", "/s"},
+        {OVERRIDE("{ key: 10.0.0.1, refill: @ }"), "7:34", "1/", "s"},
+    };
+    static const char *const numbers[] = {
+        "1e309",
+        "1e3",
+        "-0",
+        "-1",
+        "+1",
+        "007",
+        "00",
+        "0",
+        "1.5",
+        ".5",
+        "0x10",
+        "1_0",
+        "1'0",
+        "NaN",
+        ".inf",
+        "Infinity",
+        "1 0",
+        "99999999999",
+        "9223372036854775807",
+        "9223372036854775808",
+        "18446744073709551617",
+        "340282366920938463463374607431768211457",
+        "\xef\xbc\x95",
+        "x%n",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(fields); i++)
+        for (size_t j = 0; j < LENGTH(numbers); j++) {
+            char text[512], value[64];
+
+            snprintf(value, sizeof value, "%s%s%s", fields[i].before, numbers[j], fields[i].after);
+            put(text, sizeof text, fields[i].file, value);
+            want_one_mistake(text, text, strlen(text), fields[i].place, "");
+        }
+}
+
+static void rates_that_nobody_can_mean_are_mistakes_in_limits_and_overrides(void **state)
+{
+    static const struct {
+        const char *rate, *error;
+    } cases[] = {
+        {"5/0s", "refill: the duration is 0: write 1ms or more"},
+        {"0/5s", "refill: the count is 0, and nothing would ever be refilled"},
+        {"0/0s", "refill: the count is 0"},
+        {"1/999999999day", "refill: the duration is too long: write 366day or less"},
+        {"1/99999999999999999999day", "refill: the number is too large"},
+        {"1/367day", "refill: the duration is too long"},
+        {"1/31622401s", "refill: the duration is too long"},
+        {"1e309/s", "refill: an exponent is not allowed"},
+        {"1/1e309s", "refill: an exponent is not allowed"},
+        {"-0/s", "refill: a sign is not allowed"},
+        {"007/s", "refill: a leading zero is not allowed: write 7 for 007"},
+        {"1/07s", "refill: a leading zero is not allowed"},
+        {"1000000001/day", "refill: the count is too large"},
+        {"1//s", "refill: more than one '/'"},
+        {"1/s/s", "refill: more than one '/'"},
+        {"1/ s", "refill: a space is not allowed"},
+        {"1 /s", "refill: a space is not allowed"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        char text[512];
+
+        snprintf(text, sizeof text, ONE_LIMIT("a", "ip", "5", "%s"), cases[i].rate);
+        want_one_mistake(text, text, strlen(text), "5:13", cases[i].error);
+        snprintf(text, sizeof text, OVERRIDE("{ key: 10.0.0.1, refill: %s }"), cases[i].rate);
+        want_one_mistake(text, text, strlen(text), "7:34", cases[i].error);
+    }
+}
+
+static void a_typo_is_told_what_was_meant(void **state)
+{
+    static const struct {
+        const char *text, *place, *error;
+    } cases[] = {
+        {GOOD_LIMIT "header: [ietf]\n", "6:1",
+         "unknown field 'header' in the file; did you mean "
+         "'headers'? its fields are redis, ipv6_prefix,"},
+        {GOOD_LIMIT "ipv6-prefix: 64\n", "6:1", "did you mean 'ipv6_prefix'? "},
+        {GOOD_LIMIT "reddis: {}\n", "6:1", "did you mean 'redis'? "},
+        {GOOD_LIMIT "redis: { adress: h }\n", "6:10", "did you mean 'address'? "},
+        {GOOD_LIMIT "redis: { tiemout: 5ms }\n", "6:10", "did you mean 'timeout'? "},
+        {GOOD_LIMIT "    macth: {}\n", "6:5", "did you mean 'match'? "},
+        {GOOD_LIMIT "    costs: 1\n", "6:5", "did you mean 'cost'? "},
+        {GOOD_LIMIT "    shaddow: true\n", "6:5", "did you mean 'shadow'? "},
+        {GOOD_LIMIT "    override: []\n", "6:5", "did you mean 'overrides'? "},
+        {GOOD_LIMIT "    on_redis_fail: deny\n", "6:5", "did you mean 'on_redis_failure'? "},
+        {GOOD_LIMIT "    match: { pathe: /x }\n", "6:14", "did you mean 'path'? "},
+        {GOOD_LIMIT "    match: { method: [GET] }\n", "6:14", "did you mean 'methods'? "},
+        {GOOD_LIMIT "    match: { hosts: a.com }\n", "6:14", "did you mean 'host'? "},
+        {GOOD_LIMIT "    on_redis_failure: alow\n", "6:23",
+         "on_redis_failure: 'alow' is neither; did you mean 'allow'? write allow or deny"},
+        {GOOD_LIMIT "    shadow: treu\n", "6:13", "did you mean 'true'? "},
+        {GOOD_LIMIT "    shadow: fales\n", "6:13", "did you mean 'false'? "},
+        {GOOD_LIMIT "headers: [ieft]\n", "6:11", "did you mean 'ietf'? "},
+        {OVERRIDE("{ key: 10.0.0.1, unlimitted: true, blocked: true }"), "7:26",
+         "did you mean 'unlimited'? "},
+        {OVERRIDE("{ key: 10.0.0.1, block: true, blocked: true }"), "7:26",
+         "did you mean 'blocked'? "},
+        {ONE_LIMIT("a", "ip", "5", "1/12sec"), "5:13", "write s for seconds"},
+        {ONE_LIMIT("a", "ip", "5", "1/minute"), "5:13", "write min for minutes"},
+        {ONE_LIMIT("a", "ip", "5", "1/minuet"), "5:13", "refill: unknown unit: write"},
+        {ONE_LIMIT("a", "ip", "5", "1/days"), "5:13", "write day for days"},
+        {ONE_LIMIT("a", "ip", "5", "1/dya"), "5:13", "write day for days"},
+        {ONE_LIMIT("a", "ip", "5", "1/Hours"), "5:13", "write h for hours"},
+        {GOOD_LIMIT "redis: { timeout: 50msec }\n", "6:19", "write ms for milliseconds"},
+        {GOOD_LIMIT "    color: red\n", "6:5", "unknown field 'color' in a limit; its fields are"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_one_mistake(cases[i].text, cases[i].text, strlen(cases[i].text), cases[i].place,
+                         cases[i].error);
+}
+
+static void mistakes_come_in_the_order_of_their_places(void **state)
+{
+    static const char text[] = "limits:\n"
+                               "  - overrides:\n"
+                               "      - { capacity: 0, key: '' }\n"
+                               "      - { key: x, blocked: maybe }\n"
+                               "    shadow: maybe\n"
+                               "    cost: 0\n"
+                               "    refill: 0\n"
+                               "    capacity: 0\n"
+                               "    key: nothing\n"
+                               "    name: a b\n"
+                               "    unknown: 1\n"
+                               "headers: [a, b]\n"
+                               "ipv6_prefix: 0\n"
+                               "redis: { timeout: 0, address: ':' }\n"
+                               "also: unknown\n";
+    struct reading *reading = read_text(text);
+    unsigned last_line = 0, last_column = 0;
+
+    (void)state;
+    want_lines(text, reading, "test.yaml");
+    for (const char *at = reading->errors; *at; at = strchr(at, '\n') + 1) {
+        unsigned line, column;
+
+        assert_int_equal(sscanf(at, "test.yaml:%u:%u:", &line, &column), 2);
+        if (line < last_line || (line == last_line && column < last_column))
+            fail_msg("out of order: %s", reading->errors);
+        last_line = line;
+        last_column = column;
+    }
+    assert_int_equal(reading->mistakes, 16);
+    reading_free(reading);
+}
+
+static void a_text_of_two_thousand_characters_is_a_mistake_with_its_place(void **state)
+{
+    static const struct {
+        const char *file, *place, *error;
+        bool glob;
+    } cases[] = {
+        {ONE_LIMIT("@", "ip", "5", "1/s"), "2:11", "1 to 64 of", false},
+        {ONE_LIMIT("a", "query:@", "5", "1/s"), "3:10", "the most is 64 bytes", false},
+        {ONE_LIMIT("a", "@", "5", "1/s"), "3:10", "unknown source", false},
+        {ONE_LIMIT("a", "ip", "@", "1/s"), "4:15", "capacity: not a whole number", false},
+        {ONE_LIMIT("a", "ip", "5", "1/@"), "5:13", "refill: unknown unit", false},
+        {GOOD_LIMIT "    match: { path: /@ }\n", "6:20", "the most is 256 bytes", false},
+        {GOOD_LIMIT "    match: { host: '@' }\n", "6:20", "the most is 256 bytes", true},
+        {GOOD_LIMIT "    match: { methods: [@] }\n", "6:24", "1 to 16 capital letters", false},
+        {GOOD_LIMIT "    cost: header:@\n", "6:11", "the most is 64 bytes", false},
+        {GOOD_LIMIT "    shadow: @\n", "6:13", "is neither; write false or true", false},
+        {GOOD_LIMIT "headers: [@]\n", "6:11", "is neither; write ietf", false},
+        {OVERRIDE("{ key: @, capacity: 9 }"), "7:9", "the most is 1024 bytes", false},
+        {OVERRIDE("{ key: '@', capacity: 9 }"), "7:9", "the most is 256 bytes", true},
+    };
+    char text[4096], piece[2001];
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        memset(piece, 'x', 2000);
+        piece[2000] = '\0';
+        if (cases[i].glob)
+            piece[1000] = '*';
+        put(text, sizeof text, cases[i].file, piece);
+        want_one_mistake(text, text, strlen(text), cases[i].place, cases[i].error);
+    }
+    memset(piece, 'x', 2000);
+    snprintf(text, sizeof text, "%s    %s: 1\n", GOOD_LIMIT, piece);
+    struct reading *reading = read_text(text);
+    want_lines("a field of 2000 characters", reading, "test.yaml");
+    assert_int_equal(reading->mistakes, 1);
+    reading_free(reading);
+}
+
+static void ten_megabytes_are_a_mistake(void **state)
+{
+    size_t len = (size_t)10 * 1024 * 1024;
+    char *text = malloc(len);
+
+    (void)state;
+    assert_non_null(text);
+    memset(text, '\n', len);
+    memcpy(text, GOOD_LIMIT, strlen(GOOD_LIMIT));
+    want_one_mistake("10 MiB", text, len, "", "the file is larger than 4 MiB; write fewer");
+    free(text);
+}
+
+/* A file with COUNT overrides, for addresses or for NETWORKS.  The caller's to free. */
+static char *overrides_of(unsigned count, bool networks)
+{
+    char *text = malloc(200 + count * 80U);
+    size_t len = (size_t)sprintf(text, "%s    overrides:\n", GOOD_LIMIT);
+
+    for (unsigned i = 0; i < count; i++) {
+        len += (size_t)sprintf(text + len, "      - { key: 10.%u.%u.%s, capacity: %u }\n", i / 256,
+                               i % 256, networks ? "0/24" : "7", i + 1);
+    }
+    return text;
+}
+
+static void ten_thousand_exact_overrides_are_read(void **state)
+{
+    enum { MANY = 10000 };
+    char *text = overrides_of(MANY, false);
+    struct reading *reading = want_accepted(text);
+
+    (void)state;
+    for (unsigned i = 0; i < MANY; i++) {
+        char ip[32];
+
+        sprintf(ip, "10.%u.%u.7", i / 256, i % 256);
+        const struct override *got = override_of(reading->limits, 0, ip);
+        assert_non_null(got);
+        want_number(ip, got->capacity, i + 1);
+        want_number(ip, got->line, i + 7);
+    }
+    assert_null(override_of(reading->limits, 0, "10.39.16.7"));
+    assert_int_equal(reading->report.warnings, 0);
+    reading_free(reading);
+    free(text);
+}
+
+static void as_many_patterns_as_are_allowed_are_read_and_no_more(void **state)
+{
+    char *most = overrides_of(OVERRIDES_PATTERNS_MAX, true),
+         *one_more = overrides_of(OVERRIDES_PATTERNS_MAX + 1, true);
+
+    (void)state;
+    reading_free(want_accepted(most));
+    want_one_mistake("257 networks", one_more, strlen(one_more), "263:9",
+                     "key '10.1.0.0/24': too many globs and CIDRs in the overrides of one limit; "
+                     "the most is 256, and exact keys are not bounded");
+    free(most);
+    free(one_more);
+}
+
+static void a_name_that_would_break_a_header_is_a_mistake(void **state)
+{
+    static const char *const names[] = {
+        "'a\"'",       "\"a\\nb\"", "\"a\\rb\"", "\"a\\tb\"", "'a b'",       "'a,b'",
+        "'a;q=1'",     "'a:b'",     "'a}b'",     "'{a'",      "'a\\b'",      "\"\\x7f\"",
+        "\"\\u00e9\"", "'%0a'",     "\"\\x01\"", "'<a>'",     "\"\\u2028\"", "' '",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(names); i++) {
+        char text[256];
+
+        snprintf(text, sizeof text, ONE_LIMIT("%s", "ip", "5", "1/s"), names[i]);
+        want_one_mistake(text, text, strlen(text), "2:11",
+                         "a limit's name stands in headers and keys; write 1 to 64 of");
+    }
+}
+
+static void limits_are_freed_by_their_last_holder(void **state)
+{
+    struct reading *reading = want_accepted(OVERRIDE("{ key: 10.0.0.1, capacity: 9 }"));
+    struct limits *limits = reading->limits;
+
+    (void)state;
+    assert_int_equal(limits->holders, 1);
+    assert_ptr_equal(limits_hold(limits), limits);
+    assert_int_equal(limits->holders, 2);
+    reading_free(reading);
+    assert_int_equal(limits->holders, 1);
+    assert_non_null(override_of(limits, 0, "10.0.0.1"));
+    limits_release(limits);
+    limits_release(NULL);
+}
+
 /* Whatever is changed in a good file: read or refused with a reason, and never a crash. */
 static void a_damaged_file_is_read_or_refused(void **state)
 {
@@ -801,7 +1368,20 @@ static void a_damaged_file_is_read_or_refused(void **state)
                                "    capacity: 5\n"
                                "    refill: 1/12s\n"
                                "    on_redis_failure: allow\n"
-                               "  - { name: 'b', key: ip, capacity: 50, refill: \"3/s\" }\n";
+                               "  - { name: 'b', key: ip, capacity: 50, refill: \"3/s\" }\n"
+                               "  - name: c\n"
+                               "    key: ip + path | ip\n"
+                               "    capacity: 20\n"
+                               "    refill: 5/s\n"
+                               "    cost: header:X-Cost\n"
+                               "    shadow: true\n"
+                               "    match: { path: /a/**, methods: [GET], host: a.com }\n"
+                               "    overrides:\n"
+                               "      - { key: 10.0.0.0/8, capacity: 9, refill: 9/s }\n"
+                               "      - { key: [10.0.0.1, /a/b*], unlimited: true }\n"
+                               "      - { key: \"2001:db8::/64\", blocked: true }\n"
+                               "headers: [ietf, x-ratelimit]\n"
+                               "ipv6_prefix: 64\n";
     static const char bytes[] = "[]{}&*!|>'\"%@`#:-?,\n \t\\0159azAZ\xff\xc3\xa9\x01";
     uint64_t seed = 1;
     unsigned accepted = 0;
@@ -918,6 +1498,21 @@ int main(void)
         cmocka_unit_test(no_mistake_repeats_a_password),
         cmocka_unit_test(a_file_that_cannot_be_read_is_a_mistake),
         cmocka_unit_test(a_file_is_read_from_where_it_lies),
+        cmocka_unit_test(headers_cost_and_shadow_are_read),
+        cmocka_unit_test(overrides_are_read_whatever_stands_first),
+        cmocka_unit_test(a_wrong_header_cost_or_shadow_is_a_mistake_with_its_place),
+        cmocka_unit_test(a_wrong_override_is_a_mistake_with_its_place),
+        cmocka_unit_test(an_override_is_held_to_the_same_bounds_as_a_limit),
+        cmocka_unit_test(a_number_in_another_form_is_a_mistake_in_every_field),
+        cmocka_unit_test(rates_that_nobody_can_mean_are_mistakes_in_limits_and_overrides),
+        cmocka_unit_test(a_typo_is_told_what_was_meant),
+        cmocka_unit_test(mistakes_come_in_the_order_of_their_places),
+        cmocka_unit_test(a_text_of_two_thousand_characters_is_a_mistake_with_its_place),
+        cmocka_unit_test(ten_megabytes_are_a_mistake),
+        cmocka_unit_test(ten_thousand_exact_overrides_are_read),
+        cmocka_unit_test(as_many_patterns_as_are_allowed_are_read_and_no_more),
+        cmocka_unit_test(a_name_that_would_break_a_header_is_a_mistake),
+        cmocka_unit_test(limits_are_freed_by_their_last_holder),
         cmocka_unit_test(a_damaged_file_is_read_or_refused),
         cmocka_unit_test(every_value_in_a_tree_knows_its_place),
         cmocka_unit_test(no_tree_can_be_freed),

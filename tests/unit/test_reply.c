@@ -93,8 +93,10 @@ static long long number_in(const char *text, const char *name)
  * an empty line, and as many bytes of body as Content-Length says. */
 static void want_response(const char *text, size_t len)
 {
-    static const char *const once[] = {"Content-Type",   "Cache-Control",    "Retry-After",
-                                       "Content-Length", "RateLimit-Policy", "RateLimit"};
+    static const char *const once[] = {
+        "Content-Type",      "Cache-Control",         "Retry-After",
+        "Content-Length",    "RateLimit-Policy",      "RateLimit",
+        "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"};
     const char *end = strstr(text, "\r\n\r\n"), *body = end ? end + 4 : NULL;
 
     if (!body || strlen(text) != len || len >= REPLY_MAX || strncmp(text, "Status: ", 8) != 0)
@@ -280,6 +282,244 @@ static void several_quotas_are_answered_together(void **state)
     }
 }
 
+/* X-RateLimit-Limit, -Remaining and -Reset. */
+#define X_RATELIMIT(limit, remaining, reset)                                                       \
+    "X-RateLimit-Limit: " limit "\r\nX-RateLimit-Remaining: " remaining                            \
+    "\r\nX-RateLimit-Reset: " reset "\r\n"
+
+/* What reply_decided makes of VERDICT, a response. */
+static void decide_verdict(const struct verdict *verdict, char out[REPLY_MAX])
+{
+    memset(out, 'x', REPLY_MAX);
+    want_response(out, reply_decided(verdict, out));
+}
+
+static void the_fields_are_those_that_the_headers_name(void **state)
+{
+    static const struct quota quota = {&per_user, &user_take, {true, 4, 0, 12000000}},
+                              none_left = {&per_user, &user_take, {false, 0, 11999000, 59999000}};
+#define IETF_200 "RateLimit-Policy: \"per-user\";q=5;w=60\r\nRateLimit: \"per-user\";r=4;t=48\r\n"
+#define IETF_429 "RateLimit-Policy: \"per-user\";q=5;w=60\r\nRateLimit: \"per-user\";r=0;t=12\r\n"
+#define REST_200                                                                                   \
+    "Content-Length: 52\r\n\r\n{\"allowed\":true,\"limit\":5,\"remaining\":4,\"reset\":12}\n"
+#define REST_429 "Content-Length: 194\r\n\r\n" QUOTA_EXCEEDED "[\"per-user\"]}\n"
+    static const struct {
+        const char *what;
+        unsigned headers;
+        const struct quota *quota;
+        const char *want;
+    } cases[] = {
+        {"none", 0, &quota, HEAD_200 REST_200},
+        {"ietf", HEADER_IETF, &quota, HEAD_200 IETF_200 REST_200},
+        {"x-ratelimit", HEADER_X_RATELIMIT, &quota, HEAD_200 X_RATELIMIT("5", "4", "12") REST_200},
+        {"both", HEADER_IETF | HEADER_X_RATELIMIT, &quota,
+         HEAD_200 IETF_200 X_RATELIMIT("5", "4", "12") REST_200},
+        /* Retry-After is HTTP's own, and stands whatever the headers are */
+        {"none, refused", 0, &none_left, HEAD_429 "Retry-After: 12\r\n" REST_429},
+        {"ietf, refused", HEADER_IETF, &none_left,
+         HEAD_429 "Retry-After: 12\r\n" IETF_429 REST_429},
+        {"x-ratelimit, refused", HEADER_X_RATELIMIT, &none_left,
+         HEAD_429 "Retry-After: 12\r\n" X_RATELIMIT("5", "0", "60") REST_429},
+        {"both, refused", HEADER_IETF | HEADER_X_RATELIMIT, &none_left,
+         HEAD_429 "Retry-After: 12\r\n" IETF_429 X_RATELIMIT("5", "0", "60") REST_429},
+    };
+#undef IETF_200
+#undef IETF_429
+#undef REST_200
+#undef REST_429
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        const struct verdict verdict = {
+            .quotas = cases[i].quota, .count = 1, .headers = cases[i].headers};
+        char got[REPLY_MAX];
+
+        decide_verdict(&verdict, got);
+        want_text(cases[i].what, got, cases[i].want);
+    }
+}
+
+/* Limits are told apart by their capacity here: 100, 200 and 300. */
+static void the_numbers_are_those_of_the_limit_closest_to_refusing(void **state)
+{
+    static const struct {
+        const char *what;
+        int64_t cost[3];
+        struct bucket buckets[3];
+        long long want; /* the capacity of the one */
+    } cases[] = {
+        {"the fewest tokens", {1, 1, 1}, {{true, 5, 0, 1}, {true, 3, 0, 1}, {true, 4, 0, 1}}, 200},
+        {"of several, the first",
+         {1, 1, 1},
+         {{true, 5, 0, 1}, {true, 3, 0, 1}, {true, 3, 0, 1}},
+         200},
+        {"all alike: the first",
+         {1, 1, 1},
+         {{true, 3, 0, 1}, {true, 3, 0, 9}, {true, 3, 0, 1}},
+         100},
+        /* what counts is requests like this one, not tokens */
+        {"the dearest", {1, 10, 1}, {{true, 5, 0, 1}, {true, 40, 0, 1}, {true, 6, 0, 1}}, 200},
+        {"4 requests of 10 are as many as 4 of 1",
+         {1, 10, 1},
+         {{true, 4, 0, 1}, {true, 49, 0, 1}, {true, 5, 0, 1}},
+         100},
+        {"3 of 10 are fewer than 4 of 1",
+         {1, 10, 1},
+         {{true, 4, 0, 1}, {true, 39, 0, 1}, {true, 5, 0, 1}},
+         200},
+        {"no request is left of 9 tokens at 10",
+         {1, 10, 1},
+         {{true, 1, 0, 1}, {true, 9, 1000, 1}, {true, 1, 0, 1}},
+         200},
+        {"a cost of nothing counts as one",
+         {0, 1, 0},
+         {{true, 3, 0, 1}, {true, 4, 0, 1}, {true, 2, 0, 1}},
+         300},
+        /* who refuses is closer than who does not, whatever is left */
+        {"the one that refuses",
+         {1, 100, 1},
+         {{true, 0, 5, 5}, {false, 99, 1, 1}, {true, 0, 9, 9}},
+         200},
+        {"of two that refuse, the longer one",
+         {1, 1, 1},
+         {{false, 0, 5, 5}, {true, 0, 99, 1}, {false, 0, 6, 1}},
+         300},
+        {"of two that refuse, the longer one, in any order",
+         {1, 1, 1},
+         {{false, 0, 6, 5}, {false, 0, 5, 99}, {true, 0, 99, 1}},
+         100},
+        {"as long: the first",
+         {1, 1, 1},
+         {{true, 0, 9, 9}, {false, 0, 5, 5}, {false, 0, 5, 9}},
+         200},
+        {"for ever is longest",
+         {1, 201, 1},
+         {{false, 0, 1LL << 50, 5}, {false, 200, -1, 0}, {false, 0, 6, 1}},
+         200},
+        {"for ever is longest, in any order",
+         {1, 1, 301},
+         {{false, 0, 1LL << 50, 5}, {true, 200, 0, 0}, {false, 300, -1, 0}},
+         300},
+        {"two for ever: the first",
+         {1, 201, 301},
+         {{false, 0, 5, 5}, {false, 200, -1, 0}, {false, 300, -1, 0}},
+         200},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        static const struct limit limits[3] = {{.name = "a"}, {.name = "b"}, {.name = "c"}};
+        struct take takes[3] = {{.capacity = 100}, {.capacity = 200}, {.capacity = 300}};
+        struct quota quotas[3];
+        const struct verdict verdict = {
+            .quotas = quotas, .count = 3, .headers = HEADER_IETF | HEADER_X_RATELIMIT};
+        char got[REPLY_MAX], body[64];
+        bool allowed = true;
+        size_t closest = (size_t)cases[i].want / 100 - 1;
+
+        for (size_t j = 0; j < 3; j++) {
+            takes[j].interval_us = 1;
+            takes[j].cost = cases[i].cost[j];
+            quotas[j] = (struct quota){&limits[j], &takes[j], cases[i].buckets[j]};
+            allowed = allowed && cases[i].buckets[j].allowed;
+        }
+        decide_verdict(&verdict, got);
+        want_number(cases[i].what, number_in(got, "X-RateLimit-Limit"), cases[i].want);
+        want_number(cases[i].what, number_in(got, "X-RateLimit-Remaining"),
+                    cases[i].buckets[closest].remaining);
+        want_number(cases[i].what, number_in(got, "X-RateLimit-Reset"),
+                    units_seconds_up(cases[i].buckets[closest].full_us));
+        snprintf(body, sizeof body, "\"limit\":%lld,", cases[i].want);
+        if (allowed && !strstr(got, body))
+            fail_msg("%s: the body is of another limit: \"%s\"", cases[i].what, got);
+    }
+}
+
+/* The capacity and refill are the client's own, after overrides. */
+static void what_a_client_has_by_an_override_is_what_it_is_told(void **state)
+{
+    static const struct limit limit = {.name = "a", .capacity = 5, .interval_us = 12000000};
+    static const struct take take = {.capacity = 200, .interval_us = 20000, .cost = 1};
+    static const struct quota quota = {&limit, &take, {true, 150, 0, 1000000}};
+    static const struct verdict verdict = {
+        .quotas = &quota, .count = 1, .headers = HEADER_IETF | HEADER_X_RATELIMIT};
+    char got[REPLY_MAX];
+
+    (void)state;
+    decide_verdict(&verdict, got);
+    assert_string_equal(
+        got, HEAD_200
+        "RateLimit-Policy: \"a\";q=200;w=4\r\n"
+        "RateLimit: \"a\";r=150;t=3\r\n" X_RATELIMIT(
+            "200", "150", "1") "Content-Length: 55\r\n\r\n"
+                               "{\"allowed\":true,\"limit\":200,\"remaining\":150,\"reset\":1}\n");
+}
+
+static void shadow_limits_that_would_have_refused_are_named_in_the_body_alone(void **state)
+{
+    static const struct limit *const shadows[] = {&third, &per_second};
+    static const struct quota allowed = {&per_user, &user_take, {true, 4, 0, 12000000}},
+                              refused = {&per_user, &user_take, {false, 0, 12000000, 60000000}},
+                              too_dear = {&per_user, &dear_take, {false, 5, -1, 0}};
+    static const struct {
+        const char *what;
+        const struct quota *quota; /* NULL: only shadows applied */
+        size_t shadows;
+        const char *body;
+    } cases[] = {
+        {"200, none", &allowed, 0, "{\"allowed\":true,\"limit\":5,\"remaining\":4,\"reset\":12}\n"},
+        {"200, one", &allowed, 1,
+         "{\"allowed\":true,\"limit\":5,\"remaining\":4,\"reset\":12,\"shadow\":[\"a.b_C-3\"]}\n"},
+        {"200, two", &allowed, 2,
+         "{\"allowed\":true,\"limit\":5,\"remaining\":4,\"reset\":12,"
+         "\"shadow\":[\"a.b_C-3\",\"per-second\"]}\n"},
+        {"429, none", &refused, 0, QUOTA_EXCEEDED "[\"per-user\"]}\n"},
+        {"429, one", &refused, 1, QUOTA_EXCEEDED "[\"per-user\"],\"shadow\":[\"a.b_C-3\"]}\n"},
+        {"429, two", &refused, 2,
+         QUOTA_EXCEEDED "[\"per-user\"],\"shadow\":[\"a.b_C-3\",\"per-second\"]}\n"},
+        {"429 for ever, one", &too_dear, 1,
+         QUOTA_TOO_DEAR "[\"per-user\"],\"shadow\":[\"a.b_C-3\"]}\n"},
+        {"no limit, none", NULL, 0, "{\"allowed\":true}\n"},
+        {"no limit, one", NULL, 1, "{\"allowed\":true,\"shadow\":[\"a.b_C-3\"]}\n"},
+        {"no limit, two", NULL, 2, "{\"allowed\":true,\"shadow\":[\"a.b_C-3\",\"per-second\"]}\n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        const struct verdict verdict = {.quotas = cases[i].quota,
+                                        .count = cases[i].quota != NULL,
+                                        .shadow = shadows,
+                                        .shadows = cases[i].shadows,
+                                        .headers = HEADER_IETF | HEADER_X_RATELIMIT};
+        char got[REPLY_MAX], *body;
+
+        decide_verdict(&verdict, got);
+        body = strstr(got, "\r\n\r\n") + 4;
+        want_text(cases[i].what, body, cases[i].body);
+        body[0] = '\0';
+        if (strstr(got, third.name) || strstr(got, per_second.name))
+            fail_msg("%s: a shadow stands in the headers: \"%s\"", cases[i].what, got);
+        want_number(cases[i].what, strstr(got, "RateLimit") != NULL, cases[i].quota != NULL);
+    }
+}
+
+static void a_client_that_is_blocked_is_told_by_which_limit(void **state)
+{
+    static const struct limit longest = {.name = NAME_64};
+    char got[REPLY_MAX];
+
+    (void)state;
+    want_response(got, reply_blocked(&per_user, got));
+    assert_string_equal(got, "Status: 403 Forbidden\r\n"
+                             "Content-Type: application/problem+json\r\n"
+                             "Cache-Control: no-store\r\n"
+                             "Content-Length: 106\r\n\r\n"
+                             "{\"type\":\"about:blank\",\"title\":\"Forbidden\",\"status\":403,"
+                             "\"detail\":\"The limit per-user blocks this client.\"}\n");
+    want_response(got, reply_blocked(&longest, got));
+    assert_non_null(strstr(got, "\"The limit " NAME_64 " blocks this client.\"}\n"));
+}
+
 static void without_redis_the_answer_is_as_the_limit_says(void **state)
 {
     static const struct {
@@ -347,6 +587,19 @@ static void the_longest_answer_fits(void **state)
             quotas[j] = (struct quota){&longest, &take, cases[i]};
         decide(quotas, LIMITS_MAX, got);
         assert_non_null(strstr(got, "\";q=1000000000;w=315360000"));
+
+        /* With all that there is to say: x-ratelimit, and the rest of the limits as shadows. */
+        const struct limit *shadows[LIMITS_MAX];
+        for (size_t j = 0; j < LIMITS_MAX; j++)
+            shadows[j] = &longest;
+        for (size_t enforced = 0; enforced <= LIMITS_MAX; enforced++) {
+            const struct verdict verdict = {.quotas = quotas,
+                                            .count = enforced,
+                                            .shadow = shadows,
+                                            .shadows = LIMITS_MAX - enforced,
+                                            .headers = HEADER_IETF | HEADER_X_RATELIMIT};
+            decide_verdict(&verdict, got);
+        }
     }
 }
 
@@ -429,6 +682,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_quota_is_answered_with_all_that_the_client_needs),
         cmocka_unit_test(several_quotas_are_answered_together),
+        cmocka_unit_test(the_fields_are_those_that_the_headers_name),
+        cmocka_unit_test(the_numbers_are_those_of_the_limit_closest_to_refusing),
+        cmocka_unit_test(what_a_client_has_by_an_override_is_what_it_is_told),
+        cmocka_unit_test(shadow_limits_that_would_have_refused_are_named_in_the_body_alone),
+        cmocka_unit_test(a_client_that_is_blocked_is_told_by_which_limit),
         cmocka_unit_test(without_redis_the_answer_is_as_the_limit_says),
         cmocka_unit_test(a_request_that_is_incomplete_is_told_what_is_missing),
         cmocka_unit_test(the_longest_answer_fits),
