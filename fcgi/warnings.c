@@ -128,16 +128,18 @@ static bool has_ip(const struct key_spec *key, size_t first, size_t end)
 static void find_missing_key(const struct limit *limit, struct report *report)
 {
     const struct key_spec *key = &limit->key;
-    const struct source *absent = NULL;
+    const struct source *absent;
+    size_t first = 0, end;
 
-    for (size_t first = 0, end; first < key->count; first = end) {
+    do {
         end = key_alternative_end(key, first);
         absent = absent_source(key, first, end);
         if (!absent)
             return; /* every request has this alternative */
         if (end == key->count && has_ip(key, first, end))
             return; /* the last one stands for those that lack it: a bucket for each client */
-    }
+        first = end;
+    } while (first < key->count);
     report_warning(report, limit->line, limit->column,
                    "the key of '%s' can be missing, and all requests without %s%s%s share a "
                    "bucket; end it in | ip, or in | global if that is meant",

@@ -803,8 +803,7 @@ static void headers_cost_and_shadow_are_read(void **state)
 {
     static const struct {
         const char *more;
-        unsigned headers;
-        int64_t cost;
+        int64_t headers, cost;
         bool shadow;
     } cases[] = {
         {"", HEADER_IETF, 1, false},

@@ -175,11 +175,19 @@ static void a_glob_fits_a_query_where_it_fits_its_plain_text(void **state)
     }
 }
 
-static void the_longest_pattern_fits_the_longest_text(void **state)
+static void the_longest_pattern_and_no_text_at_all_are_matched(void **state)
 {
     char pattern[GLOB_MAX + 1], text[PATH_BYTES_MAX];
 
     (void)state;
+    /* What a request does not have at all. */
+    assert_true(glob_fits("**", (struct span){NULL, 0}));
+    assert_true(glob_fits("*", (struct span){NULL, 0}));
+    assert_true(glob_fits("", (struct span){NULL, 0}));
+    assert_false(glob_fits("a", (struct span){NULL, 0}));
+    assert_false(glob_fits("*a", (struct span){NULL, 0}));
+    assert_true(glob_fits_query("*", (struct span){NULL, 0}));
+    assert_false(glob_fits_query("a*", (struct span){NULL, 0}));
     memset(pattern, 'a', GLOB_MAX);
     pattern[GLOB_MAX] = '\0';
     want_fits(pattern, pattern, true);
@@ -316,7 +324,7 @@ int main(void)
         cmocka_unit_test(a_glob_agrees_with_a_slow_reference),
         cmocka_unit_test(a_glob_fits_the_decoded_bytes_of_a_query),
         cmocka_unit_test(a_glob_fits_a_query_where_it_fits_its_plain_text),
-        cmocka_unit_test(the_longest_pattern_fits_the_longest_text),
+        cmocka_unit_test(the_longest_pattern_and_no_text_at_all_are_matched),
         cmocka_unit_test(no_client_can_make_a_glob_slow),
         cmocka_unit_test(a_host_has_one_spelling),
         cmocka_unit_test(a_limit_is_for_the_requests_that_meet_all_its_conditions),

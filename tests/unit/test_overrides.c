@@ -1024,70 +1024,72 @@ static void encode_user(uint64_t *random, const struct client *client, char out[
     out[len] = '\0';
 }
 
+static const char *const slow_keys[] = {
+    "query:user",
+    "ip",
+    "path",
+    "query:user | ip",
+    "ip + path",
+    "query:user + path | ip",
+    "query:user + ip",
+    "query:user + path | ip + path",
+    "query:user | path",
+    "query:user + ip | ip + path | ip",
+};
+
+static const char *const slow_texts[] = {
+    "a",
+    "b",
+    "ab",
+    "ba",
+    "aa",
+    "a/b",
+    "a*",
+    "*a",
+    "**",
+    "*",
+    "a**",
+    "*/b",
+    "/a",
+    "/b",
+    "/ab",
+    "/",
+    "/*",
+    "/**",
+    "/a*",
+    "/*b",
+    "10.0.0.1",
+    "10.0.0.2",
+    "11.0.0.1",
+    "10.0.0.0/8",
+    "10.0.0.0/16",
+    "10.0.0.0/31",
+    "::/0",
+    "0.0.0.0/0",
+    "128.0.0.0/1",
+    "2001:db8::/32",
+    "2001:db8::/64",
+    "2001:db8::/63",
+    "2001:db8:0:1::/64",
+    "10.0",
+};
+
 static void the_override_is_the_one_that_a_slow_reference_finds(void **state)
 {
-    static const char *const keys[] = {
-        "query:user",
-        "ip",
-        "path",
-        "query:user | ip",
-        "ip + path",
-        "query:user + path | ip",
-        "query:user + ip",
-        "query:user + path | ip + path",
-        "query:user | path",
-        "query:user + ip | ip + path | ip",
-    };
-    static const char *const texts[] = {
-        "a",
-        "b",
-        "ab",
-        "ba",
-        "aa",
-        "a/b",
-        "a*",
-        "*a",
-        "**",
-        "*",
-        "a**",
-        "*/b",
-        "/a",
-        "/b",
-        "/ab",
-        "/",
-        "/*",
-        "/**",
-        "/a*",
-        "/*b",
-        "10.0.0.1",
-        "10.0.0.2",
-        "11.0.0.1",
-        "10.0.0.0/8",
-        "10.0.0.0/16",
-        "10.0.0.0/31",
-        "::/0",
-        "0.0.0.0/0",
-        "128.0.0.0/1",
-        "2001:db8::/32",
-        "2001:db8::/64",
-        "2001:db8::/63",
-        "2001:db8:0:1::/64",
-        "10.0",
-    };
     uint64_t random = 17;
     unsigned found = 0;
 
     (void)state;
     for (int round = 0; round < ROUNDS; round++) {
-        struct fixture fixture = fixture_of(pick(&random, keys, LENGTH(keys)), 64);
+        struct fixture fixture = fixture_of(pick(&random, slow_keys, LENGTH(slow_keys)), 64);
         struct rule rules[12];
         bool refused[12];
         unsigned count = (unsigned)(random_number(&random) % 12), earlier;
 
         for (unsigned i = 0; i < count; i++) {
-            rules[i] = (struct rule){
-                {pick(&random, texts, LENGTH(texts)), pick(&random, texts, LENGTH(texts))},
-                1 + random_number(&random) % 2};
+            rules[i] = (struct rule){{pick(&random, slow_texts, LENGTH(slow_texts)),
+                                      pick(&random, slow_texts, LENGTH(slow_texts))},
+                                     1 + random_number(&random) % 2};
             refused[i] = add(&fixture, rules[i].text, rules[i].count, i + 1, &earlier) != NULL;
         }
         for (int i = 0; i < 4; i++) {

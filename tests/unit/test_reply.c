@@ -340,74 +340,65 @@ static void the_fields_are_those_that_the_headers_name(void **state)
 }
 
 /* Limits are told apart by their capacity here: 100, 200 and 300. */
+static const struct {
+    const char *what;
+    int64_t cost[3];
+    struct bucket buckets[3];
+    long long want; /* the capacity of the one */
+} closest_cases[] = {
+    {"the fewest tokens", {1, 1, 1}, {{true, 5, 0, 1}, {true, 3, 0, 1}, {true, 4, 0, 1}}, 200},
+    {"of several, the first", {1, 1, 1}, {{true, 5, 0, 1}, {true, 3, 0, 1}, {true, 3, 0, 1}}, 200},
+    {"all alike: the first", {1, 1, 1}, {{true, 3, 0, 1}, {true, 3, 0, 9}, {true, 3, 0, 1}}, 100},
+    /* what counts is requests like this one, not tokens */
+    {"the dearest", {1, 10, 1}, {{true, 5, 0, 1}, {true, 40, 0, 1}, {true, 6, 0, 1}}, 200},
+    {"4 requests of 10 are as many as 4 of 1",
+     {1, 10, 1},
+     {{true, 4, 0, 1}, {true, 49, 0, 1}, {true, 5, 0, 1}},
+     100},
+    {"3 of 10 are fewer than 4 of 1",
+     {1, 10, 1},
+     {{true, 4, 0, 1}, {true, 39, 0, 1}, {true, 5, 0, 1}},
+     200},
+    {"no request is left of 9 tokens at 10",
+     {1, 10, 1},
+     {{true, 1, 0, 1}, {true, 9, 1000, 1}, {true, 1, 0, 1}},
+     200},
+    {"a cost of nothing counts as one",
+     {0, 1, 0},
+     {{true, 3, 0, 1}, {true, 4, 0, 1}, {true, 2, 0, 1}},
+     300},
+    /* who refuses is closer than who does not, whatever is left */
+    {"the one that refuses",
+     {1, 100, 1},
+     {{true, 0, 5, 5}, {false, 99, 1, 1}, {true, 0, 9, 9}},
+     200},
+    {"of two that refuse, the longer one",
+     {1, 1, 1},
+     {{false, 0, 5, 5}, {true, 0, 99, 1}, {false, 0, 6, 1}},
+     300},
+    {"of two that refuse, the longer one, in any order",
+     {1, 1, 1},
+     {{false, 0, 6, 5}, {false, 0, 5, 99}, {true, 0, 99, 1}},
+     100},
+    {"as long: the first", {1, 1, 1}, {{true, 0, 9, 9}, {false, 0, 5, 5}, {false, 0, 5, 9}}, 200},
+    {"for ever is longest",
+     {1, 201, 1},
+     {{false, 0, 1LL << 50, 5}, {false, 200, -1, 0}, {false, 0, 6, 1}},
+     200},
+    {"for ever is longest, in any order",
+     {1, 1, 301},
+     {{false, 0, 1LL << 50, 5}, {true, 200, 0, 0}, {false, 300, -1, 0}},
+     300},
+    {"two for ever: the first",
+     {1, 201, 301},
+     {{false, 0, 5, 5}, {false, 200, -1, 0}, {false, 300, -1, 0}},
+     200},
+};
+
 static void the_numbers_are_those_of_the_limit_closest_to_refusing(void **state)
 {
-    static const struct {
-        const char *what;
-        int64_t cost[3];
-        struct bucket buckets[3];
-        long long want; /* the capacity of the one */
-    } cases[] = {
-        {"the fewest tokens", {1, 1, 1}, {{true, 5, 0, 1}, {true, 3, 0, 1}, {true, 4, 0, 1}}, 200},
-        {"of several, the first",
-         {1, 1, 1},
-         {{true, 5, 0, 1}, {true, 3, 0, 1}, {true, 3, 0, 1}},
-         200},
-        {"all alike: the first",
-         {1, 1, 1},
-         {{true, 3, 0, 1}, {true, 3, 0, 9}, {true, 3, 0, 1}},
-         100},
-        /* what counts is requests like this one, not tokens */
-        {"the dearest", {1, 10, 1}, {{true, 5, 0, 1}, {true, 40, 0, 1}, {true, 6, 0, 1}}, 200},
-        {"4 requests of 10 are as many as 4 of 1",
-         {1, 10, 1},
-         {{true, 4, 0, 1}, {true, 49, 0, 1}, {true, 5, 0, 1}},
-         100},
-        {"3 of 10 are fewer than 4 of 1",
-         {1, 10, 1},
-         {{true, 4, 0, 1}, {true, 39, 0, 1}, {true, 5, 0, 1}},
-         200},
-        {"no request is left of 9 tokens at 10",
-         {1, 10, 1},
-         {{true, 1, 0, 1}, {true, 9, 1000, 1}, {true, 1, 0, 1}},
-         200},
-        {"a cost of nothing counts as one",
-         {0, 1, 0},
-         {{true, 3, 0, 1}, {true, 4, 0, 1}, {true, 2, 0, 1}},
-         300},
-        /* who refuses is closer than who does not, whatever is left */
-        {"the one that refuses",
-         {1, 100, 1},
-         {{true, 0, 5, 5}, {false, 99, 1, 1}, {true, 0, 9, 9}},
-         200},
-        {"of two that refuse, the longer one",
-         {1, 1, 1},
-         {{false, 0, 5, 5}, {true, 0, 99, 1}, {false, 0, 6, 1}},
-         300},
-        {"of two that refuse, the longer one, in any order",
-         {1, 1, 1},
-         {{false, 0, 6, 5}, {false, 0, 5, 99}, {true, 0, 99, 1}},
-         100},
-        {"as long: the first",
-         {1, 1, 1},
-         {{true, 0, 9, 9}, {false, 0, 5, 5}, {false, 0, 5, 9}},
-         200},
-        {"for ever is longest",
-         {1, 201, 1},
-         {{false, 0, 1LL << 50, 5}, {false, 200, -1, 0}, {false, 0, 6, 1}},
-         200},
-        {"for ever is longest, in any order",
-         {1, 1, 301},
-         {{false, 0, 1LL << 50, 5}, {true, 200, 0, 0}, {false, 300, -1, 0}},
-         300},
-        {"two for ever: the first",
-         {1, 201, 301},
-         {{false, 0, 5, 5}, {false, 200, -1, 0}, {false, 300, -1, 0}},
-         200},
-    };
-
     (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    for (size_t i = 0; i < LENGTH(closest_cases); i++) {
         static const struct limit limits[3] = {{.name = "a"}, {.name = "b"}, {.name = "c"}};
         struct take takes[3] = {{.capacity = 100}, {.capacity = 200}, {.capacity = 300}};
         struct quota quotas[3];
@@ -415,23 +406,24 @@ static void the_numbers_are_those_of_the_limit_closest_to_refusing(void **state)
             .quotas = quotas, .count = 3, .headers = HEADER_IETF | HEADER_X_RATELIMIT};
         char got[REPLY_MAX], body[64];
         bool allowed = true;
-        size_t closest = (size_t)cases[i].want / 100 - 1;
+        size_t closest = (size_t)closest_cases[i].want / 100 - 1;
 
         for (size_t j = 0; j < 3; j++) {
             takes[j].interval_us = 1;
-            takes[j].cost = cases[i].cost[j];
-            quotas[j] = (struct quota){&limits[j], &takes[j], cases[i].buckets[j]};
-            allowed = allowed && cases[i].buckets[j].allowed;
+            takes[j].cost = closest_cases[i].cost[j];
+            quotas[j] = (struct quota){&limits[j], &takes[j], closest_cases[i].buckets[j]};
+            allowed = allowed && closest_cases[i].buckets[j].allowed;
         }
         decide_verdict(&verdict, got);
-        want_number(cases[i].what, number_in(got, "X-RateLimit-Limit"), cases[i].want);
-        want_number(cases[i].what, number_in(got, "X-RateLimit-Remaining"),
-                    cases[i].buckets[closest].remaining);
-        want_number(cases[i].what, number_in(got, "X-RateLimit-Reset"),
-                    units_seconds_up(cases[i].buckets[closest].full_us));
-        snprintf(body, sizeof body, "\"limit\":%lld,", cases[i].want);
+        want_number(closest_cases[i].what, number_in(got, "X-RateLimit-Limit"),
+                    closest_cases[i].want);
+        want_number(closest_cases[i].what, number_in(got, "X-RateLimit-Remaining"),
+                    closest_cases[i].buckets[closest].remaining);
+        want_number(closest_cases[i].what, number_in(got, "X-RateLimit-Reset"),
+                    units_seconds_up(closest_cases[i].buckets[closest].full_us));
+        snprintf(body, sizeof body, "\"limit\":%lld,", closest_cases[i].want);
         if (allowed && !strstr(got, body))
-            fail_msg("%s: the body is of another limit: \"%s\"", cases[i].what, got);
+            fail_msg("%s: the body is of another limit: \"%s\"", closest_cases[i].what, got);
     }
 }
 

@@ -26,85 +26,85 @@ static void list_parameters(const struct request_text *text, char *out, size_t s
     assert_true(len < size);
 }
 
+static const struct {
+    const char *text, *headers[LIST], *env[LIST];
+    const char *want; /* behind REQUEST_METHOD and REMOTE_ADDR */
+} good_cases[] = {
+    {"GET /x", {NULL}, {NULL}, "REQUEST_URI=/x\nQUERY_STRING=\n"},
+    {"GET  /x", {NULL}, {NULL}, "REQUEST_URI=/x\nQUERY_STRING=\n"},
+    {"GET /", {NULL}, {NULL}, "REQUEST_URI=/\nQUERY_STRING=\n"},
+    {"GET /x?a=1&b", {NULL}, {NULL}, "REQUEST_URI=/x?a=1&b\nQUERY_STRING=a=1&b\n"},
+    {"GET /x?", {NULL}, {NULL}, "REQUEST_URI=/x?\nQUERY_STRING=\n"},
+    {"GET /x?a?b", {NULL}, {NULL}, "REQUEST_URI=/x?a?b\nQUERY_STRING=a?b\n"},
+    {"GET /%61/../x", {NULL}, {NULL}, "REQUEST_URI=/%61/../x\nQUERY_STRING=\n"},
+    {"GET //x", {NULL}, {NULL}, "REQUEST_URI=//x\nQUERY_STRING=\n"},
+    {"GET //a://b", {NULL}, {NULL}, "REQUEST_URI=//a://b\nQUERY_STRING=\n"},
+    {"GET /x?u=http://h/",
+     {NULL},
+     {NULL},
+     "REQUEST_URI=/x?u=http://h/\nQUERY_STRING=u=http://h/\n"},
+    /* a fragment is not sent */
+    {"GET /x#y", {NULL}, {NULL}, "REQUEST_URI=/x\nQUERY_STRING=\n"},
+    {"GET /x?a#y?b", {NULL}, {NULL}, "REQUEST_URI=/x?a\nQUERY_STRING=a\n"},
+    {"GET /#/?a", {NULL}, {NULL}, "REQUEST_URI=/\nQUERY_STRING=\n"},
+    /* the host of a URL */
+    {"GET https://api.example.com/x?user=alice",
+     {NULL},
+     {NULL},
+     "HTTP_HOST=api.example.com\nREQUEST_URI=/x?user=alice\nQUERY_STRING=user=alice\n"},
+    {"GET http://h", {NULL}, {NULL}, "HTTP_HOST=h\nREQUEST_URI=/\nQUERY_STRING=\n"},
+    {"GET http://h:80/", {NULL}, {NULL}, "HTTP_HOST=h:80\nREQUEST_URI=/\nQUERY_STRING=\n"},
+    {"GET http://h?a", {NULL}, {NULL}, "HTTP_HOST=h\nREQUEST_URI=/?a\nQUERY_STRING=a\n"},
+    {"GET http://h#a", {NULL}, {NULL}, "HTTP_HOST=h\nREQUEST_URI=/\nQUERY_STRING=\n"},
+    {"GET http://[::1]:80/x",
+     {NULL},
+     {NULL},
+     "HTTP_HOST=[::1]:80\nREQUEST_URI=/x\nQUERY_STRING=\n"},
+    {"GET http://ann:pw@h/x", {NULL}, {NULL}, "HTTP_HOST=h\nREQUEST_URI=/x\nQUERY_STRING=\n"},
+    {"GET http://h/a@b", {NULL}, {NULL}, "HTTP_HOST=h\nREQUEST_URI=/a@b\nQUERY_STRING=\n"},
+    {"GET http://h?a@b", {NULL}, {NULL}, "HTTP_HOST=h\nREQUEST_URI=/?a@b\nQUERY_STRING=a@b\n"},
+    /* headers */
+    {"GET /", {"X-A: 1"}, {NULL}, "HTTP_X_A=1\nREQUEST_URI=/\nQUERY_STRING=\n"},
+    {"GET /", {"x-a:1"}, {NULL}, "HTTP_X_A=1\nREQUEST_URI=/\nQUERY_STRING=\n"},
+    {"GET /", {"X: \t a b \t "}, {NULL}, "HTTP_X=a b\nREQUEST_URI=/\nQUERY_STRING=\n"},
+    {"GET /", {"X:"}, {NULL}, "HTTP_X=\nREQUEST_URI=/\nQUERY_STRING=\n"},
+    {"GET /", {"X:  \t"}, {NULL}, "HTTP_X=\nREQUEST_URI=/\nQUERY_STRING=\n"},
+    {"GET /", {"X: a: b"}, {NULL}, "HTTP_X=a: b\nREQUEST_URI=/\nQUERY_STRING=\n"},
+    {"GET /",
+     {"Content-Type: a/b", "Content-Length: 5", "Cookie: a=1; b=2"},
+     {NULL},
+     "CONTENT_TYPE=a/b\nCONTENT_LENGTH=5\nHTTP_COOKIE=a=1; b=2\nREQUEST_URI=/\n"
+     "QUERY_STRING=\n"},
+    /* a header Host wins */
+    {"GET http://h/", {"Host: other"}, {NULL}, "HTTP_HOST=other\nREQUEST_URI=/\nQUERY_STRING=\n"},
+    {"GET /", {"hOsT: other:80"}, {NULL}, "HTTP_HOST=other:80\nREQUEST_URI=/\nQUERY_STRING=\n"},
+    /* FastCGI parameters */
+    {"GET /",
+     {"X: 1"},
+     {"REMOTE_USER=ann", "B=", "C=a=b"},
+     "HTTP_X=1\nREMOTE_USER=ann\nB=\nC=a=b\nREQUEST_URI=/\nQUERY_STRING=\n"},
+    {"GET /", {NULL}, {"A= b "}, "A= b \nREQUEST_URI=/\nQUERY_STRING=\n"},
+};
+
 static void a_request_is_what_a_web_server_would_have_made_of_it(void **state)
 {
-    static const struct {
-        const char *text, *headers[LIST], *env[LIST];
-        const char *want; /* behind REQUEST_METHOD and REMOTE_ADDR */
-    } cases[] = {
-        {"GET /x", {NULL}, {NULL}, "REQUEST_URI=/x\nQUERY_STRING=\n"},
-        {"GET  /x", {NULL}, {NULL}, "REQUEST_URI=/x\nQUERY_STRING=\n"},
-        {"GET /", {NULL}, {NULL}, "REQUEST_URI=/\nQUERY_STRING=\n"},
-        {"GET /x?a=1&b", {NULL}, {NULL}, "REQUEST_URI=/x?a=1&b\nQUERY_STRING=a=1&b\n"},
-        {"GET /x?", {NULL}, {NULL}, "REQUEST_URI=/x?\nQUERY_STRING=\n"},
-        {"GET /x?a?b", {NULL}, {NULL}, "REQUEST_URI=/x?a?b\nQUERY_STRING=a?b\n"},
-        {"GET /%61/../x", {NULL}, {NULL}, "REQUEST_URI=/%61/../x\nQUERY_STRING=\n"},
-        {"GET //x", {NULL}, {NULL}, "REQUEST_URI=//x\nQUERY_STRING=\n"},
-        {"GET //a://b", {NULL}, {NULL}, "REQUEST_URI=//a://b\nQUERY_STRING=\n"},
-        {"GET /x?u=http://h/",
-         {NULL},
-         {NULL},
-         "REQUEST_URI=/x?u=http://h/\nQUERY_STRING=u=http://h/\n"},
-        /* a fragment is not sent */
-        {"GET /x#y", {NULL}, {NULL}, "REQUEST_URI=/x\nQUERY_STRING=\n"},
-        {"GET /x?a#y?b", {NULL}, {NULL}, "REQUEST_URI=/x?a\nQUERY_STRING=a\n"},
-        {"GET /#/?a", {NULL}, {NULL}, "REQUEST_URI=/\nQUERY_STRING=\n"},
-        /* the host of a URL */
-        {"GET https://api.example.com/x?user=alice",
-         {NULL},
-         {NULL},
-         "HTTP_HOST=api.example.com\nREQUEST_URI=/x?user=alice\nQUERY_STRING=user=alice\n"},
-        {"GET http://h", {NULL}, {NULL}, "HTTP_HOST=h\nREQUEST_URI=/\nQUERY_STRING=\n"},
-        {"GET http://h:80/", {NULL}, {NULL}, "HTTP_HOST=h:80\nREQUEST_URI=/\nQUERY_STRING=\n"},
-        {"GET http://h?a", {NULL}, {NULL}, "HTTP_HOST=h\nREQUEST_URI=/?a\nQUERY_STRING=a\n"},
-        {"GET http://h#a", {NULL}, {NULL}, "HTTP_HOST=h\nREQUEST_URI=/\nQUERY_STRING=\n"},
-        {"GET http://[::1]:80/x",
-         {NULL},
-         {NULL},
-         "HTTP_HOST=[::1]:80\nREQUEST_URI=/x\nQUERY_STRING=\n"},
-        {"GET http://ann:pw@h/x", {NULL}, {NULL}, "HTTP_HOST=h\nREQUEST_URI=/x\nQUERY_STRING=\n"},
-        {"GET http://h/a@b", {NULL}, {NULL}, "HTTP_HOST=h\nREQUEST_URI=/a@b\nQUERY_STRING=\n"},
-        {"GET http://h?a@b", {NULL}, {NULL}, "HTTP_HOST=h\nREQUEST_URI=/?a@b\nQUERY_STRING=a@b\n"},
-        /* headers */
-        {"GET /", {"X-A: 1"}, {NULL}, "HTTP_X_A=1\nREQUEST_URI=/\nQUERY_STRING=\n"},
-        {"GET /", {"x-a:1"}, {NULL}, "HTTP_X_A=1\nREQUEST_URI=/\nQUERY_STRING=\n"},
-        {"GET /", {"X: \t a b \t "}, {NULL}, "HTTP_X=a b\nREQUEST_URI=/\nQUERY_STRING=\n"},
-        {"GET /", {"X:"}, {NULL}, "HTTP_X=\nREQUEST_URI=/\nQUERY_STRING=\n"},
-        {"GET /", {"X:  \t"}, {NULL}, "HTTP_X=\nREQUEST_URI=/\nQUERY_STRING=\n"},
-        {"GET /", {"X: a: b"}, {NULL}, "HTTP_X=a: b\nREQUEST_URI=/\nQUERY_STRING=\n"},
-        {"GET /",
-         {"Content-Type: a/b", "Content-Length: 5", "Cookie: a=1; b=2"},
-         {NULL},
-         "CONTENT_TYPE=a/b\nCONTENT_LENGTH=5\nHTTP_COOKIE=a=1; b=2\nREQUEST_URI=/\n"
-         "QUERY_STRING=\n"},
-        /* a header Host wins */
-        {"GET http://h/",
-         {"Host: other"},
-         {NULL},
-         "HTTP_HOST=other\nREQUEST_URI=/\nQUERY_STRING=\n"},
-        {"GET /", {"hOsT: other:80"}, {NULL}, "HTTP_HOST=other:80\nREQUEST_URI=/\nQUERY_STRING=\n"},
-        /* FastCGI parameters */
-        {"GET /",
-         {"X: 1"},
-         {"REMOTE_USER=ann", "B=", "C=a=b"},
-         "HTTP_X=1\nREMOTE_USER=ann\nB=\nC=a=b\nREQUEST_URI=/\nQUERY_STRING=\n"},
-        {"GET /", {NULL}, {"A= b "}, "A= b \nREQUEST_URI=/\nQUERY_STRING=\n"},
-    };
-
     (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    for (size_t i = 0; i < LENGTH(good_cases); i++) {
         struct request_text text;
         char got[1024], want[1024];
 
-        want_no_error(cases[i].text, request_text_read(cases[i].text, "192.0.2.7", cases[i].headers,
-                                                       count_of(cases[i].headers), cases[i].env,
-                                                       count_of(cases[i].env), &text));
-        snprintf(want, sizeof want, "REQUEST_METHOD=GET\nREMOTE_ADDR=192.0.2.7\n%s", cases[i].want);
+        want_no_error(good_cases[i].text,
+                      request_text_read(good_cases[i].text, "192.0.2.7", good_cases[i].headers,
+                                        count_of(good_cases[i].headers), good_cases[i].env,
+                                        count_of(good_cases[i].env), &text));
+        snprintf(want, sizeof want, "REQUEST_METHOD=GET\nREMOTE_ADDR=192.0.2.7\n%s",
+                 good_cases[i].want);
         list_parameters(&text, got, sizeof got);
-        want_text(cases[i].text, got, want);
-        want_text(cases[i].text, text.request.method, "GET");
-        want_text(cases[i].text, text.request.remote_addr, "192.0.2.7");
-        want_text(cases[i].text, text.request.uri, request_parameter(&text.request, "REQUEST_URI"));
+        want_text(good_cases[i].text, got, want);
+        want_text(good_cases[i].text, text.request.method, "GET");
+        want_text(good_cases[i].text, text.request.remote_addr, "192.0.2.7");
+        want_text(good_cases[i].text, text.request.uri,
+                  request_parameter(&text.request, "REQUEST_URI"));
         request_text_free(&text);
     }
 }
