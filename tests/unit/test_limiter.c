@@ -364,6 +364,41 @@ static void as_many_limits_as_are_allowed_apply(void **state)
     limits_release(limits);
 }
 
+/* Standard error, from log_begin on. */
+static FILE *log_begin(int *saved)
+{
+    FILE *file = tmpfile();
+
+    assert_non_null(file);
+    fflush(stderr);
+    *saved = dup(STDERR_FILENO);
+    assert_true(*saved >= 0);
+    assert_true(dup2(fileno(file), STDERR_FILENO) >= 0);
+    return file;
+}
+
+/* How many of the lines in FILE hold TEXT; the last of them into LINE. */
+static unsigned log_count(FILE *file, const char *text, char line[1024])
+{
+    char each[1024];
+    unsigned count = 0;
+
+    rewind(file);
+    while (fgets(each, sizeof each, file))
+        if (strstr(each, text)) {
+            strcpy(line, each);
+            count++;
+        }
+    return count;
+}
+
+static void log_end(FILE *file, int saved)
+{
+    assert_true(dup2(saved, STDERR_FILENO) >= 0);
+    close(saved);
+    fclose(file);
+}
+
 /* ---- Limits as a file has them ---- */
 
 static struct limits *limits_read(const char *file)
@@ -411,7 +446,10 @@ static void want_decision(const struct decision *decision)
     snprintf(file, sizeof file, "limits:\n%s", decision->limits);
     struct limits *limits = limits_read(file);
     struct limiter *limiter = limiter_new(limits, fake_take, &store, on_reply);
+    int saved;
+    FILE *log = log_begin(&saved);
     handle(limiter, &exchange, decision->uri);
+    log_end(log, saved);
     want_status(decision->what, &exchange, decision->status);
     want_number(decision->what, (int64_t)store.count, decision->takes[0] != '\0');
     for (size_t i = 0; store.count > 0 && i < store.asked[0].count; i++)
@@ -587,6 +625,16 @@ static void a_shadow_limit_comes_last_and_never_refuses(void **state)
          .enforced = 0,
          .status = "200",
          .body = "{\"allowed\":true,\"shadow\":[\"s\",\"t\"]}\n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_decision(&cases[i]);
+}
+
+static void a_shadow_limit_that_would_block_is_named_and_takes_nothing(void **state)
+{
+    static const struct decision cases[] = {
         {.what = "it blocks: named, and nothing is taken",
          .limits = LIMIT("s", SHADOW OVERRIDES) LIMIT("a", ""),
          .uri = "/?user=mallory",
@@ -865,41 +913,6 @@ static void limits_may_be_replaced_at_any_moment(void **state)
 
 /* ---- What the log says of shadow limits ---- */
 
-/* Standard error, from log_begin on. */
-static FILE *log_begin(int *saved)
-{
-    FILE *file = tmpfile();
-
-    assert_non_null(file);
-    fflush(stderr);
-    *saved = dup(STDERR_FILENO);
-    assert_true(*saved >= 0);
-    assert_true(dup2(fileno(file), STDERR_FILENO) >= 0);
-    return file;
-}
-
-/* How many of the lines in FILE hold TEXT; the last of them into LINE. */
-static unsigned log_count(FILE *file, const char *text, char line[1024])
-{
-    char each[1024];
-    unsigned count = 0;
-
-    rewind(file);
-    while (fgets(each, sizeof each, file))
-        if (strstr(each, text)) {
-            strcpy(line, each);
-            count++;
-        }
-    return count;
-}
-
-static void log_end(FILE *file, int saved)
-{
-    assert_true(dup2(saved, STDERR_FILENO) >= 0);
-    close(saved);
-    fclose(file);
-}
-
 static void the_log_names_a_shadow_that_would_refuse_once_a_second(void **state)
 {
     struct limits *limits = limits_read("limits:\n" LIMIT("a", "") LIMIT("s", SHADOW)
@@ -1004,6 +1017,7 @@ int main(void)
         cmocka_unit_test(a_limit_that_is_lifted_takes_nothing),
         cmocka_unit_test(a_client_that_is_blocked_takes_nothing_from_any_limit),
         cmocka_unit_test(a_shadow_limit_comes_last_and_never_refuses),
+        cmocka_unit_test(a_shadow_limit_that_would_block_is_named_and_takes_nothing),
         cmocka_unit_test(without_the_store_a_shadow_does_not_matter),
         cmocka_unit_test(what_a_request_costs_reaches_the_store),
         cmocka_unit_test(the_headers_are_those_of_the_file),

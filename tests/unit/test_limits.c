@@ -952,8 +952,7 @@ static void a_wrong_override_is_a_mistake_with_its_place(void **state)
                               "or blocked: true",
                       list[] = "'overrides' must be a list of at least one; write - { key: alice, ",
                       key[] = "'key' of an override must be a value, or a list of one for each "
-                              "source of the limit's key; write alice or [10.0.0.0/8, /api/**]",
-                      years[] = "this bucket takes more than ten years to fill; lower capacity or";
+                              "source of the limit's key; write alice or [10.0.0.0/8, /api/**]";
     static const struct {
         const char *text, *place, *error;
     } cases[] = {
@@ -998,6 +997,20 @@ static void a_wrong_override_is_a_mistake_with_its_place(void **state)
          "an IPv6 client is its whole prefix, of ipv6_prefix bits; write that prefix, such as "
          "2001:db8:1:2::/64, or set ipv6_prefix"},
         {OVERRIDE("{ key: \"a\\nb\", capacity: 9 }"), "7:9", "key 'a?b': neither an address"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_one_mistake(cases[i].text, cases[i].text, strlen(cases[i].text), cases[i].place,
+                         cases[i].error);
+}
+
+static void what_is_not_plain_or_in_bounds_in_an_override_is_a_mistake_with_its_place(void **state)
+{
+    static const char years[] = "this bucket takes more than ten years to fill; lower capacity or";
+    static const struct {
+        const char *text, *place, *error;
+    } cases[] = {
         {OVERRIDE("{ key: *, capacity: 9 }"), "7:17", "this is not YAML"},
         {OVERRIDE("{ key: *a, capacity: 9 }"), "7:16", "an alias (*name); write the value out"},
         {OVERRIDE("&x { key: 10.0.0.1, capacity: 9 }"), "7:9", "an anchor"},
@@ -1501,6 +1514,7 @@ int main(void)
         cmocka_unit_test(overrides_are_read_whatever_stands_first),
         cmocka_unit_test(a_wrong_header_cost_or_shadow_is_a_mistake_with_its_place),
         cmocka_unit_test(a_wrong_override_is_a_mistake_with_its_place),
+        cmocka_unit_test(what_is_not_plain_or_in_bounds_in_an_override_is_a_mistake_with_its_place),
         cmocka_unit_test(an_override_is_held_to_the_same_bounds_as_a_limit),
         cmocka_unit_test(a_number_in_another_form_is_a_mistake_in_every_field),
         cmocka_unit_test(rates_that_nobody_can_mean_are_mistakes_in_limits_and_overrides),
