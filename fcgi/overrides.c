@@ -126,6 +126,18 @@ static bool address_is_client(const struct addition *addition, size_t i)
     return false;
 }
 
+/* Whether TEXT is an address, or is written like one: 10.0.0.*, 10.0.0/8, 10.0.0.256.  Where ip stands, it is not
+ * to become the name of a user that anybody can take. */
+static bool is_like_address(const char *text)
+{
+    size_t dots = 0;
+
+    for (const char *at = text; *at; at++)
+        dots += *at == '.';
+    return network_is_meant(text) || (text[strspn(text, "0123456789.*/")] == '\0' && dots >= 2 &&
+                                      (dots == 3 || strpbrk(text, "*/")));
+}
+
 static const char *read_part(size_t i, struct addition *addition)
 {
     const struct source *source = &addition->spec->part[addition->first + i].source;
@@ -138,7 +150,7 @@ static const char *read_part(size_t i, struct addition *addition)
         return read_network(text, i, addition);
     if (source->kind == SOURCE_GLOBAL)
         return "the source global has no value; write * there";
-    if (network_is_meant(text) && address_is_client(addition, i))
+    if (is_like_address(text) && address_is_client(addition, i))
         return not_for_this_source;
     if (network_is_meant(text) && strchr(text, '/'))
         return "a CIDR is for the source ip, which the limit's key does not have there; write an "

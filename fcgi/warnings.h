@@ -10,7 +10,7 @@
  *   refuses first
  *   a file of which no limit is enforced
  *   a cost above the capacity
- *   a key that a request can lack
+ *   a key that a request can lack, where those that do would share a bucket
  *   two limits with the same key and match */
 void warnings_find(const struct limits *limits, struct report *report);
 

@@ -86,7 +86,7 @@ limits:
   - { name: lifted, key: ip, capacity: 5, refill: 1/s, match: { path: /a }, overrides: [{ key: "*", unlimited: true }] }
   - { name: nowhere, key: ip, capacity: 5, refill: 1/s, match: { path: /api//x } }
   - { name: never, key: ip, capacity: 5, refill: 1/s, match: { path: /b }, cost: 6 }
-  - { name: keyless, key: "ip | header:X-API-Key", capacity: 5, refill: 1/s, match: { path: /c } }
+  - { name: keyless, key: "header:X-API-Key", capacity: 5, refill: 1/s, match: { path: /c } }
   - { name: tight, key: ip, capacity: 5, refill: 1/s, match: { path: /d } }
   - { name: loose, key: ip, capacity: 6, refill: 2/s, match: { path: /d, methods: [GET] } }
   - { name: burst, key: ip, capacity: 5, refill: 1/s, match: { path: /e } }

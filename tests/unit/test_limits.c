@@ -987,16 +987,16 @@ static void a_wrong_override_is_a_mistake_with_its_place(void **state)
         {OVERRIDE("{ key: [[a]], capacity: 9 }"), "7:17", "needs a value"},
         {OVERRIDE("{ key: [1,2,3,4,5,6,7,8,9], capacity: 9 }"), "7:33",
          "too many entries; a key has at most 8 sources"},
-        {OVERRIDE("{ key: [10.0.0.1, x], capacity: 9 }"), "7:9",
+        {OVERRIDE("{ key: [10.0.0.1, x], capacity: 9 }"), "7:16",
          "key '10.0.0.1': the limit's key has no alternative of so many sources; write one entry"},
-        {OVERRIDE("{ key: alice, capacity: 9 }"), "7:9",
+        {OVERRIDE("{ key: alice, capacity: 9 }"), "7:16",
          "key 'alice': neither an address nor a CIDR; write 192.0.2.7, 10.0.0.0/8"},
-        {OVERRIDE("{ key: 10.0.0.1/8, capacity: 9 }"), "7:9", "bits are set behind the prefix"},
-        {OVERRIDE("{ key: 10.0.0.0/33, capacity: 9 }"), "7:9", "is 0 to 32; write 10.0.0.0/8"},
-        {OVERRIDE("{ key: '2001:db8::1', capacity: 9 }"), "7:9",
+        {OVERRIDE("{ key: 10.0.0.1/8, capacity: 9 }"), "7:16", "bits are set behind the prefix"},
+        {OVERRIDE("{ key: 10.0.0.0/33, capacity: 9 }"), "7:16", "is 0 to 32; write 10.0.0.0/8"},
+        {OVERRIDE("{ key: '2001:db8::1', capacity: 9 }"), "7:16",
          "an IPv6 client is its whole prefix, of ipv6_prefix bits; write that prefix, such as "
          "2001:db8:1:2::/64, or set ipv6_prefix"},
-        {OVERRIDE("{ key: \"a\\nb\", capacity: 9 }"), "7:9", "key 'a?b': neither an address"},
+        {OVERRIDE("{ key: \"a\\nb\", capacity: 9 }"), "7:16", "key 'a?b': neither an address"},
     };
 
     (void)state;
@@ -1252,8 +1252,8 @@ static void a_text_of_two_thousand_characters_is_a_mistake_with_its_place(void *
         {GOOD_LIMIT "    cost: header:@\n", "6:11", "the most is 64 bytes", false},
         {GOOD_LIMIT "    shadow: @\n", "6:13", "is neither; write false or true", false},
         {GOOD_LIMIT "headers: [@]\n", "6:11", "is neither; write ietf", false},
-        {OVERRIDE("{ key: @, capacity: 9 }"), "7:9", "the most is 1024 bytes", false},
-        {OVERRIDE("{ key: '@', capacity: 9 }"), "7:9", "the most is 256 bytes", true},
+        {OVERRIDE("{ key: @, capacity: 9 }"), "7:16", "the most is 1024 bytes", false},
+        {OVERRIDE("{ key: '@', capacity: 9 }"), "7:16", "the most is 256 bytes", true},
     };
     char text[4096], piece[2001];
 
@@ -1329,7 +1329,7 @@ static void as_many_patterns_as_are_allowed_are_read_and_no_more(void **state)
 
     (void)state;
     reading_free(want_accepted(most));
-    want_one_mistake("257 networks", one_more, strlen(one_more), "263:9",
+    want_one_mistake("257 networks", one_more, strlen(one_more), "263:16",
                      "key '10.1.0.0/24': too many globs and CIDRs in the overrides of one limit; "
                      "the most is 256, and exact keys are not bounded");
     free(most);

@@ -479,7 +479,8 @@ static void a_wrong_key_is_an_error_that_says_what_would_be_right(void **state)
     static const char elsewhere[] = "an address is for the source ip; write it where ip stands",
                       size[] = "the limit's key has no alternative of so many sources; write one",
                       none[] = "neither an address nor a CIDR; write 192.0.2.7",
-                      nowhere[] = "a CIDR is for the source ip, which this key does not have there",
+                      nowhere[] =
+                          "a CIDR is for the source ip, which the limit's key does not have there",
                       narrow[] = "an IPv6 client is its whole prefix, of ipv6_prefix bits; write";
     static const struct {
         const char *key, *text[4], *error;
@@ -506,6 +507,11 @@ static void a_wrong_key_is_an_error_that_says_what_would_be_right(void **state)
         {"query:a | ip", {"10.0.0.0/33"}, "the prefix of an IPv4 address is 0 to 32"},
         {"query:a | ip", {"10.0.0.1/8"}, "bits are set behind the prefix"},
         {"ip | query:a", {"10.0.0.1/8"}, "bits are set behind the prefix"},
+        /* written like an address, and no name for a user beside ip */
+        {"query:a | ip", {"10.0.0.*"}, none},
+        {"query:a | ip", {"10.0.0/8"}, none},
+        {"query:a | ip", {"10.*.*"}, none},
+        {"ip | query:a", {"10.0.0.256"}, none},
         {"ip + path", {"10.0.0.0/8", "api"}, "a path begins with a slash; write /api/x"},
         {"path", {"api/**"}, "a path begins with a slash"},
         {"path", {"api"}, "a path begins with a slash"},

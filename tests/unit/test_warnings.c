@@ -25,7 +25,7 @@
     "'" name "' refuses every request, for its cost is above its capacity; lower the cost or "     \
     "raise the capacity\n"
 #define MISSING(name, source)                                                                      \
-    "the key of '" name "' can be missing, and all requests without " source " share one bucket; " \
+    "the key of '" name "' can be missing, and all requests without " source " share a bucket; "   \
     "end it in | ip, or in | global if that is meant\n"
 #define SHADOWS                                                                                    \
     "no limit is enforced, every one is a shadow; write shadow: false where one shall refuse\n"
@@ -260,9 +260,9 @@ static void a_key_that_a_request_can_lack_is_warned_about(void **state)
         {"env:USER", "env:USER"},
         {"host", "host"},
         {"header:X | query:u", "query:u"},
-        {"header:X + ip", "header:x"},
-        {"ip + header:X", "header:x"},
-        {"header:X | ip + query:u", "query:u"},
+        {"header:X + path", "header:x"},
+        {"path + header:X", "header:x"},
+        {"header:X | path + query:u", "query:u"},
         {"header:X + query:u", "header:x"},
         {"ip", NULL},
         {"path", NULL},
@@ -276,6 +276,10 @@ static void a_key_that_a_request_can_lack_is_warned_about(void **state)
         {"header:X | ip | query:u", NULL},
         {"ip + path | query:u", NULL},
         {"ip + query:v | query:u", "query:u"},
+        /* those that lack it have a bucket for each client */
+        {"header:X + ip", NULL},
+        {"ip + header:X", NULL},
+        {"header:X | ip + query:u", NULL},
     };
 
     (void)state;
@@ -306,20 +310,21 @@ static void a_file_of_which_no_limit_is_enforced_is_warned_about(void **state)
 
 static void an_override_that_is_never_used_is_warned_about(void **state)
 {
-    want_warnings("- name: a\n"
-                  "  key: ip\n"
-                  "  capacity: 5\n"
-                  "  refill: 1/s\n"
-                  "  overrides:\n"
-                  "    - { key: 10.0.0.0/8, capacity: 9 }\n"
-                  "    - { key: 10.1.0.0/16, unlimited: true }\n"
-                  "    - { key: 11.0.0.1, blocked: true }\n"
-                  "    - key: 11.0.0.1\n"
-                  "      unlimited: true\n",
-                  "f:8:7: warning: this override is never used, the one in line 7 is for the same "
-                  "clients; leave one of them out, or write this one before it\n"
-                  "f:10:7: warning: this override is never used, the one in line 9 is for the same "
-                  "clients; leave one of them out, or write this one before it\n");
+    want_warnings(
+        "- name: a\n"
+        "  key: ip\n"
+        "  capacity: 5\n"
+        "  refill: 1/s\n"
+        "  overrides:\n"
+        "    - { key: 10.0.0.0/8, capacity: 9 }\n"
+        "    - { key: 10.1.0.0/16, unlimited: true }\n"
+        "    - { key: 11.0.0.1, blocked: true }\n"
+        "    - key: 11.0.0.1\n"
+        "      unlimited: true\n",
+        "f:8:14: warning: this override is never used, the one in line 7 is for the same "
+        "clients; leave one of them out, or write this one before it\n"
+        "f:10:12: warning: this override is never used, the one in line 9 is for the same "
+        "clients; leave one of them out, or write this one before it\n");
     (void)state;
 }
 
