@@ -134,8 +134,9 @@ static bool is_like_address(const char *text)
 
     for (const char *at = text; *at; at++)
         dots += *at == '.';
-    return network_is_meant(text) || (text[strspn(text, "0123456789.*/")] == '\0' && dots >= 2 &&
-                                      (dots == 3 || strpbrk(text, "*/")));
+    return network_is_meant(text) ||
+           (isdigit((unsigned char)text[0]) && text[strspn(text, "0123456789.*/")] == '\0' &&
+            dots >= 2 && (dots == 3 || strpbrk(text, "*/")));
 }
 
 static const char *read_part(size_t i, struct addition *addition)
