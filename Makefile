@@ -13,7 +13,7 @@ VERSION := 0.1.0
 
 # CPPFLAGS, CFLAGS and LDFLAGS are the user's to set; what the program needs stands in ALL_*.
 CFLAGS ?= -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
-ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -Ifcgi -I$(BUILD) \
+ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -iquote fcgi -iquote $(BUILD) \
   $(LIB_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS = -std=c11 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
   -Wformat=2 -Wvla -fPIE -fstack-protector-strong -fstack-clash-protection $(CF_PROTECTION) -fno-strict-aliasing \
@@ -56,7 +56,7 @@ test:
 	$(MAKE) --no-print-directory test-build
 	BUILD=$(BUILD) tests/run.sh
 
-test-build: $(PROGRAM) $(UNIT_TESTS)
+test-build: $(PROGRAM) $(UNIT_TESTS) $(BUILD)/echo
 
 asan:
 	$(MAKE) --no-print-directory test BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer' \
@@ -110,6 +110,11 @@ $(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(filter-out $(BUILD)/main.o,$(OBJECTS)) | 
 	$(SAY)
 	$(COMPILE) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ \
 	  $(filter %.c %.o,$^) $(LIBS)
+
+# What a demonstration and the tests guard.
+$(BUILD)/echo: conf/demo/echo.c | $(BUILD)
+	$(SAY)
+	$(COMPILE) $(ALL_LDFLAGS) -o $@ $< -lfcgi
 
 $(BUILD)/take.lua.inc: lua/take.lua | $(BUILD)
 	xxd -i <$< >$@

@@ -7,6 +7,7 @@
 
 #include "address.h"
 #include "apply.h"
+#include "forward.h"
 #include "redis.h"
 #include "request_text.h"
 
@@ -211,9 +212,11 @@ static int explain_request(const struct limits *limits, const struct redis_addre
 {
     static struct explained explained; /* too large for a stack */
     static struct buckets buckets;
+    struct forward forward;
     struct subject subject;
     size_t next = 0;
 
+    request = forward_read(request, limits->trusted_proxy, limits->proxies, &forward);
     subject_begin(&subject, request, (unsigned)limits->ipv6_prefix_bits);
     for (size_t i = 0; i < limits->count; i++)
         explained.result[i] =

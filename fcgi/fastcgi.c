@@ -3,11 +3,14 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcgiapp.h>
+#include <fastcgi.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -24,12 +27,16 @@
  * this; all others wait for it meanwhile. */
 #define READ_TIMEOUT_US 50000
 
-/* One request from accept to answer.  Kept for the next one when it is answered. */
+/* A connection, and the request on it from accept to answer.  Kept for the next one when it is closed. */
 struct exchange {
     FCGX_Request request;
     struct fastcgi *fastcgi;
-    struct exchange *previous, *next; /* among those in flight, or (next) those that are free */
+    LIST_ENTRY(exchange) entry; /* of the list that it is in: in_flight, idle or free */
+    ev_io
+        readable; /* of a connection that its peer keeps open; active while it is, but see on_kept_readable */
 };
+
+LIST_HEAD(exchange_list, exchange);
 
 struct fastcgi {
     struct ev_loop *loop;
@@ -38,52 +45,56 @@ struct fastcgi {
     void *context;
     ev_io readable;
     ev_timer pause;
-    struct exchange *free, *in_flight;
+    struct exchange_list in_flight; /* a request is being decided */
+    struct exchange_list idle;      /* kept open, no request */
+    struct exchange_list free;      /* no connection */
     bool stopping, incomplete_logged, accept_failed;
-    void (*idle)(void *context);
+    void (*idle_done)(void *context);
     void *idle_context;
 };
 
+static void on_kept_readable(struct ev_loop *loop, ev_io *watcher, int events);
+
+/* One that is in no list and has no connection. */
 static struct exchange *exchange_get(struct fastcgi *fastcgi)
 {
-    struct exchange *exchange = fastcgi->free;
+    struct exchange *exchange = LIST_FIRST(&fastcgi->free);
 
     if (exchange) {
-        fastcgi->free = exchange->next;
+        LIST_REMOVE(exchange, entry);
     } else {
         exchange = malloc(sizeof *exchange);
         assert(exchange);
         exchange->fastcgi = fastcgi;
         FCGX_InitRequest(&exchange->request, fastcgi->listen_fd, FCGI_FAIL_ACCEPT_ON_INTR);
+        ev_init(&exchange->readable, on_kept_readable);
+        exchange->readable.data = exchange;
     }
+    exchange->request.listen_sock = fastcgi->listen_fd;
     return exchange;
 }
 
+/* EXCHANGE is in no list, and its connection is closed. */
 static void exchange_put(struct exchange *exchange)
-{
-    exchange->next = exchange->fastcgi->free;
-    exchange->fastcgi->free = exchange;
-}
-
-static void link_in_flight(struct exchange *exchange)
 {
     struct fastcgi *fastcgi = exchange->fastcgi;
 
-    exchange->previous = NULL;
-    exchange->next = fastcgi->in_flight;
-    if (exchange->next)
-        exchange->next->previous = exchange;
-    fastcgi->in_flight = exchange;
+    ev_io_stop(fastcgi->loop, &exchange->readable);
+    LIST_INSERT_HEAD(&fastcgi->free, exchange, entry);
 }
 
-static void unlink_in_flight(struct exchange *exchange)
+static void move(struct exchange *exchange, struct exchange_list *to)
 {
-    if (exchange->previous)
-        exchange->previous->next = exchange->next;
-    else
-        exchange->fastcgi->in_flight = exchange->next;
-    if (exchange->next)
-        exchange->next->previous = exchange->previous;
+    LIST_REMOVE(exchange, entry);
+    LIST_INSERT_HEAD(to, exchange, entry);
+}
+
+/* Close the connection of EXCHANGE, which is in a list. */
+static void exchange_close(struct exchange *exchange)
+{
+    LIST_REMOVE(exchange, entry);
+    FCGX_Free(&exchange->request, 1);
+    exchange_put(exchange);
 }
 
 /* What a request must say about itself, or NULL: the name of a parameter that is missing. */
@@ -94,6 +105,7 @@ static const char *read_request(FCGX_Request *from, struct request *request)
         .uri = FCGX_GetParam("REQUEST_URI", from->envp),
         .remote_addr = FCGX_GetParam("REMOTE_ADDR", from->envp),
         .parameters = from->envp,
+        .authorizer = from->role == FCGI_AUTHORIZER,
     };
     if (!request->method)
         return "REQUEST_METHOD";
@@ -113,22 +125,84 @@ static void reply_missing(struct exchange *exchange, const char *parameter)
     fastcgi_reply(exchange, text, reply_incomplete(parameter, text));
 }
 
+/* ---- Connections that are kept open ---- */
+
+/* The connection of EXCHANGE is to be kept: watch it from now on, in flight too, for to stop and start that
+ * would be system calls for each request.  Nor shall a read wait longer than an alarm lets the first one:
+ * what has begun to come is read until it is whole. */
+static void keep_begin(struct exchange *exchange)
+{
+    static const struct timeval timeout = {.tv_usec = READ_TIMEOUT_US};
+    int fd = exchange->request.ipcFd;
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+    ev_io_set(&exchange->readable, fd, EV_READ);
+    ev_io_start(exchange->fastcgi->loop, &exchange->readable);
+    /* FCGX_Accept_r reads the next request of a connection that is open.  Where that is none, for the peer has
+     * closed, it would go on to a new connection, whose reads nothing bounds; with this it fails. */
+    exchange->request.listen_sock = -1;
+}
+
+/* The body of a request is nothing to a limiter and is never read; but the web server may still be
+ * sending it when the answer is out, and libfcgi closes then. */
+static bool may_still_send(FCGX_Request *request)
+{
+    const char *length = FCGX_GetParam("CONTENT_LENGTH", request->envp);
+
+    return (length && length[0] != '\0' && strcmp(length, "0") != 0) ||
+           FCGX_GetParam("HTTP_TRANSFER_ENCODING", request->envp);
+}
+
+/* Whether the connection of REQUEST can take another one.  What is left of this one would be taken for the
+ * beginning of the next, so its body must be none, and have ended. */
+static bool can_be_kept(FCGX_Request *request)
+{
+    return request->keepConnection && request->role == FCGI_RESPONDER && !may_still_send(request) &&
+           FCGX_GetChar(request->in) == EOF && FCGX_GetError(request->in) == 0;
+}
+
+/* ---- Requests ---- */
+
+/* There is nothing here to filter: say so as the FastCGI specification has it (5.5, FCGI_UNKNOWN_ROLE), and
+ * close.  libfcgi has no call for that; a role that it does not know itself it answers by closing. */
+static void refuse_role(struct exchange *exchange)
+{
+    int id = exchange->request.requestId;
+    const FCGI_EndRequestRecord end = {
+        .header = {.version = FCGI_VERSION_1,
+                   .type = FCGI_END_REQUEST,
+                   .requestIdB1 = (unsigned char)(id >> 8),
+                   .requestIdB0 = (unsigned char)id,
+                   .contentLengthB0 = sizeof end.body},
+        .body = {.protocolStatus = FCGI_UNKNOWN_ROLE},
+    };
+
+    send(exchange->request.ipcFd, &end, sizeof end, MSG_NOSIGNAL | MSG_DONTWAIT);
+    exchange_close(exchange);
+}
+
+/* Decide about the request of EXCHANGE, which is in a list. */
 static void handle(struct exchange *exchange)
 {
+    struct fastcgi *fastcgi = exchange->fastcgi;
     struct request request;
-    const char *missing = read_request(&exchange->request, &request);
 
-    link_in_flight(exchange);
+    move(exchange, &fastcgi->in_flight);
     if (FCGX_GetError(exchange->request.in)) {
-        /* The peer went away in the middle of its parameters: nobody waits for an answer. */
-        unlink_in_flight(exchange);
-        FCGX_Free(&exchange->request, 1);
-        exchange_put(exchange);
-    } else if (missing) {
-        reply_missing(exchange, missing);
-    } else {
-        exchange->fastcgi->handler(exchange->fastcgi->context, exchange, &request);
+        exchange_close(exchange); /* in the middle of its parameters the peer went away */
+        return;
     }
+    if (exchange->request.role == FCGI_FILTER) {
+        refuse_role(exchange);
+        return;
+    }
+    if (exchange->request.keepConnection && !ev_is_active(&exchange->readable))
+        keep_begin(exchange);
+    const char *missing = read_request(&exchange->request, &request);
+    if (missing)
+        reply_missing(exchange, missing);
+    else
+        fastcgi->handler(fastcgi->context, exchange, &request);
 }
 
 static void pause_accepting(struct fastcgi *fastcgi, int error)
@@ -149,6 +223,7 @@ static bool accept_one(struct fastcgi *fastcgi)
 
     if (error == 0) {
         fastcgi->accept_failed = false;
+        LIST_INSERT_HEAD(&fastcgi->in_flight, exchange, entry);
         handle(exchange);
         return true;
     }
@@ -194,6 +269,26 @@ static void on_pause_over(struct ev_loop *loop, ev_timer *watcher, int events)
     ev_io_start(loop, &fastcgi->readable);
 }
 
+static void on_kept_readable(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    struct exchange *exchange = watcher->data;
+
+    (void)events;
+    if (exchange->request.in) {
+        ev_io_stop(loop,
+                   watcher); /* in flight, and the peer has closed: to be told so once is enough */
+        return;
+    }
+    if (FCGX_Accept_r(&exchange->request) == 0) {
+        handle(exchange);
+        return;
+    }
+    LIST_REMOVE(exchange, entry);
+    exchange_put(exchange);
+}
+
+/* ---- Public ---- */
+
 struct fastcgi *fastcgi_new(struct ev_loop *loop, int listen_fd, fastcgi_handler *handler,
                             void *context)
 {
@@ -212,6 +307,9 @@ struct fastcgi *fastcgi_new(struct ev_loop *loop, int listen_fd, fastcgi_handler
     fastcgi->listen_fd = listen_fd;
     fastcgi->handler = handler;
     fastcgi->context = context;
+    LIST_INIT(&fastcgi->in_flight);
+    LIST_INIT(&fastcgi->idle);
+    LIST_INIT(&fastcgi->free);
     ev_io_init(&fastcgi->readable, on_readable, listen_fd, EV_READ);
     ev_timer_init(&fastcgi->pause, on_pause_over, 0., 0.);
     fastcgi->readable.data = fastcgi->pause.data = fastcgi;
@@ -219,42 +317,36 @@ struct fastcgi *fastcgi_new(struct ev_loop *loop, int listen_fd, fastcgi_handler
     return fastcgi;
 }
 
-/* The body of a request is nothing to a limiter and is never read; but the web server may still be
- * sending it when the answer is out, and libfcgi closes then. */
-static bool may_still_send(FCGX_Request *request)
-{
-    const char *length = FCGX_GetParam("CONTENT_LENGTH", request->envp);
-
-    return (length && length[0] != '\0' && strcmp(length, "0") != 0) ||
-           FCGX_GetParam("HTTP_TRANSFER_ENCODING", request->envp);
-}
-
 void fastcgi_reply(void *context, const char *text, size_t len)
 {
     struct exchange *exchange = context;
     struct fastcgi *fastcgi = exchange->fastcgi;
+    FCGX_Request *request = &exchange->request;
+    bool kept = !fastcgi->stopping && can_be_kept(request);
 
-    FCGX_PutStr(text, (int)len, exchange->request.out);
-    if (may_still_send(&exchange->request))
-        linger(fastcgi->loop, dup(exchange->request.ipcFd));
-    FCGX_Finish_r(&exchange->request);
-    if (exchange->request.ipcFd >= 0)
-        FCGX_Free(&exchange->request, 1); /* a peer that wanted to keep it opens another */
-    unlink_in_flight(exchange);
-    exchange_put(exchange);
-    if (fastcgi->stopping && !fastcgi->in_flight)
-        fastcgi->idle(fastcgi->idle_context);
+    FCGX_PutStr(text, (int)len, request->out);
+    if (may_still_send(request))
+        linger(fastcgi->loop, dup(request->ipcFd));
+    FCGX_Finish_r(request);
+    if (kept && request->ipcFd >= 0 && ev_is_active(&exchange->readable))
+        move(exchange, &fastcgi->idle);
+    else
+        exchange_close(exchange);
+    if (fastcgi->stopping && LIST_EMPTY(&fastcgi->in_flight))
+        fastcgi->idle_done(fastcgi->idle_context);
 }
 
 void fastcgi_stop(struct fastcgi *fastcgi, void (*idle)(void *context), void *context)
 {
     accept_waiting(fastcgi, LISTENER_BACKLOG);
+    while (!LIST_EMPTY(&fastcgi->idle))
+        exchange_close(LIST_FIRST(&fastcgi->idle));
     ev_io_stop(fastcgi->loop, &fastcgi->readable);
     ev_timer_stop(fastcgi->loop, &fastcgi->pause);
     fastcgi->stopping = true;
-    fastcgi->idle = idle;
+    fastcgi->idle_done = idle;
     fastcgi->idle_context = context;
-    if (!fastcgi->in_flight)
+    if (LIST_EMPTY(&fastcgi->in_flight))
         idle(context);
 }
 
@@ -264,15 +356,13 @@ void fastcgi_free(struct fastcgi *fastcgi)
         return;
     ev_io_stop(fastcgi->loop, &fastcgi->readable);
     ev_timer_stop(fastcgi->loop, &fastcgi->pause);
-    while (fastcgi->in_flight) {
-        struct exchange *exchange = fastcgi->in_flight;
-        unlink_in_flight(exchange);
-        FCGX_Free(&exchange->request, 1);
-        exchange_put(exchange);
-    }
-    while (fastcgi->free) {
-        struct exchange *exchange = fastcgi->free;
-        fastcgi->free = exchange->next;
+    while (!LIST_EMPTY(&fastcgi->in_flight))
+        exchange_close(LIST_FIRST(&fastcgi->in_flight));
+    while (!LIST_EMPTY(&fastcgi->idle))
+        exchange_close(LIST_FIRST(&fastcgi->idle));
+    while (!LIST_EMPTY(&fastcgi->free)) {
+        struct exchange *exchange = LIST_FIRST(&fastcgi->free);
+        LIST_REMOVE(exchange, entry);
         free(exchange);
     }
     free(fastcgi);

@@ -1,10 +1,12 @@
 #include "limiter.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "apply.h"
+#include "forward.h"
 #include "log.h"
 #include "reply.h"
 
@@ -17,6 +19,7 @@ struct pending {
     struct limits *limits; /* that decide about it; held */
     struct pending *next_free;
     void *exchange;
+    bool authorizer;        /* request.h */
     size_t count, enforced; /* of the limits that are taken from; these come first */
     const struct limit *applying[LIMITS_MAX]; /* the first COUNT of it: which */
     size_t shadows;                           /* shadow limits that would have refused ... */
@@ -139,6 +142,7 @@ static void answer_verdict(struct pending *pending, const struct quota *quotas)
         .shadow = pending->shadow,
         .shadows = pending->shadows,
         .headers = pending->limits->headers,
+        .authorizer = pending->authorizer,
     };
     char text[REPLY_MAX];
 
@@ -165,7 +169,7 @@ static void on_taken(void *context, const struct bucket *buckets)
     if (buckets)
         answer_decided(pending, buckets);
     else
-        answer(pending, text, reply_undecided(failure_mode(pending), text));
+        answer(pending, text, reply_undecided(failure_mode(pending), pending->authorizer, text));
 }
 
 /* Let LIMIT take from the client's bucket, or not.  False where it blocks the client. */
@@ -229,12 +233,16 @@ void limiter_set_limits(struct limiter *limiter, struct limits *limits)
 void limiter_handle(struct limiter *limiter, void *exchange, const struct request *request)
 {
     struct pending *pending = pending_get(limiter);
+    const struct limits *limits = pending->limits;
+    struct forward forward;
     struct subject subject;
     char text[REPLY_MAX];
 
+    request = forward_read(request, limits->trusted_proxy, limits->proxies, &forward);
     pending->exchange = exchange;
+    pending->authorizer = request->authorizer;
     pending->count = pending->enforced = pending->shadows = 0;
-    subject_begin(&subject, request, (unsigned)limiter->limits->ipv6_prefix_bits);
+    subject_begin(&subject, request, (unsigned)limits->ipv6_prefix_bits);
     const struct limit *blocking = apply_all(pending, false, &subject);
     if (blocking) {
         answer(pending, text, reply_blocked(blocking, text));

@@ -88,6 +88,33 @@ static void read_headers(const struct yaml_tree *node, void *out, struct report 
     }
 }
 
+static void read_proxy(const struct yaml_tree *node, struct limits *limits, struct report *report)
+{
+    const char *text = fields_text(node, report);
+
+    if (!text)
+        return;
+    if (limits->proxies == LIMITS_PROXIES_MAX) {
+        fields_error(report, node, "too many trusted proxies; the most is 64");
+        return;
+    }
+    const char *error = network_parse(text, &limits->trusted_proxy[limits->proxies++]);
+    if (error)
+        report_error(report, node->line, node->column, "'%.64s' is %s", text, error);
+}
+
+static void read_trusted_proxies(const struct yaml_tree *node, void *out, struct report *report)
+{
+    if (node->kind != TREE_SEQUENCE) {
+        fields_error(report, node,
+                     "'trusted_proxies' must be a list of addresses and CIDRs; write [127.0.0.1, "
+                     "10.0.0.0/8]");
+        return;
+    }
+    for (const struct yaml_tree *entry = node->first; entry; entry = entry->next)
+        read_proxy(entry, out, report);
+}
+
 static bool name_stands_before(const struct limits *limits, const char *name)
 {
     for (size_t i = 0; i < limits->count; i++)
@@ -133,9 +160,8 @@ struct limits *limits_parse(const char *text, size_t len, struct report *report)
 {
     /* ipv6_prefix before the limits: their overrides rely on it. */
     static const struct field fields[] = {
-        {"redis", false, read_redis},
-        {"ipv6_prefix", false, read_ipv6_prefix},
-        {"headers", false, read_headers},
+        {"redis", false, read_redis},     {"ipv6_prefix", false, read_ipv6_prefix},
+        {"headers", false, read_headers}, {"trusted_proxies", false, read_trusted_proxies},
         {"limits", true, read_limits},
     };
     struct limits *limits = calloc(1, sizeof *limits);

@@ -8,12 +8,14 @@
 #include "cost.h"
 #include "key.h"
 #include "match.h"
+#include "network.h"
 #include "overrides.h"
 #include "redis_address.h"
 #include "report.h"
 #include "units.h"
 
 #define LIMITS_MAX           64 /* limits in one file */
+#define LIMITS_PROXIES_MAX   64 /* networks in trusted_proxies */
 #define LIMIT_NAME_MAX       64 /* bytes of a limit's name, without the NUL */
 #define LIMIT_CAPACITY_MAX   1000000000
 #define LIMIT_WINDOW_US_MAX  (3650LL * 24 * 3600 * 1000000) /* ten years from empty to full */
@@ -47,7 +49,9 @@ struct limits {
     unsigned redis_timeout_ms; /* 1 .. REDIS_TIMEOUT_MS_MAX */
     int64_t ipv6_prefix_bits;  /* 1 .. 128: what counts as one client, in every key */
     unsigned headers;          /* enum limits_header, added up */
-    size_t count;              /* 1 .. LIMITS_MAX */
+    size_t proxies; /* of trusted_proxies: who may ask about another's request, forward.h */
+    struct network trusted_proxy[LIMITS_PROXIES_MAX];
+    size_t count; /* 1 .. LIMITS_MAX */
     struct limit limit[LIMITS_MAX];
 };
 

@@ -78,9 +78,8 @@ static int64_t effective_window(const struct quota *quota)
     return bucket->wait_us < 0 ? -1 : units_seconds_up(bucket->wait_us);
 }
 
-static void append_ratelimit_fields(struct text *reply, const struct quota *quotas, size_t count)
+static void append_policy(struct text *reply, const struct quota *quotas, size_t count)
 {
-    append(reply, "RateLimit-Policy: ");
     for (size_t i = 0; i < count; i++) {
         const struct take *take = quotas[i].take;
         append(reply, i > 0 ? ", " : "");
@@ -88,7 +87,10 @@ static void append_ratelimit_fields(struct text *reply, const struct quota *quot
         append_field(reply, ";q=", take->capacity);
         append_field(reply, ";w=", units_seconds_up(take->capacity * take->interval_us));
     }
-    append(reply, "\r\nRateLimit: ");
+}
+
+static void append_ratelimit(struct text *reply, const struct quota *quotas, size_t count)
+{
     for (size_t i = 0; i < count; i++) {
         int64_t window = effective_window(&quotas[i]);
         append(reply, i > 0 ? ", " : "");
@@ -97,7 +99,6 @@ static void append_ratelimit_fields(struct text *reply, const struct quota *quot
         if (window >= 0)
             append_field(reply, ";t=", window);
     }
-    append(reply, "\r\n");
 }
 
 static void append_retry_after(struct text *reply, const struct quota *quotas, size_t count)
@@ -112,14 +113,6 @@ static void append_retry_after(struct text *reply, const struct quota *quotas, s
             longest_us = bucket->wait_us;
     }
     append_field(reply, "Retry-After: ", units_seconds_up(longest_us));
-    append(reply, "\r\n");
-}
-
-static void append_x_ratelimit_fields(struct text *reply, const struct quota *quota)
-{
-    append_field(reply, "X-RateLimit-Limit: ", quota->take->capacity);
-    append_field(reply, "\r\nX-RateLimit-Remaining: ", quota->bucket.remaining);
-    append_field(reply, "\r\nX-RateLimit-Reset: ", units_seconds_up(quota->bucket.full_us));
     append(reply, "\r\n");
 }
 
@@ -149,6 +142,58 @@ static const struct quota *closest_to_refusing(const struct quota *quotas, size_
         if (is_closer(&quotas[i], closest))
             closest = &quotas[i];
     return closest;
+}
+
+/* The names that the fields of a verdict have: as headers of an answer, or as variables for a web server. */
+static const struct names {
+    const char *policy, *ratelimit, *limit, *remaining, *reset;
+} header_names = {"RateLimit-Policy: ", "RateLimit: ", "X-RateLimit-Limit: ",
+                  "X-RateLimit-Remaining: ", "X-RateLimit-Reset: "},
+  variable_names = {
+      "Variable-RATELIMIT_POLICY: ", "Variable-RATELIMIT: ", "Variable-X_RATELIMIT_LIMIT: ",
+      "Variable-X_RATELIMIT_REMAINING: ", "Variable-X_RATELIMIT_RESET: "};
+
+static void append_fields(struct text *reply, const struct verdict *verdict,
+                          const struct names *names)
+{
+    if (verdict->count == 0)
+        return;
+    if (verdict->headers & HEADER_IETF) {
+        append(reply, names->policy);
+        append_policy(reply, verdict->quotas, verdict->count);
+        append(reply, "\r\n");
+        append(reply, names->ratelimit);
+        append_ratelimit(reply, verdict->quotas, verdict->count);
+        append(reply, "\r\n");
+    }
+    if (verdict->headers & HEADER_X_RATELIMIT) {
+        const struct quota *closest = closest_to_refusing(verdict->quotas, verdict->count);
+        append_field(reply, names->limit, closest->take->capacity);
+        append(reply, "\r\n");
+        append_field(reply, names->remaining, closest->bucket.remaining);
+        append(reply, "\r\n");
+        append_field(reply, names->reset, units_seconds_up(closest->bucket.full_us));
+        append(reply, "\r\n");
+    }
+}
+
+/* The answer of an authorizer that lets a request go on. */
+static void append_leave(struct text *reply, const struct verdict *verdict)
+{
+    append(reply, "Status: 200 OK\r\n");
+    append_fields(reply, verdict, &variable_names);
+    if (verdict->count > 0) {
+        const struct quota *closest = closest_to_refusing(verdict->quotas, verdict->count);
+        append(reply, "Variable-RATELIMIT_NAME: ");
+        append(reply, closest->limit->name);
+        append_field(reply, "\r\nVariable-RATELIMIT_REMAINING: ", closest->bucket.remaining);
+        append(reply, "\r\n");
+    }
+    for (size_t i = 0; i < verdict->shadows; i++) {
+        append(reply, i > 0 ? ", " : "Variable-RATELIMIT_SHADOW: ");
+        append(reply, verdict->shadow[i]->name);
+    }
+    append(reply, verdict->shadows > 0 ? "\r\n\r\n" : "\r\n");
 }
 
 /* Append the member shadow, if there is something to say. */
@@ -212,6 +257,10 @@ size_t reply_decided(const struct verdict *verdict, char out[REPLY_MAX])
     for (size_t i = 0; i < verdict->count; i++)
         allowed = allowed && verdict->quotas[i].bucket.allowed;
 
+    if (allowed && verdict->authorizer) {
+        append_leave(&reply, verdict);
+        return reply.len;
+    }
     if (allowed) {
         append_head(&reply, "200 OK", "application/json");
         append_allowed(&body, verdict);
@@ -220,10 +269,7 @@ size_t reply_decided(const struct verdict *verdict, char out[REPLY_MAX])
         append_retry_after(&reply, verdict->quotas, verdict->count);
         append_quota_exceeded(&body, verdict);
     }
-    if (verdict->count > 0 && (verdict->headers & HEADER_IETF))
-        append_ratelimit_fields(&reply, verdict->quotas, verdict->count);
-    if (verdict->count > 0 && (verdict->headers & HEADER_X_RATELIMIT))
-        append_x_ratelimit_fields(&reply, closest_to_refusing(verdict->quotas, verdict->count));
+    append_fields(&reply, verdict, &header_names);
     append_body(&reply, &body);
     return reply.len;
 }
@@ -240,11 +286,15 @@ size_t reply_blocked(const struct limit *limit, char out[REPLY_MAX])
     return reply.len;
 }
 
-size_t reply_undecided(enum redis_failure failure, char out[REPLY_MAX])
+size_t reply_undecided(enum redis_failure failure, bool authorizer, char out[REPLY_MAX])
 {
     char body_bytes[256];
     struct text reply = {out, 0, REPLY_MAX}, body = {body_bytes, 0, sizeof body_bytes};
 
+    if (failure == REDIS_FAILURE_ALLOW && authorizer) {
+        append(&reply, "Status: 200 OK\r\n\r\n");
+        return reply.len;
+    }
     if (failure == REDIS_FAILURE_ALLOW) {
         append_head(&reply, "200 OK", "application/json");
         append(&body, "{\"allowed\":true}\n");

@@ -3,6 +3,7 @@
 #ifndef REPLY_H
 #define REPLY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "limits.h"
@@ -26,6 +27,7 @@ struct verdict {
     const struct limit *const *shadow; /* SHADOWS shadow limits that would have refused, borrowed */
     size_t shadows;
     unsigned headers; /* enum limits_header, added up */
+    bool authorizer;  /* the answer is for a web server that asked in this role (FastCGI, 6.3) */
 };
 
 /* Write the answer that VERDICT is: 200 where every bucket allowed, else 429.
@@ -46,15 +48,23 @@ struct verdict {
  * an application/problem+json (RFC 9457) of type quota-exceeded that names the violated-policies, and
  * has a detail where a cost can never fit.  Either has a member shadow, a list of names, where a
  * shadow limit would have refused.
+ * To an authorizer's client a 200 is no answer but leave to go on: it has no body, and instead of the fields
+ * these variables, which the web server gives to whoever answers the request (Variable-NAME; FastCGI, 6.3):
+ *
+ *   RATELIMIT_POLICY, RATELIMIT          as the fields of these names
+ *   X_RATELIMIT_LIMIT, _REMAINING, _RESET
+ *   RATELIMIT_NAME, RATELIMIT_REMAINING  of the quota that is closest to refusing, whatever the headers are
+ *   RATELIMIT_SHADOW                     names of shadow limits that would have refused, by ", "
+ *
  * Returns the bytes written, without the NUL.  Cannot fail. */
 size_t reply_decided(const struct verdict *verdict, char out[REPLY_MAX]);
 
 /* Write the answer to a client whom LIMIT blocks: 403.  Returns as above. */
 size_t reply_blocked(const struct limit *limit, char out[REPLY_MAX]);
 
-/* Write the answer where Redis did not decide: 200 without RateLimit fields for
- * REDIS_FAILURE_ALLOW, 503 with Retry-After: 1 for REDIS_FAILURE_DENY.  Returns as above. */
-size_t reply_undecided(enum redis_failure failure, char out[REPLY_MAX]);
+/* Write the answer where Redis did not decide: 200 without RateLimit fields, and for an AUTHORIZER's client
+ * without a body, for REDIS_FAILURE_ALLOW, 503 with Retry-After: 1 for REDIS_FAILURE_DENY.  Returns as above. */
+size_t reply_undecided(enum redis_failure failure, bool authorizer, char out[REPLY_MAX]);
 
 /* Write the answer to a request that the web server described without PARAMETER, such as
  * "REMOTE_ADDR": 500, naming it.  Returns as above. */

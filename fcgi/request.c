@@ -6,6 +6,9 @@ const char *request_parameter(const struct request *request, const char *name)
 {
     size_t len = strlen(name);
 
+    for (size_t i = 0; i < request->replaced_count; i++)
+        if (strcmp(request->replaced[i].name, name) == 0)
+            return request->replaced[i].value;
     for (char *const *parameter = request->parameters; *parameter; parameter++)
         if (strncmp(*parameter, name, len) == 0 && (*parameter)[len] == '=')
             return *parameter + len + 1;

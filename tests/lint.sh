@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps lighttpd
 shopt -s nullglob
 
-sources=(fcgi/*.c conf/docker/*.c tests/unit/*.c tests/fuzz/*.c tests/bench/*.c)
+sources=(fcgi/*.c conf/docker/*.c conf/demo/*.c tests/unit/*.c tests/fuzz/*.c tests/bench/*.c)
 headers=(fcgi/*.h tests/unit/*.h tests/fuzz/*.h)
 scripts=(conf/*.sh tests/*.sh tests/*.bash tests/bench/*.sh tests/fuzz/*.sh .ci/*)
 findings=()
@@ -23,7 +23,7 @@ tidy_one() {
   # The analyser does not know that cmocka's assertions do not return.
   [[ $1 != tests/unit/* ]] || options=(--checks=-clang-analyzer-core.*)
   output=$(clang-tidy --quiet "${options[@]}" "$1" -- \
-    -std=c11 -D_GNU_SOURCE '-DVERSION="lint"' -Ifcgi -Ibuild 2>&1) || {
+    -std=c11 -D_GNU_SOURCE '-DVERSION="lint"' -iquote fcgi -iquote build 2>&1) || {
     grep -v ' warnings generated' <<<"$output"
     return 1
   }

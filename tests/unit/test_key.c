@@ -76,7 +76,8 @@ static void want_well_formed(const char *input, const char *key, size_t len, con
 static char *build(const struct key_spec *spec, const char *uri, const char *remote_addr,
                    char out[KEY_MAX])
 {
-    struct request request = {"GET", uri, remote_addr, nothing};
+    struct request request = {
+        .method = "GET", .uri = uri, .remote_addr = remote_addr, .parameters = nothing};
     size_t len = key_of(spec, "per-user", &request, out);
 
     want_well_formed(uri, out, len, "per-user");
@@ -342,7 +343,8 @@ struct parameters_case {
 static char *build_from(const struct key_spec *spec, const char *method, const char *uri,
                         char *const *parameters, char out[KEY_MAX])
 {
-    struct request request = {method, uri, IP, parameters};
+    struct request request = {
+        .method = method, .uri = uri, .remote_addr = IP, .parameters = parameters};
     size_t len = key_of(spec, "per-user", &request, out);
 
     want_well_formed(parameters[0] ? parameters[0] : uri, out, len, "per-user");
@@ -574,7 +576,10 @@ static void an_ipv6_client_is_as_wide_as_its_prefix(void **state)
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
         struct key_spec spec = spec_of("ip");
-        struct request request = {"GET", "/", cases[i].remote_addr, nothing};
+        struct request request = {.method = "GET",
+                                  .uri = "/",
+                                  .remote_addr = cases[i].remote_addr,
+                                  .parameters = nothing};
         char key[KEY_MAX];
 
         key_with_prefix(&spec, "per-user", &request, cases[i].bits, key);
@@ -805,7 +810,8 @@ static void the_longest_limit_and_identity_fit(void **state)
 {
     struct key_spec spec = spec_of("query:user");
     char *uri = uri_of("a", KEY_IDENTITY_MAX - strlen("query:user=")), key[KEY_MAX];
-    struct request request = {"GET", uri, IP, nothing};
+    struct request request = {
+        .method = "GET", .uri = uri, .remote_addr = IP, .parameters = nothing};
     size_t len = key_of(&spec, NAME_64, &request, key);
 
     (void)state;
@@ -818,7 +824,8 @@ static void the_longest_limit_and_identity_fit(void **state)
 static void all_limits_of_a_client_share_a_hash_tag_and_no_key(void **state)
 {
     struct key_spec spec = spec_of("query:user | ip");
-    struct request request = {"GET", "/?user=a%7Db", IP, nothing};
+    struct request request = {
+        .method = "GET", .uri = "/?user=a%7Db", .remote_addr = IP, .parameters = nothing};
     char one[KEY_MAX], other[KEY_MAX];
 
     (void)state;

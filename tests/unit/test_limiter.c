@@ -81,7 +81,10 @@ static void on_reply(void *context, const char *text, size_t len)
     strcpy(exchange->text, text);
     exchange->replies++;
     if (exchange->limiter) {
-        struct request next = {"GET", "/?user=next", "192.0.2.9", nothing};
+        struct request next = {.method = "GET",
+                               .uri = "/?user=next",
+                               .remote_addr = "192.0.2.9",
+                               .parameters = nothing};
 
         limiter_handle(exchange->limiter, exchange->next, &next);
     }
@@ -131,7 +134,8 @@ static struct limits *limits_of(size_t count, const enum redis_failure *failures
 
 static void handle(struct limiter *limiter, struct exchange *exchange, const char *uri)
 {
-    struct request request = {"GET", uri, "192.0.2.7:41952", nothing};
+    struct request request = {
+        .method = "GET", .uri = uri, .remote_addr = "192.0.2.7:41952", .parameters = nothing};
 
     *exchange = (struct exchange){0};
     limiter_handle(limiter, exchange, &request);
@@ -329,7 +333,8 @@ static void the_next_request_may_come_while_one_is_answered(void **state)
     struct store store = {.buckets = &refused};
     struct limiter *limiter = limiter_new(limits, fake_take, &store, on_reply);
     struct exchange second = {0}, first = {.limiter = limiter, .next = &second};
-    struct request request = {"GET", "/?user=ann", "192.0.2.7", nothing};
+    struct request request = {
+        .method = "GET", .uri = "/?user=ann", .remote_addr = "192.0.2.7", .parameters = nothing};
 
     (void)state;
     limiter_handle(limiter, &first, &request);

@@ -423,7 +423,7 @@ static void a_field_that_is_unknown_missing_or_double_is_a_mistake_with_its_plac
     } cases[] = {
         {GOOD_LIMIT "colour: red\n", "6:1",
          "unknown field 'colour' in the file; its fields are "
-         "redis, ipv6_prefix, headers, limits"},
+         "redis, ipv6_prefix, headers, trusted_proxies, limits"},
         {GOOD_LIMIT "    colour: red\n", "6:5",
          "unknown field 'colour' in a limit; its fields are "
          "name, match, key, capacity, refill, cost, on_redis_failure, shadow, overrides"},
@@ -705,7 +705,8 @@ static void a_mistake_cannot_forge_a_line_nor_lose_its_end(void **state)
     want_lines(text, reading, "test.yaml");
     assert_int_equal(reading->mistakes, 1);
     assert_non_null(
-        strstr(reading->errors, "'; its fields are redis, ipv6_prefix, headers, limits\n"));
+        strstr(reading->errors,
+               "'; its fields are redis, ipv6_prefix, headers, trusted_proxies, limits\n"));
     reading_free(reading);
 }
 

@@ -293,7 +293,10 @@ static void a_limit_is_for_the_requests_that_meet_all_its_conditions(void **stat
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
         char host[64], *parameters[] = {cases[i].host ? host : NULL, NULL};
-        struct request request = {cases[i].method, cases[i].uri, "192.0.2.7", parameters};
+        struct request request = {.method = cases[i].method,
+                                  .uri = cases[i].uri,
+                                  .remote_addr = "192.0.2.7",
+                                  .parameters = parameters};
         struct subject subject;
 
         snprintf(host, sizeof host, "%s", cases[i].host ? cases[i].host : "");
@@ -307,7 +310,8 @@ static void a_path_too_long_to_be_read_slips_past_no_limit(void **state)
 {
     static const struct match api = {.path = "/api/**"};
     static char uri[2 * PATH_BYTES_MAX];
-    struct request request = {"GET", uri, "192.0.2.7", (char *[]){NULL}};
+    struct request request = {
+        .method = "GET", .uri = uri, .remote_addr = "192.0.2.7", .parameters = (char *[]){NULL}};
     struct subject subject;
 
     (void)state;

@@ -533,7 +533,7 @@ static void without_redis_the_answer_is_as_the_limit_says(void **state)
     for (size_t i = 0; i < LENGTH(cases); i++) {
         char got[REPLY_MAX];
 
-        want_response(got, reply_undecided(cases[i].failure, got));
+        want_response(got, reply_undecided(cases[i].failure, false, got));
         want_text(cases[i].want, got, cases[i].want);
     }
 }

@@ -1,0 +1,62 @@
+/* echo.c - a FastCGI application to be guarded: it answers with what it was sent.
+ *
+ * The answer has the request's body, or, where that is empty, its FastCGI parameters, a line each; and the headers
+ * X-Method, X-Uri, X-Query, X-Test (the request's header of that name) and X-Length (bytes of the body).
+ * Each request is a line "METHOD URI" in the file ECHO_LOG, if that is set.
+ * One thread, one request at a time, on the listening socket that it is given as standard input. */
+#include <fcgiapp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BODY_MAX (16 * 1024 * 1024)
+
+static const char *parameter(const FCGX_Request *request, const char *name)
+{
+    const char *value = FCGX_GetParam(name, request->envp);
+
+    return value ? value : "";
+}
+
+static void log_request(const FCGX_Request *request)
+{
+    const char *path = getenv("ECHO_LOG");
+    FILE *log = path ? fopen(path, "a") : NULL;
+
+    if (!log)
+        return;
+    fprintf(log, "%s %s\n", parameter(request, "REQUEST_METHOD"),
+            parameter(request, "REQUEST_URI"));
+    fclose(log);
+}
+
+static void answer(FCGX_Request *request, char *body)
+{
+    int len = FCGX_GetStr(body, BODY_MAX, request->in);
+
+    FCGX_FPrintF(request->out, "Content-Type: text/plain\r\nX-Length: %d\r\n", len);
+    FCGX_FPrintF(request->out, "X-Method: %s\r\n", parameter(request, "REQUEST_METHOD"));
+    FCGX_FPrintF(request->out, "X-Uri: %s\r\n", parameter(request, "REQUEST_URI"));
+    FCGX_FPrintF(request->out, "X-Query: %s\r\n", parameter(request, "QUERY_STRING"));
+    FCGX_FPrintF(request->out, "X-Test: %s\r\n\r\n", parameter(request, "HTTP_X_TEST"));
+    FCGX_PutStr(body, len, request->out);
+    for (char **line = request->envp; len == 0 && *line; line++) {
+        FCGX_PutS(*line, request->out);
+        FCGX_PutS("\n", request->out);
+    }
+}
+
+int main(void)
+{
+    static char body[BODY_MAX];
+    FCGX_Request request;
+
+    if (FCGX_Init() != 0 || FCGX_InitRequest(&request, 0, 0) != 0)
+        return EXIT_FAILURE;
+    while (FCGX_Accept_r(&request) == 0) {
+        log_request(&request);
+        answer(&request, body);
+        FCGX_Finish_r(&request);
+    }
+    return EXIT_SUCCESS;
+}
