@@ -13,7 +13,7 @@ MARK='# made by conf/packages.sh of ratelimit.fcgi for the time of an installati
 # xxd embeds files in the program.  curl, ps, lua5.1, node and wrk are for the tests alone.
 build="gcc make libc6-dev pkg-config libfcgi-dev libhiredis-dev libev-dev libyaml-dev nettle-dev uthash-dev xxd"
 run="$build bash lighttpd redis-server"
-test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps nodejs wrk"
+test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps nodejs wrk nginx-light apache2 caddy"
 lint="$build bash libcmocka-dev clang-format clang-tidy shellcheck lua-check"
 bench="$run wrk"
 fuzz="$build bash clang libclang-rt-dev"
@@ -100,7 +100,7 @@ forbid_starts() {
 # Packages enable their services for the next boot; undo that for the ones just installed.
 disable_new_services() {
   [ -d /run/systemd/system ] || return 0
-  for service in redis-server lighttpd; do
+  for service in redis-server lighttpd nginx apache2 caddy; do
     case " $missing" in
       *" $service "*) as_root systemctl disable --now --quiet "$service" ;;
     esac

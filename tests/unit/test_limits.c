@@ -463,7 +463,7 @@ static void a_file_of_another_shape_is_a_mistake_with_its_place(void **state)
         {"---\n", "2:1", "the file must be a mapping"},
         {"hello\n", "1:1",
          "the file must be a mapping, FIELD: VALUE; its fields are redis, ipv6_prefix, headers, "
-         "limits"},
+         "trusted_proxies, limits"},
         {"- a\n", "1:1", "the file must be a mapping"},
         {"42", "1:1", "the file must be a mapping"},
         {"limits:\n", "1:8", "'limits' must be a list of at least one limit; write - name: NAME"},
