@@ -15,7 +15,7 @@ VERSION := 0.1.0
 CFLAGS ?= -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -iquote fcgi -iquote $(BUILD) \
   $(LIB_CFLAGS) $(CPPFLAGS)
-ALL_CFLAGS = -std=c11 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+ALL_CFLAGS = -std=c11 -Wall -Wextra -Wno-missing-field-initializers -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
   -Wformat=2 -Wvla -fPIE -fstack-protector-strong -fstack-clash-protection $(CF_PROTECTION) -fno-strict-aliasing \
   $(CFLAGS) $(SANITIZE)
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed $(LDFLAGS) $(SANITIZE)
