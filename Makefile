@@ -5,9 +5,10 @@
 #   make          build/ratelimit.fcgi         make asan     the tests under sanitizers
 #   make lint     formatters and linters       make bench    numbers on this machine
 #   make fuzz     the parsers with inputs that libFuzzer makes up, for FUZZ_S=60 seconds in all
-#   make install  DESTDIR= PREFIX=/usr/local   make clean
+#   make install  DESTDIR= PREFIX=/usr/local SYSCONFDIR=/etc   make clean
 
 PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
 BUILD ?= build
 VERSION := 0.1.0
 
@@ -128,7 +129,17 @@ install: all
 	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/ratelimit.fcgi
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ratelimit conf/limits.yaml conf/limits.example.yaml
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ratelimit conf/lighttpd.conf conf/lighttpd-connect.conf
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ratelimit/lighttpd conf/lighttpd/authorizer.conf conf/lighttpd/ratelimit.lua
+	$(call install_etc,conf/limits.yaml,ratelimit/limits.yaml)
+	$(call install_etc,conf/lighttpd/06-ratelimit.conf,lighttpd/conf-available/06-ratelimit.conf)
+	$(call install_etc,conf/lighttpd/07-ratelimit-headers.conf,lighttpd/conf-available/07-ratelimit-headers.conf)
 	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/ratelimit/README.md
+
+# FILE, TO below SYSCONFDIR: with the paths as they are installed.  A file that is there is the operator's, and stays.
+define install_etc
+	test -e $(DESTDIR)$(SYSCONFDIR)/$2 || { mkdir -p $(dir $(DESTDIR)$(SYSCONFDIR)/$2) && \
+	  sed 's|/usr/local/|$(PREFIX)/|g; s|/etc/|$(SYSCONFDIR)/|g' $1 >$(DESTDIR)$(SYSCONFDIR)/$2; }
+endef
 
 clean:
 	rm -rf build

@@ -13,7 +13,7 @@ MARK='# made by conf/packages.sh of ratelimit.fcgi for the time of an installati
 # xxd embeds files in the program.  curl, ps, lua5.1, node and wrk are for the tests alone.
 build="gcc make libc6-dev pkg-config libfcgi-dev libhiredis-dev libev-dev libyaml-dev nettle-dev uthash-dev xxd"
 run="$build bash lighttpd redis-server"
-test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps nodejs wrk nginx-light apache2 caddy"
+test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps nodejs wrk nginx-light apache2 caddy lighttpd-modules-lua"
 lint="$build bash libcmocka-dev clang-format clang-tidy shellcheck lua-check"
 bench="$run wrk"
 fuzz="$build bash clang libclang-rt-dev"
@@ -72,6 +72,7 @@ missing_elsewhere() {
       lua-check) command -v luacheck ;;
       nodejs) command -v node ;;
       procps) command -v ps ;;
+      lighttpd-modules-lua) ls /usr/lib*/lighttpd/mod_magnet.so ;;
       *) command -v "$package" ;;
     esac >/dev/null 2>&1 || printf '%s ' "$package"
   done

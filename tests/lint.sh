@@ -37,7 +37,8 @@ tidy() {
 # Any values do: what is judged is the file.
 lighttpd_syntax() {
   BIND=127.0.0.1 PORT=8080 WORKERS=2 PROGRAM=/bin/true SOCKET_DIR=/tmp SOCKET=/tmp/socket \
-    lighttpd -tt -f "$1"
+    LIMITS_FILE=/dev/null CONF_DIR=$PWD/conf/lighttpd SITE=/tmp BACKEND_PORT=8081 ECHO=/bin/true \
+    TRUSTED_PROXY=192.0.2.1 lighttpd -tt -f "$1"
 }
 
 check 'C format (clang-format)' clang-format -n -Werror "${sources[@]}" "${headers[@]}"
@@ -47,9 +48,9 @@ check 'shell (shellcheck)' shellcheck -e SC2317,SC2329 "${scripts[@]}"
 # SC2034, SC2154: helper.bash and bats itself set variables that the tests read, and the other way round.
 # SC2030, SC2031: every test is a subshell of its own, and what it sets is for itself.
 check 'bats (shellcheck)' shellcheck -s bats -e SC2030,SC2031,SC2034,SC2154,SC2317,SC2329 tests/*.bats
-check 'Lua (luacheck)' luacheck --quiet --no-color lua tests
+check 'Lua (luacheck)' luacheck --quiet --no-color lua conf/lighttpd tests
 if command -v lighttpd >/dev/null; then
-  for file in conf/lighttpd*.conf; do
+  for file in conf/lighttpd*.conf conf/demo/backend.conf conf/lighttpd/demo.conf; do
     check "$file (lighttpd -tt)" lighttpd_syntax "$file"
   done
 else

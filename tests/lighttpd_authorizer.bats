@@ -1,0 +1,322 @@
+#!/usr/bin/env bats
+# lighttpd_authorizer.bats - ratelimit.fcgi as an authorizer guards static files, a proxied backend and a
+# FastCGI program (conf/lighttpd/demo.conf), and what they answer arrives as it would without it.
+
+load helper
+
+BACKENDS='/ /proxy/ /fcgi/'
+
+setup_file() {
+  start_redis
+  mkdir -p "$BATS_FILE_TMPDIR/backend"
+  export ECHO ECHO_LOG=$BATS_FILE_TMPDIR/echo.log BACKEND_PORT
+  ECHO=$(realpath "${BUILD:-build}/echo")
+  BACKEND_PORT=$(free_port)
+  PORT=$BACKEND_PORT SOCKET_DIR=$BATS_FILE_TMPDIR/backend lighttpd -D -f conf/demo/backend.conf \
+    2>"$BATS_FILE_TMPDIR/backend/log" 3>&- &
+  export HELPER_PIDS=$!
+  wait_until 10 accepts_tcp "$BACKEND_PORT"
+  cat >"$BATS_FILE_TMPDIR/limits.yaml" <<'YAML'
+redis: { timeout: 5s }     # exactness is shown here, not speed
+headers: [ietf, x-ratelimit]
+limits:
+  - name: five
+    key: query:user | ip
+    capacity: 5
+    refill: 1/12s
+    overrides:
+      - { key: many, capacity: 100000 }
+      - { key: fifty, capacity: 50, refill: 1/day }
+      - { key: mallory, blocked: true }
+YAML
+  start_demo
+  export DEMO_PID=$LIGHTTPD_PID DEMO_URL=$URL
+  head -c 1048576 /dev/urandom >"$BATS_FILE_TMPDIR/1MB"
+  head -c 10485760 /dev/urandom >"$BATS_FILE_TMPDIR/10MB"
+}
+
+teardown_file() { stop_all; }
+
+setup() {
+  LIGHTTPD_PIDS='' # what a test starts, it stops; the file's own goes in teardown_file
+  URL=$DEMO_URL
+  redis_cli FLUSHALL >/dev/null
+  : >"$ECHO_LOG"
+}
+
+teardown() { stop_limiters; }
+
+# start_demo [VARIABLE=VALUE...] - conf/lighttpd/demo.conf in front of the backends
+start_demo() {
+  start_limiter conf/lighttpd/demo.conf CONF_DIR="$PWD/conf/lighttpd" SITE="$PWD/conf/demo/site" \
+    LIMITS_FILE="$BATS_FILE_TMPDIR/limits.yaml" TRUSTED_PROXY=192.0.2.1 "$@"
+}
+
+# limiter_pids - the ratelimit.fcgi that LIGHTTPD_PID started; echo is its child, too
+limiter_pids() {
+  local pid
+  for pid in $(worker_pids); do
+    [[ $(readlink "/proc/$pid/exe") != "$ECHO" ]] && echo "$pid"
+  done
+  true
+}
+
+# use_up USER - take all five tokens
+use_up() {
+  local _
+  for _ in 1 2 3 4 5; do assert_equal "$(status "/?user=$1")" 200; done
+}
+
+sha256() { sha256sum | cut -d ' ' -f 1; }
+
+@test "an allowed request reaches static, proxied and FastCGI backends, its answer the client" {
+  local path
+  request '/?user=get'
+  assert_equal "$(header Status)" '200 OK'
+  assert_equal "$(header Content-Type)" 'text/html; charset=utf-8'
+  assert_equal "$body" "$(cat conf/demo/site/index.html)"
+  for path in /proxy /fcgi; do
+    request "$path/x/%C3%A4?user=get&b=%26" -X DELETE -H 'X-Test: as sent, 1'
+    assert_equal "$(header Status)" '200 OK'
+    assert_equal "$(header X-Method)" DELETE
+    assert_equal "$(header X-Uri)" "$path/x/%C3%A4?user=get&b=%26"
+    assert_equal "$(header X-Query)" 'user=get&b=%26'
+    assert_equal "$(header X-Test)" 'as sent, 1'
+  done
+  request '/none?user=get'
+  assert_equal "$(header Status)" '404 Not Found'
+  assert_contains "$(header RateLimit)" 'r=1'
+}
+
+@test "a body of 1 MB arrives whole" {
+  local path
+  for path in /proxy/ /fcgi/; do
+    assert_equal "$(curl -s --data-binary "@$BATS_FILE_TMPDIR/1MB" "$URL$path?user=body" | sha256)" \
+      "$(sha256 <"$BATS_FILE_TMPDIR/1MB")"
+  done
+}
+
+@test "a FastCGI backend sees in its environment what is left" {
+  request '/fcgi/?user=alice'
+  assert_contains "$body" $'\nRATELIMIT_NAME=five\n'
+  assert_contains "$body" $'\nRATELIMIT="five";r=4;t=48\n'
+  assert_contains "$body" $'\nRATELIMIT_POLICY="five";q=5;w=60\n'
+  assert_matches "$body" $'\nRATELIMIT_REMAINING=4$'
+}
+
+@test "whatever answers, the RateLimit headers are there" {
+  local path left=5
+  for path in $BACKENDS; do
+    request "$path?user=headers"
+    assert_equal "$(header Status)" '200 OK'
+    left=$((left - 1))
+    assert_fields 'RateLimit-Policy five q=5 w=60' "RateLimit five r=$left t=$((left * 12))"
+    assert_equal "$(header X-RateLimit-Limit)" 5
+    assert_equal "$(header X-RateLimit-Remaining)" $left
+    assert_between "$(header X-RateLimit-Reset)" $(((5 - left) * 12 - 1)) $(((5 - left) * 12))
+  done
+}
+
+@test "limits of the backend's own stand after ours" {
+  cat >"$BATS_TEST_TMPDIR/inner.yaml" <<'YAML'
+limits: [{ name: inner, key: ip, capacity: 9, refill: 1/min }]
+YAML
+  start_limiter conf/lighttpd.conf LIMITS_FILE="$BATS_TEST_TMPDIR/inner.yaml"
+  start_demo BACKEND_PORT="$PORT"
+  request '/proxy/?user=both'
+  assert_fields 'RateLimit-Policy five q=5 w=60' 'RateLimit-Policy inner q=9 w=540' \
+    'RateLimit five r=4 t=48' 'RateLimit inner r=8 t=480'
+}
+
+@test "a refusal arrives whole, and the backend is not called" {
+  local path
+  use_up bob
+  for path in $BACKENDS; do
+    request "$path?user=bob"
+    assert_equal "$(header Status)" '429 Too Many Requests'
+    assert_equal "$(header Content-Type)" application/problem+json
+    assert_between "$(header Retry-After)" 11 12
+    assert_fields 'RateLimit-Policy five q=5 w=60' "RateLimit five r=0 t=$(header Retry-After)"
+    assert_equal "$(header X-RateLimit-Remaining)" 0
+    assert_contains "$body" '"violated-policies":["five"]'
+    [[ ${head,,} != *variable-* ]] || fail "$head" 'has' 'Variable-*'
+  done
+  assert_equal "$(cat "$ECHO_LOG")" ''
+}
+
+@test "a blocked client gets 403 from the limiter" {
+  local path
+  for path in $BACKENDS; do
+    request "$path?user=mallory"
+    assert_equal "$(header Status)" '403 Forbidden'
+    assert_contains "$body" five
+    [[ ${head,,} != *variable-* ]] || fail "$head" 'has' 'Variable-*'
+  done
+  assert_equal "$(cat "$ECHO_LOG")" ''
+}
+
+@test "200 parallel requests admit exactly the capacity, whatever they are for" {
+  local i paths
+  read -ra paths <<<"$BACKENDS"
+  for ((i = 0; i < 200; i++)); do echo "$URL${paths[i % 3]}?user=fifty"; done |
+    xargs -P 200 -n 1 curl -s -o /dev/null -w '%{http_code}\n' | sort | uniq -c |
+    awk '{ printf "%s:%s ", $2, $1 }' >"$BATS_TEST_TMPDIR/counts"
+  assert_equal "$(cat "$BATS_TEST_TMPDIR/counts")" '200:50 429:150 '
+}
+
+@test "without Redis requests go through, or are answered 503, as the limits file says" {
+  local path
+  cat >"$BATS_TEST_TMPDIR/limits.yaml" <<'YAML'
+limits:
+  - { name: open, key: ip, capacity: 1, refill: 1/min, match: { path: /fcgi/open } }
+  - { name: closed, key: ip, capacity: 1, refill: 1/min, on_redis_failure: deny, match: { path: "/*/closed" } }
+YAML
+  start_demo REDIS_ADDR="unix:$BATS_TEST_TMPDIR/none" LIMITS_FILE="$BATS_TEST_TMPDIR/limits.yaml"
+  for _ in 1 2 3; do
+    request /fcgi/open
+    assert_equal "$(header Status)" '200 OK'
+    assert_equal "$(header X-Uri)" /fcgi/open
+    assert_fields
+  done
+  : >"$ECHO_LOG"
+  for path in /fcgi/closed /proxy/closed; do
+    request "$path"
+    assert_equal "$(header Status)" '503 Service Unavailable'
+    assert_equal "$(header Retry-After)" 1
+    assert_equal "$(header Content-Type)" application/problem+json
+  done
+  assert_equal "$(cat "$ECHO_LOG")" ''
+}
+
+@test "a limiter that is killed is started again, and its limits still hold" {
+  start_demo
+  use_up carol
+  # shellcheck disable=SC2046  # pids
+  kill -KILL $(limiter_pids)
+  wait_until 10 refused carol
+}
+refused() { [[ $(status "/fcgi/?user=$1") == 429 ]]; }
+
+@test "while the limiter cannot be started the answer is 503, and no backend is called" {
+  local path
+  cp "$PROGRAM" "$BATS_TEST_TMPDIR/program"
+  start_demo PROGRAM="$BATS_TEST_TMPDIR/program"
+  assert_equal "$(status '/?user=many')" 200
+  : >"$ECHO_LOG"
+  rm "$BATS_TEST_TMPDIR/program"
+  # shellcheck disable=SC2046
+  kill -KILL $(limiter_pids)
+  wait_until 10 away
+  for path in $BACKENDS; do assert_matches "$(status "$path?user=many")" '^50[03]$'; done
+  wait_until 10 away
+  assert_equal "$(cat "$ECHO_LOG")" ''
+
+  cp "$PROGRAM" "$BATS_TEST_TMPDIR/program"
+  wait_until 15 back
+}
+away() { [[ $(status '/?user=many') == 503 ]]; }
+back() { [[ $(status '/?user=many') == 200 ]]; }
+
+@test "while the limiter hangs the answer is 504, and no backend is called" {
+  start_demo WORKERS=1
+  : >"$ECHO_LOG"
+  kill -STOP "$(limiter_pids)"
+  assert_equal "$(status '/fcgi/?user=many' --max-time 20)" 504
+  assert_equal "$(cat "$ECHO_LOG")" ''
+  kill -CONT "$(limiter_pids)"
+  wait_until 10 back
+}
+
+@test "X-Forwarded-For changes nothing, unless a trusted proxy says it" {
+  local i
+  for i in 1 2 3 4 5; do assert_equal "$(status / -H "X-Forwarded-For: 203.0.113.$i")" 200; done
+  assert_equal "$(status / -H 'X-Forwarded-For: 203.0.113.6')" 429
+  assert_equal "$(redis_cli KEYS 'rl:*ip*')" 'rl:{ip=127.0.0.1}:five'
+
+  start_demo TRUSTED_PROXY=127.0.0.1
+  request /fcgi/ -H 'X-Forwarded-For: 198.51.100.1, 203.0.113.6'
+  assert_equal "$(header Status)" '200 OK'
+  assert_contains "$body" 'REMOTE_ADDR=203.0.113.6'
+  assert_contains "$(header RateLimit)" 'r=4'
+  assert_equal "$(status /)" 429
+}
+
+@test "a graceful reload under load loses no request" {
+  local before
+  start_demo
+  before=$(limiter_pids)
+  # Each on a connection of its own: a client whose kept one is closed asks again.
+  for _ in {1..600}; do echo "$URL/fcgi/?user=many"; done |
+    xargs -P 8 -n 1 curl -s -o /dev/null -w '%{http_code}\n' >"$BATS_TEST_TMPDIR/codes" 3>&- &
+  local load=$!
+  wait_until 10 answered 50
+  kill -USR1 "$LIGHTTPD_PID"
+  wait_until 10 answered 200
+  kill -USR1 "$LIGHTTPD_PID"
+  wait "$load"
+  assert_equal "$(sort "$BATS_TEST_TMPDIR/codes" | uniq -c | xargs)" '600 200'
+  wait_until 10 replaced "$before"
+}
+answered() { (($(wc -l <"$BATS_TEST_TMPDIR/codes") >= $1)); }
+# Two are there, and none of PIDS.
+replaced() {
+  local pid
+  for pid in $1; do gone "$pid" || return 1; done
+  [[ $(limiter_pids | wc -l) == 2 ]]
+}
+
+@test "bodies: small, 10 MB, chunked, to every backend, allowed and refused, on one connection" {
+  local path answers file=$BATS_FILE_TMPDIR/10MB
+  for path in /proxy/ /fcgi/; do
+    redis_cli FLUSHALL >/dev/null
+    request "$path?user=b" --data small
+    assert_equal "$body" small
+    request "$path?user=b" --data small -H 'Transfer-Encoding: chunked'
+    assert_equal "$body" small
+    assert_equal "$(curl -s --data-binary "@$file" "$URL$path?user=b" | sha256)" "$(sha256 <"$file")"
+    assert_equal "$(curl -s -T - -X POST "$URL$path?user=b" <"$file" | sha256)" "$(sha256 <"$file")"
+    # An allowed body and what follows it, on one connection.
+    answers=$(curl -s --data first "$URL$path?user=b" --next -s "$URL$path?user=c&n=2" -o /dev/null \
+      -w '\n%{num_connects} %{http_code}' --next -s "$URL$path?user=b" -o /dev/null -w '\n%{http_code}')
+    assert_equal "$answers" $'first\n0 200\n429'
+    assert_equal "$(status "$path?user=b" --data small)" 429
+    assert_equal "$(status "$path?user=b" --data-binary "@$file")" 429
+    assert_equal "$(status "$path?user=b" -T - -X POST <"$file")" 429
+    assert_equal "$(status "$path?user=d")" 200
+  done
+  assert_equal "$(status '/?user=e' --data-binary "@$file")" 200
+  assert_equal "$(status '/?user=e')" 200
+}
+
+@test "a body that stops half-way holds nobody up, and is nobody else's" {
+  local i fds=() fd line
+  for i in {1..12}; do
+    exec {fd}<>"/dev/tcp/127.0.0.1/${URL##*:}"
+    printf 'POST %s?user=many HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n%s' \
+      "$( ((i % 2)) && echo /fcgi/ || echo /proxy/)" "$(head -c 2000 /dev/zero | tr '\0' A)" >&"$fd"
+    fds+=("$fd")
+  done
+  for i in {1..20}; do assert_equal "$(status '/fcgi/?user=many' --max-time 3)" 200; done
+  request '/fcgi/?user=many' --data mine --max-time 3
+  assert_equal "$body" mine
+  # Now they go away, and the next are served all the same.
+  for fd in "${fds[@]}"; do exec {fd}>&-; done
+  for i in {1..20}; do
+    request "/proxy/?user=many" --data "mine $i" --max-time 3
+    assert_equal "$body" "mine $i"
+  done
+  line=$(grep -c POST "$ECHO_LOG")
+  assert_equal "$line" 21
+}
+
+@test "lighttpd's end, by INT or TERM, leaves no ratelimit.fcgi" {
+  local signal pid pids
+  for signal in INT TERM; do
+    start_demo
+    assert_equal "$(status '/?user=many')" 200
+    pids=$(worker_pids)
+    assert_equal "$(wc -w <<<"$pids")" 3
+    kill -"$signal" "$LIGHTTPD_PID"
+    for pid in $LIGHTTPD_PID $pids; do wait_until 10 gone "$pid"; done
+  done
+}
