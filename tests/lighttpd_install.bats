@@ -26,7 +26,10 @@ setup_file() {
 
 teardown_file() { stop_all; }
 
-setup() { redis_cli FLUSHALL >/dev/null; }
+setup() {
+  redis_cli FLUSHALL >/dev/null
+  cp conf/limits.yaml "$root/etc/ratelimit/limits.yaml"
+}
 
 teardown() {
   stop_limiters
@@ -53,9 +56,9 @@ start_installed() {
 @test "make install puts files where PREFIX and SYSCONFDIR say, with the paths that they have there" {
   make_install DESTDIR="$BATS_TEST_TMPDIR" PREFIX=/usr
   local etc=$BATS_TEST_TMPDIR/etc/lighttpd/conf-available path
-  for path in $(sed -n 's/^[^#]*"\(\/[^"]*\)".*/\1/p' "$etc"/*ratelimit*.conf); do
+  while read -r path; do
     [[ $path == /run/* ]] || assert_equal "$(ls "$BATS_TEST_TMPDIR$path")" "$BATS_TEST_TMPDIR$path"
-  done
+  done < <(sed -n 's/^[^#]*"\(\/[^"]*\)".*/\1/p' "$etc"/*ratelimit*.conf)
   assert_equal "$(grep -c /usr/bin/ratelimit.fcgi "$etc/06-ratelimit.conf")" 1
   assert_equal "$(grep -l /usr/local -r "$BATS_TEST_TMPDIR/etc")" ''
 }
@@ -83,6 +86,15 @@ start_installed() {
   request /
   assert_equal "$(header Status)" '429 Too Many Requests'
   assert_fields 'RateLimit-Policy per-user q=5 w=60' "RateLimit per-user r=0 t=$(header Retry-After)"
+}
+
+@test "HTTP/2, which Debian 12 switches on and whose bodies would hang there, is off" {
+  local status=0
+  lighty_enable_mod ratelimit
+  start_installed
+  curl -s --http2-prior-knowledge --max-time 10 --data x "$URL/" >/dev/null || status=$?
+  [[ $status != 0 && $status != 28 ]] || fail "$status" 'is no refusal, but success or' 28
+  assert_equal "$(status / --http2 --data x --max-time 10)" 200
 }
 
 @test "lighty-enable-mod ratelimit-headers adds the headers, and what they need" {
@@ -115,7 +127,7 @@ CONF
   assert_limited /proxy '50[03]'
 }
 
-@test "a FastCGI program at / is limited, and mod_auth stands before it as before" {
+@test "a FastCGI program at / is limited, by the user that mod_auth has let in" {
   lighty_enable_mod fastcgi auth ratelimit
   conf_enabled 20-app.conf <<CONF
 fastcgi.server += ( "/" => (( "bin-path" => "$(realpath "${BUILD:-build}/echo")",
@@ -126,10 +138,12 @@ auth.backend.plain.userfile = "$root/users"
 auth.require = ( "/private" => ( "method" => "basic", "realm" => "x", "require" => "valid-user" ) )
 CONF
   echo user:secret >"$root/users"
+  sed -i 's/key: .*/key: env:REMOTE_USER | ip/' "$root/etc/ratelimit/limits.yaml"
   assert_equal "$(lighttpd_takes_it 2>&1)" '' # no warnings
   start_installed
   for _ in {1..6}; do assert_equal "$(status /private)" 401; done
   assert_limited /private 200 -u user:secret
+  assert_equal "$(redis_cli KEYS 'rl:*REMOTE_USER*')" 'rl:{env:REMOTE_USER=user}:per-user'
 }
 
 @test "the limiter's log is in lighttpd's" {
