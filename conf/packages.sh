@@ -10,7 +10,8 @@ set -eu
 POLICY=/usr/sbin/policy-rc.d
 MARK='# made by conf/packages.sh of ratelimit.fcgi for the time of an installation; else remove it'
 
-# xxd embeds files in the program.  curl, ps, lua5.1, node and wrk are for the tests alone.
+# xxd embeds files in the program.  lighttpd-modules-lua has mod_magnet.  curl, ps, lua5.1, node and wrk are for the
+# tests alone, as are the web servers but lighttpd.
 build="gcc make libc6-dev pkg-config libfcgi-dev libhiredis-dev libev-dev libyaml-dev nettle-dev uthash-dev xxd"
 run="$build bash lighttpd redis-server"
 test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps nodejs wrk nginx-light apache2 caddy lighttpd-modules-lua"
