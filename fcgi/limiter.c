@@ -19,8 +19,9 @@ struct pending {
     struct limits *limits; /* that decide about it; held */
     struct pending *next_free;
     void *exchange;
-    bool authorizer;        /* request.h */
-    size_t count, enforced; /* of the limits that are taken from; these come first */
+    bool authorizer;         /* request.h */
+    char *const *parameters; /* request.h; borrowed */
+    size_t count, enforced;  /* of the limits that are taken from; these come first */
     const struct limit *applying[LIMITS_MAX]; /* the first COUNT of it: which */
     size_t shadows;                           /* shadow limits that would have refused ... */
     const struct limit *shadow[LIMITS_MAX];   /* ... and which */
@@ -127,8 +128,13 @@ static enum redis_failure failure_mode(const struct pending *pending)
     return REDIS_FAILURE_ALLOW;
 }
 
-static void answer(struct pending *pending, const char *text, size_t len)
+static void answer(struct pending *pending, char text[REPLY_MAX], size_t len)
 {
+    const struct request request = {.parameters = pending->parameters};
+
+    /* Looked for only where it is of use: most answers are no refusals. */
+    if (reply_is_refusal(text) && request_parameter(&request, REPLY_PROBLEM_PARAMETER))
+        len = reply_add_problem(text, len);
     pending->limiter->reply(pending->exchange, text, len);
     pending_put(pending);
 }
@@ -241,6 +247,7 @@ void limiter_handle(struct limiter *limiter, void *exchange, const struct reques
     request = forward_read(request, limits->trusted_proxy, limits->proxies, &forward);
     pending->exchange = exchange;
     pending->authorizer = request->authorizer;
+    pending->parameters = request->parameters;
     pending->count = pending->enforced = pending->shadows = 0;
     subject_begin(&subject, request, (unsigned)limits->ipv6_prefix_bits);
     const struct limit *blocking = apply_all(pending, false, &subject);

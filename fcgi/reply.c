@@ -320,3 +320,26 @@ size_t reply_incomplete(const char *parameter, char out[REPLY_MAX])
     append_body(&reply, &body);
     return reply.len;
 }
+
+bool reply_is_refusal(const char *text)
+{
+    static const char leave[] = "Status: 200";
+
+    return strncmp(text, leave, sizeof leave - 1) != 0;
+}
+
+size_t reply_add_problem(char text[REPLY_MAX], size_t len)
+{
+    static const char name[] = "\r\nRateLimit-Problem: ";
+    char *head_end = strstr(text, "\r\n\r\n");
+    size_t name_len = sizeof name - 1;
+
+    assert(head_end);
+    size_t body_len = strcspn(head_end + 4, "\n"); /* it is one line */
+    size_t added = name_len + body_len;
+    assert(added < REPLY_MAX - len);
+    memmove(head_end + added, head_end, (size_t)(text + len + 1 - head_end));
+    memcpy(head_end, name, name_len);
+    memcpy(head_end + name_len, head_end + added + 4, body_len);
+    return len + added;
+}

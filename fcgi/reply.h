@@ -10,8 +10,11 @@
 #include "take.h"
 
 /* Bytes of a reply, NUL included: always enough, tests/unit/test_reply.c.  A limit stands at most
- * three times in it (RateLimit-Policy, RateLimit, violated-policies), with its numbers. */
-#define REPLY_MAX (2048 + LIMITS_MAX * 3 * (LIMIT_NAME_MAX + 40))
+ * four times in it (RateLimit-Policy, RateLimit, and violated-policies in body and header), with its numbers. */
+#define REPLY_MAX (2048 + LIMITS_MAX * 4 * (LIMIT_NAME_MAX + 40))
+
+/* A web server that sends this FastCGI parameter throws the body of a refusal away: reply_add_problem is for it. */
+#define REPLY_PROBLEM_PARAMETER "RATELIMIT_PROBLEM_HEADER"
 
 /* A limit that applied and is enforced, what was asked of the client's bucket, and the bucket after that. */
 struct quota {
@@ -69,5 +72,12 @@ size_t reply_undecided(enum redis_failure failure, bool authorizer, char out[REP
 /* Write the answer to a request that the web server described without PARAMETER, such as
  * "REMOTE_ADDR": 500, naming it.  Returns as above. */
 size_t reply_incomplete(const char *parameter, char out[REPLY_MAX]);
+
+/* Whether TEXT, that one of the above has written, is anything but a 200. */
+bool reply_is_refusal(const char *text);
+
+/* Let the head of the refusal in TEXT, LEN bytes, say what its body says, as RateLimit-Problem: of a refusal
+ * nginx's auth_request leaves nothing but headers.  Returns as above. */
+size_t reply_add_problem(char text[REPLY_MAX], size_t len);
 
 #endif

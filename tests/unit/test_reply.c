@@ -555,6 +555,22 @@ static void a_request_that_is_incomplete_is_told_what_is_missing(void **state)
     assert_string_equal(got, want);
 }
 
+static void a_refusal_can_say_in_its_head_what_its_body_says(void **state)
+{
+    char got[REPLY_MAX], want[3 * REPLY_MAX];
+
+    (void)state;
+    size_t len = reply_undecided(REDIS_FAILURE_DENY, false, got);
+    const char *body = strstr(got, "\r\n\r\n") + 4;
+    snprintf(want, sizeof want, "%.*s\r\nRateLimit-Problem: %.*s\r\n\r\n%s", (int)(body - got - 4),
+             got, (int)strlen(body) - 1, body, body);
+    assert_true(reply_is_refusal(got));
+    want_response(got, reply_add_problem(got, len));
+    assert_string_equal(got, want);
+    reply_undecided(REDIS_FAILURE_ALLOW, false, got);
+    assert_false(reply_is_refusal(got));
+}
+
 static void the_longest_answer_fits(void **state)
 {
     static const struct limit longest = {.name = NAME_64};
@@ -579,6 +595,8 @@ static void the_longest_answer_fits(void **state)
             quotas[j] = (struct quota){&longest, &take, cases[i]};
         decide(quotas, LIMITS_MAX, got);
         assert_non_null(strstr(got, "\";q=1000000000;w=315360000"));
+        if (reply_is_refusal(got))
+            want_response(got, reply_add_problem(got, strlen(got)));
 
         /* With all that there is to say: x-ratelimit, and the rest of the limits as shadows. */
         const struct limit *shadows[LIMITS_MAX];
@@ -681,6 +699,7 @@ int main(void)
         cmocka_unit_test(a_client_that_is_blocked_is_told_by_which_limit),
         cmocka_unit_test(without_redis_the_answer_is_as_the_limit_says),
         cmocka_unit_test(a_request_that_is_incomplete_is_told_what_is_missing),
+        cmocka_unit_test(a_refusal_can_say_in_its_head_what_its_body_says),
         cmocka_unit_test(the_longest_answer_fits),
         cmocka_unit_test(the_number_of_quotas_does_not_matter),
         cmocka_unit_test(retry_after_is_never_early_and_less_than_a_second_late),

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# adapt.sh FOLDER - copy the configurations of this folder to FOLDER, with these values in the places of theirs:
+#   LISTEN   address and port for 127.0.0.1:8080
+#   CHECK    the same of check.conf, for 127.0.0.1:8082
+#   SITE     folder of static files for /srv/www
+#   PROXIED  address and port of the proxied backend, for 127.0.0.1:8081
+#   FASTCGI  socket of the FastCGI backend, for /run/app/fcgi.sock
+#   LIMITER  socket of ratelimit.fcgi, for /run/ratelimit/ratelimit.sock
+#   TRUSTED  address of the proxy in front, for 192.0.2.80
+# One that is unset is left as it is: nginx knows no environment.  Then: nginx -p FOLDER -c FOLDER/nginx.conf
+set -euo pipefail
+folder=$1
+here=$(cd "$(dirname "$0")" && pwd)
+
+# In one pass, or a value that looks like a later place would be replaced, too.
+# shellcheck disable=SC2016  # it is perl's $
+perl -e '
+  my ($folder, @files) = @ARGV;
+  my %places = ("127.0.0.1:8080" => "LISTEN", "127.0.0.1:8081" => "PROXIED", "127.0.0.1:8082" => "CHECK",
+    "/srv/www" => "SITE", "/run/app/fcgi.sock" => "FASTCGI", "/run/ratelimit/ratelimit.sock" => "LIMITER",
+    "192.0.2.80" => "TRUSTED");
+  my $place = join "|", map { quotemeta } keys %places;
+  for my $file (@files) {
+    open my $in, "<", $file or die "$file: $!\n";
+    (my $name = $file) =~ s,.*/,,;
+    open my $out, ">", "$folder/$name" or die "$folder/$name: $!\n";
+    while (<$in>) { s/($place)/$ENV{$places{$1}} \/\/ $1/ge; print $out $_; }
+  }' "$folder" "$here"/*.conf

@@ -1,0 +1,337 @@
+#!/usr/bin/env bats
+# nginx.bats - conf/nginx/ as it stands, but for paths and ports: nginx asks the limiter with auth_request before it serves a
+# file, proxies, or calls a FastCGI program; and passes on what is for the limiter alone, over kept connections.
+
+load helper
+
+setup_file() {
+  export FOLDER=$BATS_FILE_TMPDIR ECHO=$PWD/${BUILD:-build}/echo
+  export ECHO_LOG=$FOLDER/echo.log LIMITS_FILE=$FOLDER/limits.yaml
+  export LISTEN CHECK PROXIED SITE=$FOLDER/site FASTCGI=$FOLDER/fcgi.sock LIMITER=$FOLDER/limiter.sock TRUSTED=127.0.0.2
+  LISTEN=127.0.0.1:$(free_port) CHECK=127.0.0.1:$(free_port) PROXIED=127.0.0.1:$(free_port)
+  export URL=http://$LISTEN BACKEND_PID NGINX_PID
+  cat >"$LIMITS_FILE" <<'YAML'
+redis: { timeout: 500ms }     # exactness is shown here, not speed
+headers: [ietf, x-ratelimit]
+trusted_proxies: [127.0.0.3]  # of /check
+limits:
+  - name: per-user
+    key: query:user | ip
+    capacity: 5
+    refill: 1/12s
+    overrides: [{ key: mallory, blocked: true }, { key: "load*", unlimited: true }]
+  - { name: fifty, match: { path: /**/storm }, key: global, capacity: 50, refill: 1/day }
+  - { name: strict, match: { path: /**/vault }, key: ip, capacity: 50, refill: 1/day, on_redis_failure: deny }
+YAML
+  cp -r conf/demo/site "$SITE"
+  mkdir "$SITE/private" "$FOLDER/backend"
+  start_redis
+  start_workers
+  start_backends
+  conf/nginx/adapt.sh "$FOLDER"
+  nginx -p "$FOLDER" -c "$FOLDER/nginx.conf" -g "daemon off; user $(id -un) $(id -gn);" 2>"$FOLDER/nginx.log" 3>&- &
+  NGINX_PID=$!
+  wait_until 10 accepts_tcp "${LISTEN#*:}"
+}
+
+teardown_file() {
+  local pid
+  # shellcheck disable=SC2046  # words
+  for pid in $NGINX_PID $BACKEND_PID $(cat "$FOLDER"/*.pids); do stop "$pid"; done
+  stop_all
+}
+
+setup() {
+  redis_cli FLUSHALL >/dev/null
+  : >"$ECHO_LOG"
+}
+
+# The limiter, as conf/nginx/ratelimit.conf has it.
+start_workers() {
+  REDIS_ADDR=unix:$REDIS_SOCK spawn-fcgi -s "$LIMITER" -M 0660 -b 2048 -F 2 -P "$FOLDER/limiter.pids" -- \
+    /bin/sh -c "exec '$PROGRAM' 2>>'$FOLDER/limiter.log'" >/dev/null 3>&-
+}
+workers() { cat "$FOLDER/limiter.pids"; }
+stop_workers() {
+  local pid
+  for pid in $(workers); do stop "$pid"; done
+}
+
+start_backends() {
+  spawn-fcgi -s "$FASTCGI" -P "$FOLDER/fcgi.pids" -- "$ECHO" >/dev/null 3>&-
+  PORT=${PROXIED#*:} SOCKET_DIR=$FOLDER/backend lighttpd -D -f conf/demo/backend.conf 2>"$FOLDER/backend.log" 3>&- &
+  BACKEND_PID=$!
+  wait_until 10 accepts_tcp "${PROXIED#*:}"
+}
+
+# assert_problem STATUS TYPE - the answer is a problem (RFC 9457)
+assert_problem() {
+  assert_equal "${head:9:3}" "$1"
+  assert_equal "$(header Content-Type)" application/problem+json
+  assert_equal "$(header Cache-Control)" no-store
+  assert_contains "$body" "{\"type\":\"$2\""
+  assert_contains "$body" "\"status\":$1"
+  assert_equal "$(header Content-Length)" "$((${#body} + 1))"
+}
+quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
+
+# ---- Allowed ----
+
+@test "an allowed request gets the static file, and the RateLimit headers with it" {
+  request '/index.html?user=alice'
+  assert_equal "$(header Status)" '200 OK'
+  assert_equal "$body" "$(<conf/demo/site/index.html)"
+  assert_equal "$(header Content-Type)" text/html
+  assert_fields 'RateLimit-Policy per-user q=5 w=60' 'RateLimit per-user r=4 t=48'
+  assert_equal "$(header X-RateLimit-Limit) $(header X-RateLimit-Remaining) $(header X-RateLimit-Reset)" '5 4 12'
+  assert_equal "$(header RateLimit-Problem)$(header Retry-After)" ''
+}
+
+@test "an allowed request reaches a proxied and a FastCGI backend with its method, query, headers and a body of 1 MB" {
+  local sum backend
+  head -c 1048576 /dev/urandom >"$BATS_TEST_TMPDIR/body"
+  sum=$(sha256sum <"$BATS_TEST_TMPDIR/body")
+  for backend in /proxy/ /fcgi/; do
+    redis_cli FLUSHALL >/dev/null
+    curl -s -D "$BATS_TEST_TMPDIR/head" -o "$BATS_TEST_TMPDIR/got" -X PUT -H 'X-Test: a "b", c' \
+      -H 'Expect:' --data-binary "@$BATS_TEST_TMPDIR/body" "$URL${backend}x%20y?user=alice&a=%2F"
+    head=$(<"$BATS_TEST_TMPDIR/head")
+    assert_equal "$(header Status)" '200 OK'
+    assert_equal "$(sha256sum <"$BATS_TEST_TMPDIR/got")" "$sum"
+    assert_equal "$(header X-Method) $(header X-Length)" 'PUT 1048576'
+    assert_equal "$(header X-Uri)" "${backend}x%20y?user=alice&a=%2F"
+    assert_equal "$(header X-Query)" 'user=alice&a=%2F'
+    assert_equal "$(header X-Test)" 'a "b", c'
+    assert_fields 'RateLimit-Policy per-user q=5 w=60' 'RateLimit per-user r=4 t=48'
+  done
+  assert_equal "$(wc -l <"$ECHO_LOG")" 2
+}
+
+@test "a chunked body reaches the backends, too" {
+  local backend
+  for backend in /proxy/ /fcgi/; do
+    request "${backend}x" -H 'Transfer-Encoding: chunked' --data-binary @conf/demo/site/index.html
+    assert_equal "$body" "$(<conf/demo/site/index.html)"
+  done
+}
+
+@test "what nginx redirects inside, to an index or an error page, costs one token and keeps its headers" {
+  request '/?user=alice' # /index.html
+  assert_equal "$body" "$(<conf/demo/site/index.html)"
+  assert_fields 'RateLimit-Policy per-user q=5 w=60' 'RateLimit per-user r=4 t=48'
+  request '/missing?user=alice'
+  assert_equal "$(header Status)" '404 Not Found'
+  assert_fields 'RateLimit-Policy per-user q=5 w=60' 'RateLimit per-user r=3 t=36'
+}
+
+@test "nginx's own 403 stays its own, with the RateLimit headers" {
+  request '/private/?user=alice'
+  assert_equal "$(header Status)" '403 Forbidden'
+  assert_equal "$(header Content-Type)" text/html
+  assert_fields 'RateLimit-Policy per-user q=5 w=60' 'RateLimit per-user r=4 t=48'
+}
+
+@test "where auth_request is off nothing is counted, and a client cannot ask the limiter's location" {
+  assert_equal "$(status '/health?user=alice')" 204
+  assert_equal "$(status '/_ratelimit?user=alice')" 404
+  assert_equal "$(status '/_ratelimit_or_refuse?user=alice')" 404
+  assert_equal "$(redis_cli DBSIZE)" 0
+}
+
+# ---- Refused ----
+
+@test "a refusal is 429 with Retry-After, the RateLimit headers and the problem body, and calls no backend" {
+  local path
+  for _ in 1 2 3 4 5; do assert_equal "$(status '/index.html?user=alice')" 200; done
+  for path in /index.html / /missing /private/ /proxy/x /fcgi/x /strict/x; do
+    request "$path?user=alice"
+    assert_problem 429 "$quota_exceeded"
+    assert_contains "$body" '"violated-policies":["per-user"]'
+    assert_between "$(header Retry-After)" 10 12
+    assert_fields 'RateLimit-Policy per-user q=5 w=60' "RateLimit per-user r=0 t=$(header Retry-After)"
+    assert_equal "$(header X-RateLimit-Limit) $(header X-RateLimit-Remaining)" '5 0'
+    assert_equal "$(header RateLimit-Problem)" ''
+  done
+  assert_equal "$(cat "$ECHO_LOG")" ''
+}
+
+@test "a refused upload of 1 MB gets its 429, and no backend sees any of it" {
+  local path
+  head -c 1048576 /dev/zero >"$BATS_TEST_TMPDIR/body"
+  for _ in 1 2 3 4 5; do status '/index.html?user=alice' >/dev/null; done
+  for path in /index.html /proxy/x /fcgi/x; do
+    request "$path?user=alice" -H 'Expect:' --data-binary "@$BATS_TEST_TMPDIR/body"
+    assert_problem 429 "$quota_exceeded"
+  done
+  assert_equal "$(cat "$ECHO_LOG")" ''
+}
+
+@test "a client that is blocked gets 403 with its problem body" {
+  request '/fcgi/x?user=mallory'
+  assert_problem 403 about:blank
+  assert_contains "$body" 'The limit per-user blocks this client.'
+  assert_equal "$(cat "$ECHO_LOG")" ''
+}
+
+@test "200 parallel requests admit exactly the capacity" {
+  seq -f "$URL/fcgi/storm?user=load%.0f" 200 | xargs -P 200 -n 1 curl -s -o /dev/null -w '%{http_code}\n' |
+    sort | uniq -c | awk '{ print $2, $1 }' >"$BATS_TEST_TMPDIR/statuses"
+  assert_equal "$(<"$BATS_TEST_TMPDIR/statuses")" $'200 50\n429 150'
+  assert_equal "$(wc -l <"$ECHO_LOG")" 50
+}
+
+# ---- The client ----
+
+@test "X-Forwarded-For changes nothing, but from the proxy that set_real_ip_from names" {
+  request /index.html -H 'X-Forwarded-For: 203.0.113.1'
+  assert_equal "$(redis_cli --scan)" 'rl:{ip=127.0.0.1}:per-user'
+  redis_cli FLUSHALL >/dev/null
+  request /index.html -H 'X-Forwarded-For: 198.51.100.9, 203.0.113.1, 127.0.0.2' --interface 127.0.0.2
+  assert_equal "$(redis_cli --scan)" 'rl:{ip=203.0.113.1}:per-user'
+}
+
+# ---- Failures ----
+
+@test "while Redis is away, requests are allowed or get the limiter's 503, as on_redis_failure says" {
+  stop "$REDIS_PID"
+  request '/fcgi/x?user=alice'
+  assert_equal "$(header Status)" '200 OK'
+  assert_fields
+  request '/fcgi/vault?user=alice'
+  start_redis
+  echo "$REDIS_PID" >"$FOLDER/redis.pids"
+  assert_problem 503 about:blank
+  assert_equal "$(header Retry-After)" 1
+  assert_equal "$(cat "$ECHO_LOG")" 'GET /fcgi/x?user=alice'
+  limits_again() { request '/index.html?user=bob' && [[ -n $(header RateLimit) ]]; }
+  wait_until 10 limits_again
+}
+
+@test "while the limiter is away everybody is served, but where auth_request says _or_refuse" {
+  stop_workers
+  request '/index.html?user=alice'
+  assert_equal "$(header Status)" '200 OK'
+  assert_fields
+  assert_equal "$(status '/fcgi/x?user=alice')" 200
+  request '/strict/x?user=alice'
+  start_workers
+  assert_problem 503 about:blank
+  assert_equal "$(header Retry-After)" 1
+  assert_equal "$(cat "$ECHO_LOG")" 'GET /fcgi/x?user=alice'
+  request '/strict/x?user=alice'
+  assert_fields 'RateLimit-Policy per-user q=5 w=60' 'RateLimit per-user r=4 t=48'
+}
+
+@test "a limiter that hangs counts as away after a second" {
+  local pid start=${EPOCHREALTIME/./}
+  for pid in $(workers); do kill -STOP "$pid"; done
+  request '/index.html?user=alice'
+  local open=$head
+  request '/strict/x?user=alice'
+  for pid in $(workers); do kill -CONT "$pid"; done
+  assert_between $(((${EPOCHREALTIME/./} - start) / 1000)) 1900 4000
+  assert_contains "$open" '200 OK'
+  assert_problem 503 about:blank
+}
+
+@test "nginx -s reload under load loses no request" {
+  local i
+  seq -f "$URL/fcgi/x?user=load%.0f" 600 | xargs -P 8 -n 1 curl -s -o /dev/null -w '%{http_code}\n' \
+    >"$BATS_TEST_TMPDIR/statuses" 3>&- &
+  local load=$!
+  for i in 1 2 3; do
+    more() { (($(wc -l <"$BATS_TEST_TMPDIR/statuses") > i * 100)); }
+    wait_until 20 more
+    nginx -p "$FOLDER" -c "$FOLDER/nginx.conf" -s reload
+  done
+  wait "$load"
+  assert_equal "$(sort "$BATS_TEST_TMPDIR/statuses" | uniq -c | xargs)" '600 200'
+}
+
+# ---- check.conf: kept connections ----
+
+# sockets - how many connections the workers have in all
+sockets() {
+  local pid
+  for pid in $(workers); do ls -l "/proc/$pid/fd"; done | grep -c socket:
+}
+
+# burst COUNT - so many requests at once to check.conf; count each status
+burst() {
+  seq -f "http://$CHECK/?user=load%.0f" "$1" | xargs -P "$1" -n 1 curl -s -o /dev/null -w '%{http_code}\n' |
+    sort | uniq -c | xargs
+}
+
+@test "what is for the limiter alone is answered by it whole" {
+  URL=http://$CHECK
+  request '/?user=alice'
+  assert_equal "$body" '{"allowed":true,"limit":5,"remaining":4,"reset":12}'
+  for _ in 1 2 3 4; do request '/?user=alice' --data-binary @conf/demo/site/index.html; done
+  assert_equal "$(header RateLimit)" '"per-user";r=0;t=12'
+  request '/?user=alice'
+  assert_problem 429 "$quota_exceeded"
+  assert_equal "$(header RateLimit-Problem)" ''
+}
+
+@test "/check is about the request that a trusted proxy asks about, and about itself from anyone else" {
+  URL=http://$CHECK
+  request /check --interface 127.0.0.3 -H 'X-Forwarded-For: 203.0.113.1' -H 'X-Forwarded-Uri: /a/vault?user=carol'
+  assert_fields 'RateLimit-Policy per-user q=5 w=60' 'RateLimit-Policy strict q=50 w=4320000' \
+    'RateLimit per-user r=4 t=48' 'RateLimit strict r=49 t=4233600'
+  assert_equal "$(redis_cli --scan | sort)" $'rl:{ip=203.0.113.1}:strict\nrl:{query:user=carol}:per-user'
+  redis_cli FLUSHALL >/dev/null
+  request /check -H 'X-Forwarded-For: 203.0.113.1' -H 'X-Forwarded-Uri: /a/vault?user=carol'
+  assert_equal "$(redis_cli --scan)" 'rl:{ip=127.0.0.1}:per-user'
+}
+
+@test "a connection is kept for the next request" {
+  URL=http://$CHECK
+  for _ in {1..10}; do assert_equal "$(status '/?user=load')" 200; done
+  local before
+  before=$(sockets)
+  for _ in {1..50}; do assert_equal "$(status '/?user=load')" 200; done
+  assert_equal "$(sockets)" "$before"
+}
+
+@test "many connections that idle, more than requests, hold up nobody" {
+  assert_equal "$(burst 200)" '200 200'
+  local kept start=${EPOCHREALTIME/./}
+  kept=$(sockets)
+  assert_equal "$(burst 3)" '3 200'
+  assert_between $(((${EPOCHREALTIME/./} - start) / 1000)) 0 2000
+  URL=http://$LISTEN
+  assert_equal "$(status '/fcgi/x?user=load')" 200 # a connection of its own, beside them
+  assert_between "$(sockets)" "$((kept - 1))" "$((kept + 3))"
+}
+
+@test "a reload of nginx closes the kept connections, and the limiter lets go of them" {
+  burst 100 >/dev/null
+  nginx -p "$FOLDER" -c "$FOLDER/nginx.conf" -s reload
+  few() { (($(sockets) <= idle)); }
+  # Of each worker: the listening socket, and one to Redis.
+  local idle=4
+  wait_until 10 few
+  assert_equal "$(burst 20)" '20 200'
+}
+
+@test "an nginx that is killed in the middle takes nobody with it" {
+  seq -f "http://$CHECK/?user=load%.0f" 2000 | xargs -P 30 -n 1 curl -s -o /dev/null >/dev/null 2>&1 3>&- &
+  local load=$! pid
+  more() { (($(sockets) > 8)); }
+  wait_until 10 more
+  # shellcheck disable=SC2046  # words
+  kill -KILL $(cat "/proc/$NGINX_PID/task/$NGINX_PID/children")
+  answers() { [[ $(burst 1) == '1 200' ]]; } # by the nginx workers that the master starts anew
+  wait_until 5 answers
+  assert_equal "$(burst 20)" '20 200'
+  kill "$load" 2>/dev/null || true
+  for pid in $(workers); do kill -0 "$pid"; done
+  wait "$load" || true
+}
+
+@test "a limiter that is started again is asked again at once, over new connections" {
+  burst 20 >/dev/null
+  stop_workers
+  start_workers
+  assert_equal "$(burst 20)" '20 200'
+}
