@@ -16,7 +16,7 @@ build="gcc make libc6-dev pkg-config libfcgi-dev libhiredis-dev libev-dev libyam
 run="$build bash lighttpd redis-server"
 test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps nodejs wrk nginx-light apache2 caddy lighttpd-modules-lua"
 lint="$build bash libcmocka-dev clang-format clang-tidy shellcheck lua-check"
-bench="$run wrk"
+bench="$run wrk spawn-fcgi nginx-light libnginx-mod-http-lua lua-nginx-redis"
 fuzz="$build bash clang libclang-rt-dev"
 
 case ${1-} in

@@ -24,7 +24,8 @@ limits:
   - { name: strict, match: { path: /**/vault }, key: ip, capacity: 50, refill: 1/day, on_redis_failure: deny }
 YAML
   cp -r conf/demo/site "$SITE"
-  mkdir "$SITE/private" "$FOLDER/backend"
+  mkdir "$SITE/private" "$SITE/assets" "$FOLDER/backend"
+  echo x >"$SITE/assets/x"
   start_redis
   start_workers
   start_backends
@@ -132,7 +133,8 @@ quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
 }
 
 @test "where auth_request is off nothing is counted, and a client cannot ask the limiter's location" {
-  assert_equal "$(status '/health?user=alice')" 204
+  request '/assets/x?user=alice'
+  assert_equal "$(header Status)$(header RateLimit)" '200 OK'
   assert_equal "$(status '/_ratelimit?user=alice')" 404
   assert_equal "$(status '/_ratelimit_or_refuse?user=alice')" 404
   assert_equal "$(redis_cli DBSIZE)" 0

@@ -1,15 +1,22 @@
 #!/usr/bin/env bash
 # run.sh - what `make bench` runs: requests per second, latency and CPU of each part, and what a process and a
-# bucket weigh.  The rows:
+# bucket weigh.  The rows, with SERVER=lighttpd, which is the default:
 #   one limit      tests/bench/limits.yaml
 #   four limits    four on each request, tests/bench/four.yaml
 #   10 overrides   the one limit, with so many clients that are treated differently; and with
 #   10000          ten thousand
 #   ceiling        the one limit, by the same program without Redis
+# and with SERVER=nginx, all of them with the one limit:
+#   kept           nginx passes the request on to the limiter over kept connections, conf/nginx/check.conf
+#   lua            nginx's own Lua asks Redis, and answers the same: tests/bench/peer.conf
+#   auth_request   nginx asks the limiter, and serves a file: conf/nginx/nginx.conf
+#   lua access     nginx's own Lua asks Redis, and nginx serves the file
+#   ceiling        as kept, by the same program without Redis
+#   file           nginx serves the file, and nobody is asked
 #
-# wrk -> lighttpd -> unix sockets -> WORKERS programs -> unix socket -> Redis, all on this machine.
+# wrk -> web server -> unix sockets -> WORKERS programs -> unix socket -> Redis, all on this machine.
 # Rounds are interleaved, so that a machine that slows down slows every row alike; medians are printed.
-# Environment: BUILD (build), ROUNDS (3), ROUND_S (5), CONNECTIONS (64), WORKERS (2), REQUESTS (1000000,
+# Environment: SERVER (lighttpd), BUILD (build), ROUNDS (3), ROUND_S (5), CONNECTIONS (64), WORKERS (2), REQUESTS (1000000,
 # of the memory part; 0 leaves it out).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -18,13 +25,15 @@ source tests/ports.bash
 build=$(readlink -f "${BUILD:-build}")
 rounds=${ROUNDS:-3} round_s=${ROUND_S:-5} connections=${CONNECTIONS:-64} requests=${REQUESTS:-1000000}
 export WORKERS=${WORKERS:-2} BIND=127.0.0.1
+server=${SERVER:-lighttpd}
+PATH=$PATH:/usr/sbin:/sbin # where Debian keeps lighttpd and nginx
 folder=$(mktemp -d)
 ticks=$(getconf CLK_TCK)
-redis_pid='' lighttpd_pid=''
+redis_pid='' server_pid='' program_pids=()
 
 clean_up() {
   # shellcheck disable=SC2086  # an empty pid is no word
-  kill $lighttpd_pid $redis_pid 2>/dev/null || true
+  kill $server_pid $redis_pid "${program_pids[@]}" 2>/dev/null || true
   wait 2>/dev/null || true
   rm -rf "$folder"
 }
@@ -59,27 +68,80 @@ overrides() {
   echo "$file"
 }
 
-# start_server PROGRAM [LIMITS_FILE] - sets lighttpd_pid, program_pids and url
+# children PID - the processes that it started
+children() { cat "/proc/$1/task/$1/children"; }
+
+# start_server START [ARGUMENT...] - run START, one of the functions below, which sets server_pid, and program_pids to the
+# limiters that it started itself; wait until it answers at $url; set server_pids, those that are the web server
 start_server() {
   local port
   port=$(free_port)
-  url=http://127.0.0.1:$port
-  mkdir -p "$folder/sockets"
-  PORT=$port PROGRAM=$1 SOCKET_DIR=$folder/sockets REDIS_ADDR=unix:$folder/redis \
-    LIMITS_FILE=${2:-$PWD/tests/bench/limits.yaml} lighttpd -D -f conf/lighttpd.conf 2>"$folder/lighttpd.log" &
-  lighttpd_pid=$!
+  url=http://127.0.0.1:$port/
   program_pids=()
-  until ((${#program_pids[@]} == WORKERS)) && accepts_tcp "$port"; do
+  "$1" "$port" "${@:2}"
+  until accepts_tcp "$port"; do
     sleep 0.05
-    kill -0 "$lighttpd_pid" || { cat "$folder/lighttpd.log" >&2; exit 1; }
-    read -r -a program_pids <"/proc/$lighttpd_pid/task/$lighttpd_pid/children" || true
+    kill -0 "$server_pid" || { cat "$folder/server.log" >&2; exit 1; }
   done
+  sleep 0.2 # all of its processes
+  server_pids=("$server_pid")
+  if [[ $1 == lighttpd_and ]]; then
+    read -r -a program_pids <<<"$(children "$server_pid")"
+  else
+    read -r -a server_pids <<<"$server_pid $(children "$server_pid")"
+  fi
+}
+
+# lighttpd_and PORT PROGRAM [LIMITS_FILE]
+lighttpd_and() {
+  mkdir -p "$folder/sockets"
+  PORT=$1 PROGRAM=$2 SOCKET_DIR=$folder/sockets REDIS_ADDR=unix:$folder/redis \
+    LIMITS_FILE=${3:-$PWD/tests/bench/limits.yaml} lighttpd -D -f conf/lighttpd.conf 2>"$folder/server.log" &
+  server_pid=$!
+}
+
+start_nginx() {
+  mkdir -p "$folder/nginx/site/assets"
+  echo '<p>A small page.</p>' | tee "$folder/nginx/site/index.html" >"$folder/nginx/site/assets/index.html"
+  nginx -p "$folder/nginx" -c "$1" -g "daemon off; user $(id -un) $(id -gn);" 2>"$folder/server.log" &
+  server_pid=$!
+}
+
+# nginx_and PORT PROGRAM PLACE PATH - PLACE: whether PORT is where nginx asks (LISTEN) or passes on (CHECK)
+nginx_and() {
+  local other
+  other=127.0.0.1:$(free_port)
+  rm -rf "$folder/nginx"
+  mkdir "$folder/nginx"
+  REDIS_ADDR=unix:$folder/redis LIMITS_FILE=$PWD/tests/bench/limits.yaml spawn-fcgi -s "$folder/limiter" -b 2048 \
+    -F "$WORKERS" -P "$folder/pids" -- "$2" >/dev/null
+  read -r -a program_pids <<<"$(xargs <"$folder/pids")"
+  env LISTEN="$other" CHECK="$other" "$3=127.0.0.1:$1" LIMITER="$folder/limiter" SITE="$folder/nginx/site" \
+    conf/nginx/adapt.sh "$folder/nginx"
+  url+=$4
+  start_nginx "$folder/nginx/nginx.conf"
+}
+
+# nginx_lua PORT PATH
+nginx_lua() {
+  rm -rf "$folder/nginx"
+  mkdir "$folder/nginx"
+  sed "s,@REDIS@,$folder/redis,; s,@PORT@,$1,; s,@SITE@,$folder/nginx/site,; s,@TAKE@,$PWD/lua/take.lua," \
+    tests/bench/peer.conf >"$folder/nginx/nginx.conf"
+  url+=$2
+  start_nginx "$folder/nginx/nginx.conf"
 }
 
 stop_server() {
-  kill "$lighttpd_pid"
-  wait "$lighttpd_pid" || true
-  lighttpd_pid=''
+  local pid
+  kill "$server_pid"
+  wait "$server_pid" || true
+  server_pid=''
+  for pid in "${program_pids[@]}"; do
+    kill "$pid" 2>/dev/null || true
+    while [[ -e /proc/$pid ]]; do sleep 0.02; done
+  done
+  program_pids=()
 }
 
 # load SECONDS - requests, microseconds, p50 us, p99 us, errors
@@ -88,21 +150,21 @@ load() {
     awk '/^RESULT/ { print $2, $3, $4, $5, $6 }'
 }
 
-# round ROW PROGRAM [LIMITS_FILE] - one measurement, a line in $folder/ROW
+# round ROW START [ARGUMENT...] - one measurement, a line in $folder/ROW
 round() {
-  local lighttpd program redis requests_done us p50 p99 errors
+  local web program redis requests_done us p50 p99 errors
   start_server "${@:2}"
   load 1 >/dev/null
-  lighttpd=$(cpu_us "$lighttpd_pid") program=$(cpu_us "${program_pids[@]}") redis=$(cpu_us "$redis_pid")
+  web=$(cpu_us "${server_pids[@]}") program=$(cpu_us "${program_pids[@]}") redis=$(cpu_us "$redis_pid")
   read -r requests_done us p50 p99 errors <<<"$(load "$round_s")"
-  lighttpd=$(($(cpu_us "$lighttpd_pid") - lighttpd))
+  web=$(($(cpu_us "${server_pids[@]}") - web))
   program=$(($(cpu_us "${program_pids[@]}") - program))
   redis=$(($(cpu_us "$redis_pid") - redis))
   stop_server
   awk -v n="$requests_done" -v us="$us" -v p50="$p50" -v p99="$p99" -v e="$errors" \
-    -v l="$lighttpd" -v p="$program" -v r="$redis" \
-    'BEGIN { printf "%.0f %.2f %.2f %.1f %.1f %.1f %d\n", n * 1e6 / us, p50 / 1e3, p99 / 1e3, l / n, p / n, r / n, e }' \
-    >>"$folder/$1"
+    -v w="$web" -v p="$program" -v r="$redis" 'BEGIN {
+      printf "%.0f %.2f %.2f %.1f %.1f %.1f %.1f %d\n", n * 1e6 / us, p50 / 1e3, p99 / 1e3, w / n, p / n, r / n,
+        (w + p + r) / n, e }' >>"$folder/$1"
 }
 
 # median ROW COLUMN
@@ -111,34 +173,57 @@ median() { awk -v c="$2" '{ print $c }' "$folder/$1" | sort -n | awk '{ v[NR] = 
 print_row() {
   local column line
   line=$(printf '%-12s' "$1")
-  for column in 1 2 3 4 5 6; do line+=$(printf '%12s' "$(median "$1" "$column")"); done
-  echo "$line$(printf '%8s' "$(awk '{ sum += $7 } END { print sum }' "$folder/$1")")"
+  for column in 1 2 3 4 5 6 7; do line+=$(printf '%12s' "$(median "$1" "$column")"); done
+  echo "$line$(printf '%8s' "$(awk '{ sum += $8 } END { print sum }' "$folder/$1")")"
+}
+
+# print_rows ROW...
+print_rows() {
+  local row
+  printf '%-12s%12s%12s%12s%12s%12s%12s%12s%8s\n' '' requests/s 'p50 ms' 'p99 ms' "$server us" 'program us' 'redis us' \
+    'all us' errors
+  for row; do print_row "$row"; done
+  echo
+  echo "us: CPU microseconds per request"
 }
 
 # ratio ROW OTHER COLUMN
 ratio() { awk -v a="$(median "$1" "$3")" -v b="$(median "$2" "$3")" 'BEGIN { printf "%.2f", a / b }'; }
 
-speed() {
-  local i row
+speed_lighttpd() {
+  local i
   for ((i = 0; i < rounds; i++)); do
-    round 'one limit' "$build/ratelimit.fcgi"
-    round 'four limits' "$build/ratelimit.fcgi" "$PWD/tests/bench/four.yaml"
-    round '10 overrides' "$build/ratelimit.fcgi" "$(overrides 10)"
-    round '10000' "$build/ratelimit.fcgi" "$(overrides 10000)"
-    round ceiling "$build/ceiling.fcgi"
+    round 'one limit' lighttpd_and "$build/ratelimit.fcgi"
+    round 'four limits' lighttpd_and "$build/ratelimit.fcgi" "$PWD/tests/bench/four.yaml"
+    round '10 overrides' lighttpd_and "$build/ratelimit.fcgi" "$(overrides 10)"
+    round '10000' lighttpd_and "$build/ratelimit.fcgi" "$(overrides 10000)"
+    round ceiling lighttpd_and "$build/ceiling.fcgi"
   done
-  printf '%-12s%12s%12s%12s%12s%12s%12s%8s\n' '' requests/s 'p50 ms' 'p99 ms' 'lighttpd us' 'program us' 'redis us' errors
-  for row in 'one limit' 'four limits' '10 overrides' 10000 ceiling; do print_row "$row"; done
-  echo
-  echo "us: CPU microseconds per request"
+  print_rows 'one limit' 'four limits' '10 overrides' 10000 ceiling
   echo "one limit / ceiling: throughput $(ratio 'one limit' ceiling 1)"
   echo "four limits / one: program $(ratio 'four limits' 'one limit' 5), redis $(ratio 'four limits' 'one limit' 6)"
   echo "10000 overrides / 10: program $(ratio 10000 '10 overrides' 5)"
 }
 
+speed_nginx() {
+  local i
+  for ((i = 0; i < rounds; i++)); do
+    round kept nginx_and "$build/ratelimit.fcgi" CHECK ''
+    round lua nginx_lua ''
+    round auth_request nginx_and "$build/ratelimit.fcgi" LISTEN index.html
+    round 'lua access' nginx_lua index.html
+    round ceiling nginx_and "$build/ceiling.fcgi" CHECK ''
+    round file nginx_and "$build/ceiling.fcgi" LISTEN assets/index.html
+  done
+  print_rows kept lua auth_request 'lua access' ceiling file
+  echo "kept / lua: throughput $(ratio kept lua 1), CPU of all $(ratio kept lua 7)"
+  echo "auth_request / lua access: throughput $(ratio auth_request 'lua access' 1), CPU of all $(ratio auth_request 'lua access' 7)"
+  echo "kept / ceiling: throughput $(ratio kept ceiling 1)"
+}
+
 memory() {
   local first last done_count=0 requests_done pid
-  start_server "$build/ratelimit.fcgi"
+  start_server lighttpd_and "$build/ratelimit.fcgi"
   load 1 >/dev/null
   first=$(for pid in "${program_pids[@]}"; do rss_kb "$pid"; done | sort -n | tail -1)
   while ((done_count < requests)); do
@@ -156,11 +241,16 @@ bucket() {
   echo "a bucket in Redis: $(redis-cli -s "$folder/redis" MEMORY USAGE "$key") bytes"
 }
 
-start_redis
 echo "machine: $(nproc) x $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), Linux $(uname -r)"
-echo "software: $(lighttpd -v | head -1 | cut -d' ' -f1), $(redis-server --version | cut -d' ' -f2-3), $("$build/ratelimit.fcgi" --version)"
+case $server in
+  lighttpd) version=$(lighttpd -v | head -1 | cut -d' ' -f1) ;;
+  nginx) version=$(nginx -v 2>&1 | sed 's/.*: //') requests=0 ;; # a process weighs what it does behind lighttpd
+  *) echo "make bench: SERVER is lighttpd or nginx, not '$server'" >&2 && exit 2 ;;
+esac
+echo "software: $version, $(redis-server --version | cut -d' ' -f2-3), $("$build/ratelimit.fcgi" --version)"
 echo "load: wrk, $connections connections, 1000 users, $rounds interleaved rounds of $round_s s, medians; $WORKERS processes"
 echo
-speed
+start_redis
+"speed_$server"
 ((requests == 0)) || memory
 bucket

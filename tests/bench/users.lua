@@ -1,9 +1,9 @@
--- users.lua - wrk: a thousand users in turn.  Requests are formatted once, so that wrk stays light.
+-- users.lua - wrk: a thousand users in turn, all for the URL's path.  Requests are formatted once, so that wrk stays light.
 local requests, turn = {}, 0
 
 function init()
   for i = 1, 1000 do
-    requests[i] = wrk.format('GET', string.format('/?user=user%06d', i))
+    requests[i] = wrk.format('GET', string.format('%s?user=user%06d', wrk.path, i))
   end
 end
 
