@@ -1,4 +1,5 @@
--- users.lua - wrk: a thousand users in turn, all for the URL's path.  Requests are formatted once, so that wrk stays light.
+-- users.lua - wrk: a thousand users in turn, all for the URL's path.
+-- Requests are formatted once, so that wrk stays light.
 local requests, turn = {}, 0
 
 function init()
