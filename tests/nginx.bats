@@ -5,7 +5,8 @@
 load helper
 
 setup_file() {
-  export FOLDER=$BATS_FILE_TMPDIR ECHO=$PWD/${BUILD:-build}/echo
+  export FOLDER=$BATS_FILE_TMPDIR ECHO
+  ECHO=$(realpath "${BUILD:-build}/echo")
   export ECHO_LOG=$FOLDER/echo.log LIMITS_FILE=$FOLDER/limits.yaml
   export LISTEN CHECK PROXIED SITE=$FOLDER/site FASTCGI=$FOLDER/fcgi.sock LIMITER=$FOLDER/limiter.sock TRUSTED=127.0.0.2
   LISTEN=127.0.0.1:$(free_port) CHECK=127.0.0.1:$(free_port) PROXIED=127.0.0.1:$(free_port)
