@@ -5,6 +5,7 @@
 #include <fcgiapp.h>
 #include <fastcgi.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -24,8 +25,8 @@
 /* Accept fails, out of descriptors perhaps: to try again at once would only burn CPU. */
 #define ACCEPT_PAUSE_S 0.1
 /* libfcgi reads a request until it is whole.  A peer that sends none, or half of one, is let go after
- * this; all others wait for it meanwhile. */
-#define READ_TIMEOUT_US 50000
+ * this, as is one who keeps a connection and does not read; all others wait for it meanwhile. */
+#define PEER_TIMEOUT_US 50000
 
 /* A connection, and the request on it from accept to answer.  Kept for the next one when it is closed. */
 struct exchange {
@@ -48,12 +49,18 @@ struct fastcgi {
     struct exchange_list in_flight; /* a request is being decided */
     struct exchange_list idle;      /* kept open, no request */
     struct exchange_list free;      /* no connection */
-    bool stopping, incomplete_logged, accept_failed;
-    void (*idle_done)(void *context);
+    bool stopping, incomplete_logged, descriptors_logged, accept_failed;
+    void (*idle_done)(void *context); /* NULL until all that was waiting is taken */
     void *idle_context;
 };
 
 static void on_kept_readable(struct ev_loop *loop, ev_io *watcher, int events);
+
+/* No connection is that of EXCHANGE any more. */
+static void forget_connection(struct exchange *exchange)
+{
+    FCGX_InitRequest(&exchange->request, exchange->fastcgi->listen_fd, FCGI_FAIL_ACCEPT_ON_INTR);
+}
 
 /* One that is in no list and has no connection. */
 static struct exchange *exchange_get(struct fastcgi *fastcgi)
@@ -66,7 +73,7 @@ static struct exchange *exchange_get(struct fastcgi *fastcgi)
         exchange = malloc(sizeof *exchange);
         assert(exchange);
         exchange->fastcgi = fastcgi;
-        FCGX_InitRequest(&exchange->request, fastcgi->listen_fd, FCGI_FAIL_ACCEPT_ON_INTR);
+        forget_connection(exchange);
         ev_init(&exchange->readable, on_kept_readable);
         exchange->readable.data = exchange;
     }
@@ -95,6 +102,21 @@ static void exchange_close(struct exchange *exchange)
     LIST_REMOVE(exchange, entry);
     FCGX_Free(&exchange->request, 1);
     exchange_put(exchange);
+}
+
+/* The same where the peer may still be sending.  The descriptor itself is handed over and not a copy of it: while
+ * the copy was open, epoll would go on to tell of the one that is closed, and libev then sets up its epoll anew
+ * with every connection that there is. */
+static void exchange_linger(struct exchange *exchange)
+{
+    int fd = exchange->request.ipcFd;
+
+    LIST_REMOVE(exchange, entry);
+    FCGX_Free(&exchange->request, 0);
+    forget_connection(exchange);
+    exchange_put(exchange);
+    shutdown(fd, SHUT_WR);
+    linger(exchange->fastcgi->loop, fd);
 }
 
 /* What a request must say about itself, or NULL: the name of a parameter that is missing. */
@@ -132,10 +154,11 @@ static void reply_missing(struct exchange *exchange, const char *parameter)
  * what has begun to come is read until it is whole. */
 static void keep_begin(struct exchange *exchange)
 {
-    static const struct timeval timeout = {.tv_usec = READ_TIMEOUT_US};
+    static const struct timeval timeout = {.tv_usec = PEER_TIMEOUT_US};
     int fd = exchange->request.ipcFd;
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
     ev_io_set(&exchange->readable, fd, EV_READ);
     ev_io_start(exchange->fastcgi->loop, &exchange->readable);
     /* FCGX_Accept_r reads the next request of a connection that is open.  Where that is none, for the peer has
@@ -143,28 +166,33 @@ static void keep_begin(struct exchange *exchange)
     exchange->request.listen_sock = -1;
 }
 
-/* The body of a request is nothing to a limiter and is never read; but the web server may still be
- * sending it when the answer is out, and libfcgi closes then. */
-static bool may_still_send(FCGX_Request *request)
+/* Whether the peer of REQUEST wants its connection kept.  An authorizer's does not end a body: lighttpd 1.4. */
+static bool wants_to_be_kept(const FCGX_Request *request)
 {
-    const char *length = FCGX_GetParam("CONTENT_LENGTH", request->envp);
-
-    return (length && length[0] != '\0' && strcmp(length, "0") != 0) ||
-           FCGX_GetParam("HTTP_TRANSFER_ENCODING", request->envp);
+    return request->keepConnection && request->role == FCGI_RESPONDER;
 }
 
-/* Whether the connection of REQUEST can take another one.  What is left of this one would be taken for the
- * beginning of the next, so its body must be none, and have ended. */
-static bool can_be_kept(FCGX_Request *request)
+/* Whether the body of REQUEST has ended, and was none.  It is nothing to a limiter and is not read; but what is left
+ * of it would be taken for the beginning of the next request, and the peer may still be sending it.  What headers
+ * say of it may be wrong; its end in the stream is not.
+ * The end of none comes with the parameters and is read along with them.  Where a web server passes a body on as it
+ * comes, the end comes when the client likes, and nobody here waits for a client: without a descriptor libfcgi looks
+ * at what it has read, and fails to read more. */
+static bool body_has_ended(FCGX_Request *request)
 {
-    return request->keepConnection && request->role == FCGI_RESPONDER && !may_still_send(request) &&
-           FCGX_GetChar(request->in) == EOF && FCGX_GetError(request->in) == 0;
+    int fd = request->ipcFd;
+
+    request->ipcFd = -1;
+    bool ended = FCGX_GetChar(request->in) == EOF && FCGX_GetError(request->in) == 0;
+    request->ipcFd = fd;
+    return ended;
 }
 
 /* ---- Requests ---- */
 
 /* There is nothing here to filter: say so as the FastCGI specification has it (5.5, FCGI_UNKNOWN_ROLE), and
- * close.  libfcgi has no call for that; a role that it does not know itself it answers by closing. */
+ * close, when the peer has sent what is to be filtered.  libfcgi has no call for that; a role that it does not know
+ * itself it answers by closing. */
 static void refuse_role(struct exchange *exchange)
 {
     int id = exchange->request.requestId;
@@ -178,7 +206,7 @@ static void refuse_role(struct exchange *exchange)
     };
 
     send(exchange->request.ipcFd, &end, sizeof end, MSG_NOSIGNAL | MSG_DONTWAIT);
-    exchange_close(exchange);
+    exchange_linger(exchange);
 }
 
 /* Decide about the request of EXCHANGE, which is in a list. */
@@ -196,13 +224,49 @@ static void handle(struct exchange *exchange)
         refuse_role(exchange);
         return;
     }
-    if (exchange->request.keepConnection && !ev_is_active(&exchange->readable))
+    if (!ev_is_active(&exchange->readable) && wants_to_be_kept(&exchange->request))
         keep_begin(exchange);
     const char *missing = read_request(&exchange->request, &request);
     if (missing)
         reply_missing(exchange, missing);
     else
         fastcgi->handler(fastcgi->context, exchange, &request);
+}
+
+/* Read the request that comes on EXCHANGE, which is idle, and decide about it; or close. */
+static void take_next(struct exchange *exchange)
+{
+    if (FCGX_Accept_r(&exchange->request) == 0) {
+        handle(exchange);
+        return;
+    }
+    LIST_REMOVE(exchange, entry);
+    exchange_put(exchange);
+}
+
+/* Close the connections that are kept without a request; those that one has come on are served. */
+static void close_idle(struct fastcgi *fastcgi)
+{
+    struct exchange *next;
+
+    for (struct exchange *exchange = LIST_FIRST(&fastcgi->idle); exchange; exchange = next) {
+        struct pollfd readable = {.fd = exchange->request.ipcFd, .events = POLLIN};
+
+        next = LIST_NEXT(exchange, entry);
+        if (poll(&readable, 1, 0) > 0)
+            take_next(exchange);
+        else
+            exchange_close(exchange);
+    }
+}
+
+/* Out of descriptors: to keep a connection is a favour, to answer on a new one is not. */
+static void free_descriptors(struct fastcgi *fastcgi)
+{
+    if (!fastcgi->descriptors_logged)
+        log_line("out of descriptors: closing the connections that the web server keeps open");
+    fastcgi->descriptors_logged = true;
+    close_idle(fastcgi);
 }
 
 static void pause_accepting(struct fastcgi *fastcgi, int error)
@@ -228,7 +292,9 @@ static bool accept_one(struct fastcgi *fastcgi)
         return true;
     }
     exchange_put(exchange);
-    if (error != -EAGAIN && error != -EINTR)
+    if ((error == -EMFILE || error == -ENFILE) && !LIST_EMPTY(&fastcgi->idle))
+        free_descriptors(fastcgi);
+    else if (error != -EAGAIN && error != -EINTR)
         pause_accepting(fastcgi, -error);
     return false;
 }
@@ -249,7 +315,7 @@ static void on_alarm(int signal)
 
 static void accept_waiting(struct fastcgi *fastcgi, int most)
 {
-    set_read_timeout(READ_TIMEOUT_US);
+    set_read_timeout(PEER_TIMEOUT_US);
     while (most > 0 && accept_one(fastcgi))
         most--;
     set_read_timeout(0);
@@ -269,22 +335,25 @@ static void on_pause_over(struct ev_loop *loop, ev_timer *watcher, int events)
     ev_io_start(loop, &fastcgi->readable);
 }
 
+/* EXCHANGE is in flight, and its peer goes on sending or has closed.  Some send the end of the body after all else.
+ * With that read, the connection may be kept; with any other thing it may not, and to be told so once is enough. */
+static void read_on(struct exchange *exchange)
+{
+    FCGX_Stream *in = exchange->request.in;
+
+    if (FCGX_HasSeenEOF(in) || FCGX_GetChar(in) != EOF || FCGX_GetError(in) != 0)
+        ev_io_stop(exchange->fastcgi->loop, &exchange->readable);
+}
+
 static void on_kept_readable(struct ev_loop *loop, ev_io *watcher, int events)
 {
     struct exchange *exchange = watcher->data;
 
-    (void)events;
-    if (exchange->request.in) {
-        ev_io_stop(loop,
-                   watcher); /* in flight, and the peer has closed: to be told so once is enough */
-        return;
-    }
-    if (FCGX_Accept_r(&exchange->request) == 0) {
-        handle(exchange);
-        return;
-    }
-    LIST_REMOVE(exchange, entry);
-    exchange_put(exchange);
+    (void)loop, (void)events;
+    if (exchange->request.in)
+        read_on(exchange);
+    else
+        take_next(exchange);
 }
 
 /* ---- Public ---- */
@@ -322,28 +391,34 @@ void fastcgi_reply(void *context, const char *text, size_t len)
     struct exchange *exchange = context;
     struct fastcgi *fastcgi = exchange->fastcgi;
     FCGX_Request *request = &exchange->request;
-    bool kept = !fastcgi->stopping && can_be_kept(request);
+    bool ended = body_has_ended(request);
+    bool kept = ended && !fastcgi->stopping && wants_to_be_kept(request) &&
+                ev_is_active(&exchange->readable);
 
     FCGX_PutStr(text, (int)len, request->out);
-    if (may_still_send(request))
-        linger(fastcgi->loop, dup(request->ipcFd));
+    if (!ended) {
+        /* Or libfcgi closes, and before that reads what comes, for as long as more comes. */
+        request->keepConnection = true;
+        FCGX_ClearError(request->in);
+    }
     FCGX_Finish_r(request);
-    if (kept && request->ipcFd >= 0 && ev_is_active(&exchange->readable))
+    if (request->ipcFd >= 0 && !ended)
+        exchange_linger(exchange);
+    else if (request->ipcFd >= 0 && kept)
         move(exchange, &fastcgi->idle);
     else
         exchange_close(exchange);
-    if (fastcgi->stopping && LIST_EMPTY(&fastcgi->in_flight))
+    if (fastcgi->idle_done && LIST_EMPTY(&fastcgi->in_flight))
         fastcgi->idle_done(fastcgi->idle_context);
 }
 
 void fastcgi_stop(struct fastcgi *fastcgi, void (*idle)(void *context), void *context)
 {
+    fastcgi->stopping = true;
     accept_waiting(fastcgi, LISTENER_BACKLOG);
-    while (!LIST_EMPTY(&fastcgi->idle))
-        exchange_close(LIST_FIRST(&fastcgi->idle));
+    close_idle(fastcgi);
     ev_io_stop(fastcgi->loop, &fastcgi->readable);
     ev_timer_stop(fastcgi->loop, &fastcgi->pause);
-    fastcgi->stopping = true;
     fastcgi->idle_done = idle;
     fastcgi->idle_context = context;
     if (LIST_EMPTY(&fastcgi->in_flight))

@@ -1,0 +1,724 @@
+#!/usr/bin/env bats
+# fastcgi.bats - any stock client of FastCGI is answered as the specification has it, and none, whatever it sends
+# and whenever it goes, holds up or changes what the others get.  The client is tests/fastcgi/client.js.
+
+load helper
+
+setup_file() {
+  start_redis
+  cat >"$BATS_FILE_TMPDIR/limits.yaml" <<'YAML'
+redis: { timeout: 10s }    # Redis is stopped for a while in some tests
+headers: [ietf]
+limits:
+  - { name: many, key: "query:user | ip", capacity: 3000, refill: 1/day }
+  - { name: two, match: { path: /two/** }, key: "query:user", capacity: 2, refill: 1/day }
+YAML
+  # What the sanitizers keep back of freed memory would look like a leak.
+  export ASAN_OPTIONS=quarantine_size_mb=4
+  export LIMITS=$BATS_FILE_TMPDIR/limits.yaml
+  start_fastcgi
+}
+
+teardown_file() { stop_all; }
+
+# Whatever the test did: the same process goes on to serve, it has left no descriptor open, and it sleeps.
+teardown() {
+  local failed=0
+  checks || failed=1
+  for pid in $OWN_PIDS; do stop "$pid"; done
+  return "$failed"
+}
+
+checks() {
+  ! gone "$PROGRAM_PID" || [[ -n $STOPPED ]] || fail "process $PROGRAM_PID" 'is gone' "$(cat "$LIMITER_LOG")" || return 1
+  [[ -z $STOPPED ]] || return 0
+  wait_until 5 descriptors_are "$DESCRIPTORS" || fail "$(descriptors)" 'are not the descriptors of before' "$DESCRIPTORS" || return 1
+  assert_equal "$(fcgi <<<"print(await ask('/?user=after'))" | cut -c 1-6)" '1: 200' || return 1
+  sleeps "$PROGRAM_PID"
+}
+
+# start_fastcgi [COMMAND...] - the program by itself: SOCKET, PROGRAM_PID, LIMITER_LOG, and DESCRIPTORS that it has open
+start_fastcgi() {
+  export SOCKET PROGRAM_PID LIMITER_LOG DESCRIPTORS
+  SOCKET=$(mktemp -u "$(tmpdir)/XXXXXX")
+  LIMITER_LOG=$SOCKET.log
+  REDIS_ADDR=unix:$REDIS_SOCK "$@" "$PROGRAM" --limits "$LIMITS" --listen "${LISTEN:-unix:$SOCKET}" 2>"$LIMITER_LOG" 3>&- &
+  PROGRAM_PID=$!
+  wait_until 5 answers
+  DESCRIPTORS=$(descriptors)
+}
+
+# start_own [COMMAND...] - another one for this test alone, which looks at it from now on
+start_own() {
+  start_fastcgi "$@"
+  OWN_PIDS+=" $PROGRAM_PID"
+}
+
+answers() { [[ $(fcgi 2>/dev/null <<<"print(await ask('/?user=start'))") == '1: 200 '* ]]; }
+
+# fcgi [ARGUMENT...] - run the script on standard input as a FastCGI client of SOCKET
+fcgi() { node tests/fastcgi/client.js "$SOCKET" "$@" 3>&-; }
+
+# assert_fcgi LINES - what the script on standard input prints
+assert_fcgi() {
+  local actual
+  actual=$(fcgi) || return
+  assert_equal "$actual" "$1"
+}
+
+descriptors() { find "/proc/$PROGRAM_PID/fd" -type l 2>/dev/null | wc -l; }
+descriptors_are() { [[ $(descriptors) == "$1" ]]; }
+
+# ticks PID - its processor time so far, in units of 10 ms
+ticks() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
+
+# sleeps PID - with nothing to do it takes no processor time
+sleeps() {
+  local before
+  before=$(ticks "$1")
+  sleep 0.2
+  assert_between $(($(ticks "$1") - before)) 0 2
+}
+
+# bucket USER - the keys in Redis that have to do with USER
+bucket() { redis_cli --scan --pattern "*$1*"; }
+
+resident_kb() { awk '/^VmRSS/ { print $2 }' "/proc/$PROGRAM_PID/status"; }
+
+# ---- Roles ----
+
+@test "a responder and an authorizer are answered alike" {
+  assert_fcgi '1: 200 1 left, complete
+1: 200 0 left, complete
+1: 429, complete
+1: 429, complete
+true' <<'JS'
+const path = '/two/x?user=alike', authorizer = { role: ROLE.AUTHORIZER };
+print(await ask(path));
+print(await ask(path, authorizer));
+const refused = [];
+for (const options of [{}, authorizer]) {
+  const c = await connect();
+  c.send(request(path, options));
+  refused.push(await c.next());
+  print(line(refused.at(-1)));
+}
+print(refused[0].out.replace(/[rt]=\d+|Retry-After: \d+/g, '') === refused[1].out.replace(/[rt]=\d+|Retry-After: \d+/g, ''));
+JS
+}
+
+@test "an authorizer's 200 has Status first, variables and no body, its refusal no variables" {
+  assert_fcgi 'Status: 200 OK
+Variable-RATELIMIT_POLICY: "many";q=3000;w=259200000, "two";q=2;w=172800
+Variable-RATELIMIT: "many";r=2999;t=259113600, "two";r=1;t=86400
+Variable-RATELIMIT_NAME: two
+Variable-RATELIMIT_REMAINING: 1
+
+Status: 429 Too Many Requests
+false true' <<'JS'
+const path = '/two/x?user=variables', authorizer = { role: ROLE.AUTHORIZER };
+const one = async () => {
+  const c = await connect();
+  c.send(request(path, authorizer));
+  return (await c.next()).out.replaceAll('\r\n', '\n');
+};
+const allowed = await one();
+print(allowed.trimEnd() + '\n');
+if (!allowed.endsWith('\n\n')) throw new Error('there is a body');
+await one();
+const refused = await one();
+print(refused.split('\n')[0]);
+print(refused.includes('Variable-'), /\n\n{"type":/.test(refused));
+JS
+}
+
+@test "the body of a request is never waited for, in neither role" {
+  assert_fcgi '1: 200 2999 left, complete
+1: 200 2998 left, complete
+1: 200 2997 left, complete
+1: 200 2996 left, complete
+true' <<'JS'
+const from = now();
+for (const role of [ROLE.RESPONDER, ROLE.AUTHORIZER])
+  for (const keep of [false, true])
+    print(await ask('/?user=endless', { role, keep, stdin: false, params: { CONTENT_LENGTH: '1000000' } }));
+print(now() - from < 1000);
+JS
+}
+
+@test "a filter is told that its role is unknown here, whatever follows, and costs nothing" {
+  assert_fcgi '1: nothing, unknown role
+300: nothing, unknown role
+closed' <<'JS'
+print(await ask('/?user=filter', { role: ROLE.FILTER }));
+const bytes = request('/?user=filter', { role: ROLE.FILTER, id: 300, keep: true, body: 'x'.repeat(1000000) });
+const c = await connect();
+c.send(bytes, record(T.DATA, 'x'.repeat(60000), 300), record(T.DATA, '', 300));
+print(await c.answer());
+print(await c.left());
+JS
+  assert_equal "$(bucket filter)" ''
+}
+
+@test "a role that does not exist is answered by closing, and the next request by an answer" {
+  assert_fcgi '0 closed
+4 closed
+65535 closed
+on a kept one: closed
+1: 200 2999 left, complete
+true' <<'JS'
+const from = now();
+for (const role of [0, 4, 65535]) print(role, await ask('/?user=norole', { role }));
+const c = await connect();
+c.send(request('/?user=other', { keep: true }));
+await c.answer();
+c.send(request('/?user=norole', { keep: true, role: 4 }));
+print('on a kept one:', await c.answer());
+print(await ask('/?user=role'));
+print(now() - from < 1000);
+JS
+  assert_equal "$(bucket norole)" ''
+}
+
+@test "what the web server asks about the program itself is answered" {
+  assert_fcgi '1: 200 2999 left, complete
+GET_VALUES_RESULT "\u000e\u0001FCGI_MAX_CONNS1\r\u0001FCGI_MAX_REQS1\u000f\u0001FCGI_MPXS_CONNS0"
+UNKNOWN_TYPE "*\u0000\u0000\u0000\u0000\u0000\u0000\u0000"' <<'JS'
+const c = await connect();
+c.send(record(T.GET_VALUES, pairs({ FCGI_MAX_CONNS: '', FCGI_MAX_REQS: '', FCGI_MPXS_CONNS: '' }), 0),
+  record(42, '', 0), request('/?user=values', { keep: true }));
+print(await c.answer());
+print(c.other.join('\n'));
+JS
+}
+
+@test "a second request at once on a connection is told that it cannot be, the first is answered" {
+  assert_fcgi '2: nothing, cannot multiplex
+1: 200 2999 left, complete' <<'JS'
+const c = await connect(), whole = request('/?user=first', { keep: true });
+c.send(whole.subarray(0, 16), begin(ROLE.RESPONDER, KEEP, 2), whole.subarray(16));
+print(await c.answer());
+print(await c.answer());
+JS
+}
+
+# ---- Kept connections ----
+
+@test "1000 requests on one connection get 1000 answers, each its own" {
+  assert_fcgi 'all of them
+kept' <<'JS'
+const c = await connect();
+await repeat(1000, async (i) => {
+  const id = 1 + i * 61 % 65535;
+  c.send(request('/?user=thousand', { keep: true, id }));
+  const answer = await c.answer();
+  if (answer !== `${id}: 200 ${2999 - i} left, complete`) throw new Error(`${i}: ${answer}`);
+});
+print('all of them');
+print(await c.left());
+JS
+}
+
+@test "20 connections with 20 requests each do not mix up their answers" {
+  assert_fcgi 'none' <<'JS'
+await all(20, async (user) => {
+  const c = await connect();
+  await repeat(20, async (i) => {
+    c.send(request(`/?user=mixed${user}`, { keep: true, id: user + 1 }));
+    const answer = await c.answer();
+    if (answer !== `${user + 1}: 200 ${2999 - i} left, complete`) throw new Error(answer);
+  });
+});
+print('none');
+JS
+}
+
+@test "500 connections that are kept and idle slow nobody, and all of them still work" {
+  assert_fcgi '500 kept
+fast
+500 answered' <<'JS'
+const kept = [];
+await repeat(500, async () => {
+  const c = await connect();
+  c.send(request('/?user=idle', { keep: true }));
+  await c.answer();
+  kept.push(c);
+});
+print(kept.length, 'kept');
+const from = now();
+await repeat(100, () => ask('/?user=busy'));
+print(now() - from < 3000 ? 'fast' : `${now() - from} ms`);
+let answered = 0;
+await all(500, async (i) => {
+  kept[i].send(request('/?user=idle', { keep: true }));
+  if ((await kept[i].answer(20000)).startsWith('1: 200')) answered++;
+});
+print(answered, 'answered');
+JS
+}
+
+@test "connections without a request, which come and go, are no request" {
+  assert_fcgi '1: 200 2999 left, complete' <<'JS'
+await repeat(300, async () => (await connect()).drop());
+print(await ask('/?user=more'));
+JS
+}
+
+@test "out of descriptors, connections that are kept give way to new ones" {
+  start_own bash -c 'ulimit -n 60; exec "$@"' _
+  assert_fcgi '55 new ones answered' <<'JS'
+// More than there are descriptors: those that are kept first are closed.
+let answered = 0;
+await repeat(55, async () => {
+  const c = await connect();
+  c.send(request('/?user=descriptors', { keep: true }));
+  if ((await c.answer()).startsWith('1: 200')) answered++;
+});
+print(answered, 'new ones answered');
+JS
+  assert_equal "$(grep -c 'out of descriptors' "$LIMITER_LOG")" 1
+}
+
+@test "a pipelined request neither mixes answers nor keeps the program busy" {
+  redis_cli FLUSHALL >/dev/null
+  kill -STOP "$REDIS_PID"
+  fcgi >"$BATS_TEST_TMPDIR/out" <<'JS' &
+const c = await connect();
+c.send(request('/?user=pipe1', { keep: true }));
+await c.flush();
+await sleep(100);
+c.send(request('/?user=pipe2', { keep: true }));
+print(await c.answer(8000));
+print(await c.answer(500));
+JS
+  HELPER_PIDS=$!
+  sleep 0.4
+  sleeps "$PROGRAM_PID"
+  kill -CONT "$REDIS_PID"
+  wait "$HELPER_PIDS"
+  HELPER_PIDS=''
+  assert_equal "$(cat "$BATS_TEST_TMPDIR/out")" '1: 200 2999 left, complete
+closed'
+  assert_equal "$(bucket pipe2)" ''
+}
+
+@test "who keeps a connection and reads no answers is let go" {
+  assert_fcgi 'closed, the others served' <<'JS'
+const c = await connect();
+let closed = false;
+c.socket.pause();
+c.socket.on('error', () => { closed = true; });
+for (let i = 0; i < 2900 && !closed; i++) {
+  c.send(request('/?user=deaf', { keep: true }));
+  await c.flush();
+  const answer = await ask('/?user=hearing');
+  if (!answer.startsWith('1: 200')) throw new Error(answer);
+}
+print(closed ? 'closed, the others served' : 'still there');
+JS
+}
+
+# ---- What comes in pieces ----
+
+@test "parameters arrive whole, however they are cut" {
+  assert_fcgi 'bytes: 1: 200 2999 left, complete
+records: 1: 200 2998 left, complete
+300 records: 1: 200 2997 left, complete
+8180 to 8204 bytes before the end of the parameters: 25 answered
+8180 to 8204 bytes before the end of the body: 25 answered' <<'JS'
+const uri = '/?user=pieces', whole = request(uri);
+const c = await connect();
+for (const byte of whole) {
+  c.send([byte]);
+  await c.flush();
+}
+print('bytes:', await c.answer());
+
+const values = pairs({ REQUEST_METHOD: 'GET', REQUEST_URI: uri, QUERY_STRING: 'user=pieces', REMOTE_ADDR: '::1', PAD: 'x'.repeat(200) });
+for (const [name, step] of [['records', 1], ['300 records', Math.ceil(values.length / 300)]]) {
+  const d = await connect();
+  d.send(begin());
+  for (let at = 0; at < values.length; at += step) d.send(record(T.PARAMS, values.subarray(at, at + step)));
+  d.send(record(T.PARAMS), record(T.STDIN));
+  print(`${name}:`, await d.answer());
+}
+
+const length = (n) => request(uri, { keep: true, params: { PAD: 'x'.repeat(n) } }).length;
+const size = length(5000) - 5000;
+for (const [what, after] of [['the parameters', 8], ['the body', 0]]) {
+  let answered = 0;
+  for (let n = 8180; n < 8205; n++) {
+    const e = await connect(), bytes = request(uri, { keep: true, params: { PAD: 'x'.repeat(n + after - size) } });
+    if (bytes.length !== n + after) throw new Error(`${bytes.length} bytes`);
+    e.send(bytes);
+    if ((await e.answer()).startsWith('1: 200')) answered++;
+    // Kept or not, the next is answered.
+    e.send(bytes);
+    const second = await e.answer();
+    if (second !== 'closed' && !second.startsWith('1: 200')) throw new Error(`then ${second}`);
+    e.drop();
+  }
+  print(`8180 to 8204 bytes before the end of ${what}: ${answered} answered`);
+}
+JS
+}
+
+@test "a body's end that comes late is not waited for, and the next request is answered" {
+  assert_fcgi '20 ms: 1: 200 2999 left, complete
+200 ms: 1: 200 2998 left, complete
+true' <<'JS'
+for (const ms of [20, 200]) {
+  const c = await connect(), from = now();
+  c.send(request('/?user=late', { keep: true, stdin: false }));
+  setTimeout(() => c.send(record(T.STDIN)), ms);
+  print(`${ms} ms:`, await c.answer());
+  await c.next(1000);
+}
+const from = now();
+let worst = 0;
+// A server that passes bodies on as they come, with clients that send none and do not say so.
+const slow = all(40, async (i) => {
+  await sleep(i * 5);
+  const c = await connect();
+  c.send(request('/?user=slow', { keep: true, stdin: false }));
+  await sleep(500);
+  c.drop();
+});
+await repeat(40, async () => {
+  const at = now();
+  await ask('/?user=quick');
+  worst = Math.max(worst, now() - at);
+});
+await slow;
+print(worst < 300 ? true : worst);
+JS
+}
+
+@test "where the body's end comes while Redis is asked, the connection is kept" {
+  kill -STOP "$REDIS_PID"
+  fcgi >"$BATS_TEST_TMPDIR/out" <<'JS' &
+const c = await connect();
+c.send(request('/?user=apart', { keep: true, stdin: false }));
+await c.flush();
+await sleep(200);
+c.send(record(T.STDIN));
+print(await c.answer(8000), await c.left());
+c.send(request('/?user=apart', { keep: true }));
+print(await c.answer(), await c.left());
+JS
+  HELPER_PIDS=$!
+  sleep 0.5
+  sleeps "$PROGRAM_PID"
+  kill -CONT "$REDIS_PID"
+  wait "$HELPER_PIDS"
+  HELPER_PIDS=''
+  assert_equal "$(cat "$BATS_TEST_TMPDIR/out")" '1: 200 2999 left, complete kept
+1: 200 2998 left, complete kept'
+}
+
+@test "half a request and then nothing is cut off, and others are served meanwhile" {
+  assert_fcgi 'fresh: closed true
+kept: closed true' <<'JS'
+const whole = request('/?user=half', { keep: true });
+for (const kept of [false, true]) {
+  let worst = 0;
+  for (const bytes of [1, 7, 8, 15, 16, 23, 30, whole.length - 20]) {
+    const c = await connect();
+    if (kept) {
+      c.send(whole);
+      await c.answer();
+    }
+    c.send(whole.subarray(0, bytes));
+    await c.flush();
+    const at = now();
+    const answer = await ask('/?user=others');
+    if (!answer.startsWith('1: 200')) throw new Error(answer);
+    worst = Math.max(worst, now() - at);
+    if (await c.answer() !== 'closed') throw new Error(`after ${bytes} bytes not cut off`);
+  }
+  print(kept ? 'kept:' : 'fresh:', 'closed', worst < 500 ? true : worst);
+}
+JS
+}
+
+# ---- Bodies, and what may hide in them ----
+
+@test "a request in the body of another is never one, wherever it begins" {
+  assert_fcgi 'none was answered' <<'JS'
+// Around the end of libfcgi's buffer, and at its beginning.  The forged one stands in the body's record, as a web
+// server would send it, whatever the headers say of the length.
+const forged = request('/?user=forged', { keep: true });
+const tries = [];
+for (const length of [undefined, '', '0', '5', '100000'])
+  for (const pad of [0, 1, 8, 7000, ...Array.from({ length: 35 }, (_, i) => 7980 + i * 7)])
+    for (const tail of [0, 9000]) tries.push({ length, pad, tail });
+for (const { length, pad, tail } of tries) {
+  const c = await connect();
+  const body = Buffer.concat([Buffer.alloc(pad, 1), forged, Buffer.alloc(tail), forged]);
+  const head = request('/?user=honest', { keep: true, stdin: false, params: length === undefined ? {} : { CONTENT_LENGTH: length } });
+  c.send(head, record(T.STDIN, body), record(T.STDIN));
+  const answer = await c.answer();
+  if (!answer.startsWith('1: 200')) throw new Error(`${length} ${pad} ${tail}: ${answer}`);
+  if (await c.left(3000) !== 'closed') throw new Error(`${length} ${pad}: kept`);
+  c.drop();
+}
+print('none was answered');
+JS
+  assert_equal "$(bucket forged)" ''
+}
+
+@test "a forged request whose begin lies exactly at the end of what is read first is never one" {
+  assert_fcgi 'none was answered' <<'JS'
+// Head, the body's record header and PAD fill the buffer of 8192 bytes up to OFF, then the forged one begins; it comes
+// in a packet of its own, before the answer and after it.
+const forged = request('/?user=forged2', { keep: true });
+for (const wait of [0, 60])
+  for (let off = -10; off <= 10; off++) {
+    const c = await connect();
+    const head = request('/?user=honest2', { keep: true, stdin: false });
+    const pad = 8192 + off - head.length - 8;
+    const body = Buffer.concat([Buffer.alloc(pad, 1), forged]);
+    const all = Buffer.concat([head, record(T.STDIN, body), record(T.STDIN)]);
+    c.send(all.subarray(0, 8192 + off));
+    await c.flush();
+    if (wait) await sleep(wait);
+    c.send(all.subarray(8192 + off));
+    const answer = await c.answer();
+    if (!answer.startsWith('1: 200')) throw new Error(`${off}: ${answer}`);
+    if (await c.left(3000) !== 'closed') throw new Error(`${off}: kept`);
+    c.drop();
+  }
+print('none was answered');
+JS
+  assert_equal "$(bucket forged2)" ''
+}
+
+@test "a body of 10 MB is answered at once, in any role, and the next request as well" {
+  assert_fcgi '1: 200 2999 left, complete closed
+1: 200 2998 left, complete closed
+1: 200 2997 left, complete closed
+1: 200 2996 left, complete closed
+1: 200 2995 left, complete
+true' <<'JS'
+const from = now(), body = 'x'.repeat(10000000);
+for (const role of [ROLE.RESPONDER, ROLE.AUTHORIZER])
+  for (const keep of [false, true]) {
+    const bytes = request('/?user=large', { role, keep, body }), c = await connect();
+    c.send(bytes);
+    print(await c.answer(), await c.left(3000));
+    c.drop();
+  }
+print(await ask('/?user=large'));
+print(now() - from < 5000);
+JS
+}
+
+@test "bodies that never end, sent as fast as can be, stall nobody" {
+  assert_fcgi 'true' <<'JS'
+const piece = record(T.STDIN, Buffer.alloc(65535));
+let over = false, worst = 0;
+const floods = all(4, async (i) => {
+  while (!over) {
+    const c = await connect();
+    c.send(request('/?user=flood', { keep: i % 2 === 0, stdin: false, params: { CONTENT_LENGTH: '999999999' } }));
+    for (let n = 0; n < 100 && !over && !c.socket.destroyed; n++) {
+      c.send(piece);
+      await sleep(0);
+    }
+    c.drop();
+  }
+});
+await repeat(100, async () => {
+  const at = now();
+  await ask('/?user=dry');
+  worst = Math.max(worst, now() - at);
+});
+over = true;
+await floods;
+print(worst < 1000 ? true : worst);
+JS
+}
+
+@test "a body on one of many kept connections costs the others nothing" {
+  command -v strace >/dev/null || skip 'no strace'
+  [[ ! $PROGRAM == */asan/* ]] || skip 'the leak checker cannot be traced'
+  strace -f -e trace=epoll_create1 -o "$BATS_TEST_TMPDIR/trace" -p "$PROGRAM_PID" 2>/dev/null 3>&- &
+  HELPER_PIDS=$!
+  wait_until 5 grep -q '^TracerPid:[^0]*[1-9]' "/proc/$PROGRAM_PID/status"
+  assert_fcgi 'answered' <<'JS'
+const kept = await connect();
+kept.send(request('/?user=watched', { keep: true }));
+await kept.answer();
+await repeat(20, async () => {
+  await ask('/?user=body', { keep: true, body: 'x'.repeat(100) });
+  kept.send(request('/?user=watched', { keep: true, body: 'x' }));
+  await kept.answer();
+});
+print('answered');
+JS
+  stop "$HELPER_PIDS"
+  HELPER_PIDS=''
+  # libev would set up its epoll anew with all that it watches.
+  assert_equal "$(grep -c epoll_create1 "$BATS_TEST_TMPDIR/trace" || true)" 0
+}
+
+# ---- Peers that go away ----
+
+@test "a peer that closes in the middle of anything harms nobody" {
+  assert_fcgi '1: 200 2999 left, complete' <<'JS'
+for (const kept of [false, true])
+  for (const keep of [false, true]) {
+    const whole = request('/?user=gone', { keep, body: 'body' });
+    for (let bytes = 0; bytes <= whole.length; bytes++) {
+      const c = await connect();
+      if (kept) {
+        c.send(request('/?user=stays', { keep: true }));
+        await c.answer();
+      }
+      c.send(whole.subarray(0, bytes));
+      c.socket.end();
+      if (bytes % 3 === 0) c.drop();
+    }
+  }
+print(await ask('/?user=remains'));
+JS
+}
+
+@test "peers that close while their requests are in flight leave nothing behind" {
+  kill -STOP "$REDIS_PID"
+  fcgi <<'JS'
+await all(50, async (i) => {
+  const c = await connect();
+  c.send(request('/?user=flight', { keep: i % 2 === 0, body: i % 3 === 0 ? 'body' : '' }));
+  await c.flush();
+  await sleep(100);
+  c.drop();
+});
+JS
+  sleep 0.2
+  sleeps "$PROGRAM_PID"
+  kill -CONT "$REDIS_PID"
+  wait_until 5 descriptors_are "$DESCRIPTORS"
+}
+
+# ---- The end ----
+
+@test "a stop closes what is idle, answers what is in flight and takes what waits on a kept connection" {
+  start_own
+  fcgi >"$BATS_TEST_TMPDIR/out" "$BATS_TEST_TMPDIR" <<'JS' &
+const fs = require('fs'), [dir] = args;
+const until = async (file) => { while (!fs.existsSync(`${dir}/${file}`)) await sleep(10); };
+const kept = await all(3, async () => {
+  const c = await connect();
+  c.send(request('/?user=stop', { keep: true }));
+  await c.answer();
+  return c;
+});
+fs.writeFileSync(`${dir}/idle`, '');
+await until('stopped');              // the program sleeps, by SIGSTOP, and so does Redis
+kept[1].send(request('/?user=waits', { keep: true }));
+const fresh = await connect();
+fresh.send(request('/?user=new', { keep: true }));
+await kept[1].flush();
+fs.writeFileSync(`${dir}/sent`, '');
+print('idle:', await kept[0].answer(9000));
+print('waits:', await kept[1].answer(9000), await kept[1].left());
+print('new:', await fresh.answer(9000), await fresh.left());
+JS
+  HELPER_PIDS=$!
+  wait_until 5 test -e "$BATS_TEST_TMPDIR/idle"
+  kill -STOP "$PROGRAM_PID" "$REDIS_PID"
+  touch "$BATS_TEST_TMPDIR/stopped"
+  wait_until 5 test -e "$BATS_TEST_TMPDIR/sent"
+  kill -TERM "$PROGRAM_PID"
+  kill -CONT "$PROGRAM_PID"
+  sleep 0.3
+  ! gone "$PROGRAM_PID"
+  kill -CONT "$REDIS_PID"
+  wait_until 2 gone "$PROGRAM_PID"
+  wait "$HELPER_PIDS"
+  HELPER_PIDS=''
+  assert_equal "$(cat "$BATS_TEST_TMPDIR/out")" 'idle: closed
+waits: 1: 200 2999 left, complete closed
+new: 1: 200 2999 left, complete closed'
+  STOPPED=yes
+}
+
+@test "with 100 idle connections and Redis silent it still stops, within 6 s" {
+  start_own
+  fcgi <<'JS' 3>&- &
+await all(100, async () => {
+  const c = await connect();
+  c.send(request('/?user=held', { keep: true }));
+  await c.answer();
+});
+await sleep(20000);
+JS
+  HELPER_PIDS=$!
+  wait_until 5 descriptors_are $((DESCRIPTORS + 100))
+  kill -STOP "$REDIS_PID"
+  fcgi <<<"(await connect()).send(request('/?user=last', { keep: true })); await sleep(100)"
+  kill -TERM "$PROGRAM_PID"
+  wait_until 6 gone "$PROGRAM_PID"
+  kill -CONT "$REDIS_PID"
+  stop "$HELPER_PIDS"
+  HELPER_PIDS=''
+  STOPPED=yes
+}
+
+@test "20,000 requests on kept connections and 20,000 on others leave memory as it was" {
+  local before
+  load() {
+    fcgi <<'JS'
+const run = async (keep, n) => {
+  let c;
+  for (let i = 0; i < n; i++) {
+    if (!c || !keep) c = await connect();
+    c.send(request(`/?user=memory${i % 50}`, { keep }));
+    if ((await c.next()).protocol !== 0) throw new Error('no answer');
+    if (!keep) c.drop();
+  }
+};
+await all(10, () => run(true, 2000));
+await all(10, () => run(false, 2000));
+JS
+  }
+  fcgi <<'JS'
+await all(50, async (i) => { await repeat(20, () => ask(`/?user=memory${i}`)); });
+JS
+  before=$(resident_kb)
+  load
+  assert_between "$(($(resident_kb) - before))" -100000 1500
+}
+
+@test "over TCP all is the same" {
+  LISTEN=127.0.0.1:$(free_port)
+  SOCKET=$LISTEN REDIS_ADDR=unix:$REDIS_SOCK "$PROGRAM" --limits "$LIMITS" --listen "$LISTEN" 2>"$BATS_TEST_TMPDIR/log" 3>&- &
+  OWN_PIDS=$! PROGRAM_PID=$! SOCKET=$LISTEN
+  wait_until 5 answers
+  DESCRIPTORS=$(descriptors)
+  assert_fcgi '1: 200 2999 left, complete
+1: 200 2998 left, complete kept
+1: 200 2997 left, complete kept
+1: 200 2996 left, complete closed
+1: 200 2995 left, complete closed
+1: nothing, unknown role
+half: closed' <<'JS'
+print(await ask('/?user=tcp'));
+let c = await connect();
+for (let i = 0; i < 2; i++) {
+  c.send(request('/?user=tcp', { keep: true }));
+  print(await c.answer(), await c.left());
+}
+const body = 'x'.repeat(10000000), bytes = request('/?user=tcp', { role: ROLE.AUTHORIZER, body });
+c.send(request('/?user=tcp', { keep: true, body }));
+print(await c.answer(), await c.left(3000));
+c = await connect();
+c.send(bytes);
+print(await c.answer(), await c.left(3000));
+print(await ask('/?user=tcp', { role: ROLE.FILTER, body }));
+c = await connect();
+c.send(begin());
+print('half:', await c.answer());
+JS
+}
