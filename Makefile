@@ -134,11 +134,18 @@ install: all
 	$(call install_etc,conf/lighttpd/06-ratelimit.conf,lighttpd/conf-available/06-ratelimit.conf)
 	$(call install_etc,conf/lighttpd/07-ratelimit-headers.conf,lighttpd/conf-available/07-ratelimit-headers.conf)
 	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/ratelimit/README.md
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	for unit in ratelimit.socket ratelimit@.service; do \
+	  $(WITH_PATHS) conf/systemd/$$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit; \
+	done
+	$(call install_etc,conf/systemd/ratelimit.default,default/ratelimit)
+
+WITH_PATHS = sed 's|/usr/local/|$(PREFIX)/|g; s|/etc/|$(SYSCONFDIR)/|g'
 
 # FILE, TO below SYSCONFDIR: with the paths as they are installed.  A file that is there is the operator's, and stays.
 define install_etc
 	test -e $(DESTDIR)$(SYSCONFDIR)/$2 || { mkdir -p $(dir $(DESTDIR)$(SYSCONFDIR)/$2) && \
-	  sed 's|/usr/local/|$(PREFIX)/|g; s|/etc/|$(SYSCONFDIR)/|g' $1 >$(DESTDIR)$(SYSCONFDIR)/$2; }
+	  $(WITH_PATHS) $1 >$(DESTDIR)$(SYSCONFDIR)/$2; }
 endef
 
 clean:

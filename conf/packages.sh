@@ -14,7 +14,7 @@ MARK='# made by conf/packages.sh of ratelimit.fcgi for the time of an installati
 # tests alone, as are the web servers but lighttpd.
 build="gcc make libc6-dev pkg-config libfcgi-dev libhiredis-dev libev-dev libyaml-dev nettle-dev uthash-dev xxd"
 run="$build bash lighttpd redis-server"
-test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps nodejs wrk nginx-light apache2 caddy lighttpd-modules-lua"
+test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps nodejs wrk nginx-light apache2 caddy lighttpd-modules-lua systemd"
 lint="$build bash libcmocka-dev clang-format clang-tidy shellcheck lua-check"
 bench="$run wrk spawn-fcgi nginx-light libnginx-mod-http-lua lua-nginx-redis"
 fuzz="$build bash clang libclang-rt-dev"
@@ -74,6 +74,7 @@ missing_elsewhere() {
       nodejs) command -v node ;;
       procps) command -v ps ;;
       lighttpd-modules-lua) ls /usr/lib*/lighttpd/mod_magnet.so ;;
+      systemd) command -v systemd-analyze ;;
       *) command -v "$package" ;;
     esac >/dev/null 2>&1 || printf '%s ' "$package"
   done

@@ -1,0 +1,272 @@
+#!/usr/bin/env bats
+# systemd.bats - the units of conf/systemd, as `make install` installs them, under systemd itself: process 1 of
+# namespaces of its own (systemd_boot.sh), behind the real lighttpd and in front of a Redis outside of them.
+#
+# One thing is stricter than in the units: a system call outside of SystemCallFilter= is a death here.
+# With EPERM, as in the unit, it might pass unnoticed.
+
+bats_require_minimum_version 1.5.0
+load helper
+
+setup_file() {
+  export root=$BATS_FILE_TMPDIR/root
+  make install BUILD="${BUILD:-build}" DESTDIR="$root" PREFIX=/usr/local >/dev/null
+  export can_boot=no
+  tests/systemd_boot.sh --can "$root" 2>/dev/null || return 0 # needs_systemd skips
+  can_boot=yes
+  start_redis
+  boot
+  export SOCKET=/proc/$init/root/run/ratelimit/sock
+  export log=/proc/$init/root/run/ratelimit.log
+  limits 3
+  # The name is unknown, and there is no name server: Redis is away, until redis_has_a_name.
+  echo 'nameserver 127.0.0.1' >"/proc/$init/root/etc/resolv.conf"
+  echo "REDIS_ADDR=redis.test:$REDIS_PORT" >>"/proc/$init/root/etc/default/ratelimit"
+  start_limiter conf/lighttpd-connect.conf SOCKET="$SOCKET"
+}
+
+teardown_file() {
+  [[ $can_boot == yes ]] || return 0
+  kill -KILL "$init"
+  stop_all
+}
+
+setup() { user=user-$BATS_TEST_NUMBER; }
+
+needs_systemd() {
+  [[ $can_boot == yes ]] || skip 'no root, or no namespaces: conf/systemd is NOT run'
+  limits 3
+  inside systemctl start ratelimit@1.service ratelimit@2.service
+  inside systemctl reload 'ratelimit@*'
+  redis_has_a_name
+  wait_until 10 limited_to 3
+}
+
+# boot - systemd with the installed units; init, its pid; a drop-in for the tests
+boot() {
+  export init
+  tests/systemd_boot.sh "$root" >"$BATS_FILE_TMPDIR/init" 2>"$BATS_FILE_TMPDIR/console" 3>&- &
+  HELPER_PIDS=$!
+  wait_until 10 test -s "$BATS_FILE_TMPDIR/init"
+  init=$(<"$BATS_FILE_TMPDIR/init")
+  wait_until 10 booted
+  drop_in ratelimit@.service 'SystemCallErrorNumber=kill' 'StandardError=append:/run/ratelimit.log'
+}
+booted() { [[ $(inside systemctl is-system-running 2>/dev/null) == running ]]; }
+
+inside() { nsenter -t "$init" -m -p -C -i -u "$@"; }
+
+# drop_in UNIT LINE... - lines for its [Service]
+drop_in() {
+  mkdir -p "/proc/$init/root/run/units/$1.d"
+  printf '%s\n' '[Service]' "${@:2}" >"/proc/$init/root/run/units/$1.d/test.conf"
+  inside systemctl daemon-reload
+}
+
+# limits CAPACITY - write the limits file that the unit names
+limits() {
+  cat >"/proc/$init/root/etc/ratelimit/limits.yaml" <<YAML
+redis: { timeout: 200ms }
+limits:
+  - { name: first, key: "query:user | ip", capacity: $1, refill: 1/day, on_redis_failure: allow }
+YAML
+}
+
+redis_has_a_name() {
+  grep -qs redis.test "/proc/$init/root/etc/hosts" || echo '127.0.0.1 redis.test' >>"/proc/$init/root/etc/hosts"
+  wait_until 20 decided
+}
+# With both processes: ten answers in a row.
+decided() {
+  for _ in {1..10}; do
+    request "/?user=decided-$RANDOM"
+    [[ -n $(header RateLimit) ]] || return 1
+  done
+}
+# limited_to CAPACITY - by both
+limited_to() {
+  for _ in {1..10}; do
+    request "/?user=limited-$RANDOM"
+    [[ $(header RateLimit-Policy) == *";q=$1;"* ]] || return 1
+  done
+}
+undecided() {
+  request "/?user=undecided-$RANDOM"
+  [[ -z $(header RateLimit) ]]
+}
+
+# show PROPERTY UNIT
+show() { inside systemctl show --value -p "$1" "$2"; }
+
+# pid_of INSTANCE - its process, as it is called out here
+pid_of() {
+  local pid
+  pid=$(show MainPID "ratelimit@$1.service")
+  [[ $pid != 0 ]] && grep -lsE "^NSpid:.*[^0-9]$pid\$" /proc/[0-9]*/status | grep -o '[0-9]\+' | while read -r outer; do
+    [[ $(readlink "/proc/$outer/ns/pid") != "$(readlink "/proc/$init/ns/pid")" ]] || echo "$outer"
+  done
+}
+
+# statuses COUNT USER - of that many requests, one after the other
+statuses() {
+  local i
+  for ((i = 0; i < $1; i++)); do status "/?user=$2" -w ' %{http_code}'; done
+}
+
+@test "systemd-analyze verify has nothing to say about the installed units" {
+  local prefix=$BATS_TEST_TMPDIR/prefix
+  make install BUILD="${BUILD:-build}" PREFIX="$prefix" SYSCONFDIR="$BATS_TEST_TMPDIR/etc" >/dev/null
+  cd "$prefix/lib/systemd/system"
+  run -0 env SYSTEMD_UNIT_PATH="$PWD:" systemd-analyze verify --man=no ratelimit.socket ratelimit@1.service ratelimit@2.service
+  assert_equal "$output" ''
+  run -1 grep -n /usr/local ratelimit.socket ratelimit@.service
+}
+
+@test "systemd-analyze security rates the service below 1.5: OK" {
+  cd "$root/usr/local/lib/systemd/system"
+  run systemd-analyze security --no-pager --offline=true --threshold=15 ratelimit@.service
+  ((status == 0)) || fail "$output" 'is rated above' 1.5
+}
+
+@test "make install leaves the limits and the settings that are there as they are" {
+  local to=$BATS_TEST_TMPDIR/root
+  mkdir -p "$to/etc/ratelimit" "$to/etc/default"
+  echo mine >"$to/etc/ratelimit/limits.yaml"
+  echo mine >"$to/etc/default/ratelimit"
+  make install BUILD="${BUILD:-build}" DESTDIR="$to" >/dev/null
+  assert_equal "$(cat "$to/etc/ratelimit/limits.yaml" "$to/etc/default/ratelimit")" $'mine\nmine'
+  assert_equal "$(cat "$root/etc/ratelimit/limits.yaml")" "$(cat conf/limits.yaml)"
+}
+
+# The first that starts it: no process has known Redis' address yet.
+@test "it starts where the name of Redis is unknown, and limits once the name server knows it" {
+  [[ $can_boot == yes ]] || skip 'no root, or no namespaces: conf/systemd is NOT run'
+  run -0 inside systemctl enable --now ratelimit@1.service ratelimit@2.service
+  assert_equal "$(statuses 4 "$user")" ' 200 200 200 200'
+  undecided
+  redis_has_a_name
+  assert_equal "$(statuses 4 "$user")" ' 200 200 200 429'
+}
+
+@test "the processes share one socket, which is for the web server's group alone" {
+  needs_systemd
+  assert_equal "$(stat -c '%a %U %G' "$SOCKET")" '660 root www-data'
+  assert_equal "$(readlink "/proc/$(pid_of 1)/fd/0")" "$(readlink "/proc/$(pid_of 2)/fd/0")"
+  assert_equal "$(show Backlog ratelimit.socket)" 4096
+}
+
+@test "200 parallel requests admit exactly the capacity" {
+  needs_systemd
+  local counts
+  counts=$(seq 200 | xargs -P 200 -I{} curl -s -o /dev/null -w '%{http_code}\n' "$URL/?user=$user" | sort | uniq -c | awk '{ printf "%s:%s ", $2, $1 }')
+  assert_equal "$counts" '200:3 429:197 '
+}
+
+@test "a process has no privilege, no file to write and a system-call filter" {
+  needs_systemd
+  local pid status
+  pid=$(pid_of 1)
+  status=$(tr '\t' ' ' <"/proc/$pid/status")
+  assert_contains "$status" 'Seccomp: 2'
+  assert_contains "$status" 'NoNewPrivs: 1'
+  assert_contains "$status" 'CapEff: 0000000000000000'
+  assert_contains "$status" 'CapBnd: 0000000000000000'
+  assert_equal "$(awk '$4 ~ /^rw/ && $3 != "proc" { print $2 }' "/proc/$pid/mounts" | grep -cE '^/(etc|usr|var|home|root)$')" 0
+  assert_between "$(awk '/^Uid:/ { print $2 }' "/proc/$pid/status")" 61184 65519
+}
+
+@test "a system call outside of the filter is a death here: the other tests would notice one" {
+  needs_systemd
+  drop_in ratelimit@denied.service 'ExecStart=' 'ExecStart=/bin/chown 0 /dev/null' 'Restart=no' \
+    'SystemCallErrorNumber=kill' 'Type=oneshot'
+  run ! inside systemctl start ratelimit@denied.service
+  assert_equal "$(show Result ratelimit@denied.service) $(show ExecMainStatus ratelimit@denied.service)" \
+    "signal $(kill -l SYS)"
+  inside systemctl reset-failed ratelimit@denied.service
+}
+
+@test "Redis is lost and comes back: open meanwhile, limited again, no process died of it" {
+  needs_systemd
+  local pids
+  pids="$(pid_of 1) $(pid_of 2)"
+  stop "$REDIS_PID"
+  wait_until 5 undecided
+  assert_equal "$(statuses 5 "$user")" ' 200 200 200 200 200'
+  start_redis
+  wait_until 20 decided
+  assert_equal "$(statuses 4 "$user-again")" ' 200 200 200 429'
+  assert_equal "$(pid_of 1) $(pid_of 2)" "$pids"
+}
+
+@test "systemctl reload takes a changed limits file; one with a mistake fails it, and changes nothing" {
+  needs_systemd
+  local pids
+  pids="$(pid_of 1) $(pid_of 2)"
+  limits 2
+  inside systemctl reload 'ratelimit@*'
+  wait_until 1 limited_to 2 # before they would notice it themselves
+  assert_equal "$(statuses 3 "$user")" ' 200 200 429'
+  limits none
+  run ! inside systemctl reload 'ratelimit@*'
+  assert_contains "$(tail -n 5 "$log")" 'limits.yaml:3:'
+  assert_equal "$(statuses 3 "$user-again")" ' 200 200 429'
+  assert_equal "$(pid_of 1) $(pid_of 2)" "$pids"
+}
+
+@test "a killed process is back within seconds, and the other answers meanwhile" {
+  needs_systemd
+  local victim
+  victim=$(pid_of 1)
+  kill -KILL "$victim"
+  assert_equal "$(statuses 4 "$user")" ' 200 200 200 429'
+  another() { [[ -n $(pid_of 1) ]] && [[ $(pid_of 1) != "$victim" ]]; }
+  wait_until 10 another
+  assert_equal "$(show Result ratelimit@1.service)" success
+}
+
+@test "restarting all processes under load loses no request" {
+  needs_systemd
+  local answers=$BATS_TEST_TMPDIR/answers load
+  seq 400 | xargs -P 4 -I{} curl -s -o /dev/null -w '%{http_code}\n' "$URL/?user=$user-{}" >"$answers" &
+  load=$!
+  under_way() { [[ $(wc -l <"$answers") -gt 20 ]]; }
+  wait_until 10 under_way
+  inside systemctl restart 'ratelimit@*'
+  wait "$load"
+  assert_equal "$(sort "$answers" | uniq -c | awk '{ print $2 ":" $1 }')" 200:400
+}
+
+@test "a limits file with a mistake keeps it from starting and says why; once corrected it starts by itself" {
+  needs_systemd
+  inside systemctl stop ratelimit.socket
+  limits none
+  run ! inside systemctl start ratelimit@1.service
+  assert_contains "$(tail -n 5 "$log")" 'limits.yaml:3:'
+  # More often than systemd would try by default.
+  restarted() { (($(show NRestarts ratelimit@1.service) >= 6)); }
+  wait_until 20 restarted
+  limits 3
+  answered() { [[ $(status "/?user=$user" -m 5) == 200 ]]; }
+  wait_until 10 answered
+}
+
+@test "stopping the socket stops every process, and leaves no socket; the next start has it back" {
+  needs_systemd
+  local pids pid
+  pids="$(pid_of 1) $(pid_of 2)"
+  inside systemctl stop ratelimit.socket
+  for pid in $pids; do gone "$pid"; done
+  assert_equal "$(show Result ratelimit@1.service) $(show Result ratelimit@2.service)" 'success success'
+  [[ ! -e $SOCKET ]]
+  assert_equal "$(status "/?user=$user")" 503
+}
+
+@test "the socket alone is enough: the first request starts a process" {
+  needs_systemd
+  inside systemctl stop ratelimit.socket
+  inside systemctl start ratelimit.socket
+  assert_equal "$(pid_of 1)" ''
+  wait_until 10 decided
+  assert_equal "$(statuses 4 "$user")" ' 200 200 200 429'
+  [[ -n $(pid_of 1) ]]
+}
