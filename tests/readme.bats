@@ -8,7 +8,7 @@ teardown_file() { stop_all; }
 # blocks - the README's blocks of YAML, without their indentation, each after a line "---"
 blocks() {
   awk '
-    /^    / && !inside { inside = 1; yaml = /^    *(#|redis:|limits:|match:|key:|cost:|overrides:)/; if (yaml) print "---" }
+    /^    / && !inside { inside = 1; yaml = /^    *(# The limits|redis:|limits:|match:|key:|cost:|overrides:)/; if (yaml) print "---" }
     /^[^ ]/ { inside = 0 }
     inside && yaml { print substr($0, 5) }
   ' README.md
