@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
-# nginx.bats - conf/nginx/ as it stands, but for paths and ports: nginx asks the limiter with auth_request before it serves a
-# file, proxies, or calls a FastCGI program; and passes on what is for the limiter alone, over kept connections.
+# nginx.bats - conf/nginx/ as it stands, but for paths and ports: nginx asks the limiter with auth_request before it
+# serves a file, proxies, or calls a FastCGI program; and passes on what is for the limiter alone, over kept
+# connections.
 
 load helper
 
@@ -38,8 +39,8 @@ YAML
 
 teardown_file() {
   local pid
-  # shellcheck disable=SC2046  # words
-  for pid in $NGINX_PID $BACKEND_PID $(cat "$FOLDER"/*.pids); do stop "$pid"; done
+  # Line by line: the files of spawn-fcgi do not end in a newline.
+  for pid in $NGINX_PID $BACKEND_PID $(sed -s '$s/$/\n/' "$FOLDER"/*.pids); do stop "$pid"; done
   stop_all
 }
 
