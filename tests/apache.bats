@@ -1,0 +1,192 @@
+#!/usr/bin/env bats
+# apache.bats - conf/apache/apache2.conf guards a site, a proxied backend and a FastCGI one, and keeps what it promises.
+
+load helper
+load guarded
+
+setup_file() {
+  start_redis
+  start_backends
+}
+
+teardown_file() { stop_all; }
+
+setup() {
+  redis_cli FLUSHALL >/dev/null
+  unset LIMITER REDIS_ADDR
+}
+
+teardown() {
+  stop "$APACHE_PID"
+  [[ -z $PROGRAM_PID ]] || stop "$PROGRAM_PID"
+}
+
+# start_apache [CONF] - Apache with CONF, by default the recipe itself, in front of LIMITER; URL, APACHE_PID
+start_apache() {
+  local port
+  port=$(free_port)
+  export RUN_DIR=$BATS_TEST_TMPDIR/run SITE=$PWD/conf/demo/site PROXIES=${PROXIES:-192.0.2.9}
+  mkdir -p "$RUN_DIR"
+  BIND=127.0.0.1 PORT=$port apache2 -f "${1:-$PWD/conf/apache/apache2.conf}" -DFOREGROUND 2>"$RUN_DIR/log" 3>&- &
+  APACHE_PID=$!
+  URL=http://127.0.0.1:$port
+  wait_until 20 accepts_tcp "$port" || {
+    cat "$RUN_DIR/log" >&2
+    return 1
+  }
+}
+
+# start_guarded [LINE...] - Apache and the limiter, with LINES in its limits file
+start_guarded() {
+  write_limits "$@"
+  start_listener
+  start_apache
+}
+
+@test "an allowed request reaches the static, the proxied and the FastCGI backend as it was sent" {
+  start_guarded
+  assert_reaches_all_backends
+  request '/fcgi/?user=variables'
+  assert_contains "$body" $'\nRATELIMIT_NAME=three\nRATELIMIT_REMAINING=2\n'
+  assert_equal "$(grep REMOTE_USER <<<"$body")" ''
+}
+
+@test "a refusal is 429 with Retry-After, RateLimit fields and the problem, and no backend is asked" {
+  start_guarded
+  assert_refuses_before_the_backends
+}
+
+@test "a limit is matched by the method and the path of the request itself" {
+  start_guarded
+  assert_matches_the_request_itself
+}
+
+@test "200 parallel requests admit exactly the capacity" {
+  start_guarded
+  assert_admits_exactly_the_capacity
+}
+
+@test "every request takes one token: a folder's index, extra path, an error page, a rewriting .htaccess" {
+  local site=$BATS_TEST_TMPDIR/site path
+  mkdir "$site"
+  echo page >"$site/index.html"
+  printf '%s\n' 'RewriteEngine On' 'RewriteRule ^app index.html [L]' >"$site/.htaccess"
+  # shellcheck disable=SC2016  # Apache's variable
+  printf '%s\n' "Include $PWD/conf/apache/apache2.conf" 'LoadModule rewrite_module ${MODULES}/mod_rewrite.so' \
+    "DocumentRoot $site" "<Directory $site>" 'AllowOverride All' 'Options +FollowSymLinks' 'Require all granted' \
+    '</Directory>' 'ErrorDocument 404 /index.html' >"$BATS_TEST_TMPDIR/apache2.conf"
+  write_limits
+  start_listener
+  start_apache "$BATS_TEST_TMPDIR/apache2.conf"
+  for path in / /index.html /index.html/x/y /app/1 /nope /fcgi/x/y /proxy/x; do
+    request "$path?user=$path"
+    assert_equal "$path $(header RateLimit)" "$path \"three\";r=2;t=172800"
+  done
+}
+
+@test "no Require of a section lets a request slip past, and what sections deny stays denied" {
+  printf '%s\n' "Include $PWD/conf/apache/apache2.conf" '<Location "/open">' 'Require all granted' '</Location>' \
+    >"$BATS_TEST_TMPDIR/apache2.conf"
+  write_limits
+  start_listener
+  start_apache "$BATS_TEST_TMPDIR/apache2.conf"
+  request '/open?user=open'
+  assert_fields "$POLICY" 'RateLimit three r=2 t=172800'
+  assert_equal "$(status /.htaccess)" 403
+  request /.htpasswd
+  assert_contains "$(header Content-Type)" text/html
+}
+
+@test "an area with a password, left out of the condition, keeps it; behind the password it is limited, by 403" {
+  local conf=$BATS_TEST_TMPDIR/conf passwords=$BATS_TEST_TMPDIR/passwords
+  # The condition as the recipe's comment has it, and its example at the end, uncommented.
+  awk -v passwords="$passwords" '
+    /^#   <If/ { sub(/^# */, ""); condition = $0; next }
+    /^<If/ { print condition; next }
+    /^LoadModule dir_module/ {
+      print "LoadModule auth_basic_module ${MODULES}/mod_auth_basic.so"
+      print "LoadModule authn_file_module ${MODULES}/mod_authn_file.so"
+      print "LoadModule authz_user_module ${MODULES}/mod_authz_user.so"
+    }
+    /^#   AuthnzFcgiDefineProvider authz / { example = 1 }
+    example { sub(/^#   /, ""); sub(/ *# left out.*/, "") }
+    /AuthType Basic \.\.\./ { print "AuthType Basic\nAuthName x\nAuthBasicProvider file\nAuthUserFile " passwords; next }
+    { print }' conf/apache/apache2.conf >"$conf"
+  htpasswd -cbB "$passwords" joe right 2>&1
+  write_limits
+  start_listener
+  start_apache "$conf"
+  assert_equal "$(status '/private/?user=p')" 401
+  assert_equal "$(status '/private/?user=p' -u joe:wrong)" 401
+  for _ in 1 2 3; do assert_equal "$(status '/private/?user=p' -u joe:right)" 404; done
+  request '/private/?user=p' -u joe:right
+  assert_equal "$(header Status)" '403 Forbidden'
+  assert_fields "$POLICY" "RateLimit three r=0 t=$(header Retry-After)"
+  request '/?user=p'
+  assert_equal "$(header Status)" '429 Too Many Requests'
+}
+
+@test "Redis away: on_redis_failure: allow lets all pass without fields, deny answers 503" {
+  REDIS_ADDR=unix:$BATS_TEST_TMPDIR/nowhere start_guarded
+  request '/fcgi/?user=a'
+  assert_equal "$(header Status)" '200 OK'
+  assert_fields
+  stop "$PROGRAM_PID"
+  sed -i 's/refill: 1.day }/refill: 1\/day, on_redis_failure: deny }/' "$LIMITS_FILE"
+  REDIS_ADDR=unix:$BATS_TEST_TMPDIR/nowhere start_listener
+  local before
+  before=$(asked)
+  request '/fcgi/?user=a'
+  assert_equal "$(header Status)" '503 Service Unavailable'
+  assert_equal "$(header Content-Type)" application/problem+json
+  assert_equal "$(header Retry-After)" 1
+  assert_equal "$(asked)" "$before"
+}
+
+@test "the limiter away: 500 at once, no backend is asked, and it is used again when it is back" {
+  start_guarded
+  stop "$PROGRAM_PID"
+  local before path
+  before=$(asked)
+  for path in / /proxy/ /fcgi/; do
+    request "$path" --max-time 5
+    assert_equal "$path $(header Status)" "$path 500 Internal Server Error"
+  done
+  assert_equal "$(asked)" "$before"
+  start_listener
+  assert_equal "$(status '/fcgi/?user=back')" 200
+}
+
+@test "a spoofed X-Forwarded-For changes nothing, and a proxy's says who the client is" {
+  start_guarded 'trusted_proxies: [127.0.0.1]'
+  local i
+  for i in 1 2 3; do assert_equal "$(status / -H "X-Forwarded-For: 203.0.113.$i" -H 'X-Forwarded-Uri: /?user=x')" 200; done
+  assert_equal "$(status / -H 'X-Forwarded-For: 203.0.113.4')" 429
+  stop "$APACHE_PID"
+  PROXIES='127.0.0.1 10.0.0.0/8' start_apache
+  assert_equal "$(status / -H 'X-Forwarded-For: 203.0.113.1')" 200
+  assert_equal "$(redis_cli --scan | sort | tail -1)" 'rl:{ip=203.0.113.1}:three'
+  # Whom the client names is left of what the proxies say.
+  for i in 1 2; do assert_equal "$(status / -H "X-Forwarded-For: 198.51.100.$i, 203.0.113.1, 10.0.0.7")" 200; done
+  assert_equal "$(status / -H 'X-Forwarded-For: 198.51.100.3, 203.0.113.1')" 429
+}
+
+@test "apachectl graceful under load loses no request" {
+  start_guarded
+  load_during kill -USR1 "$APACHE_PID"
+}
+
+@test "conf/apache/check.conf: the limiter as a responder answers /check of a trusted proxy, and keeps its connection" {
+  write_limits 'trusted_proxies: [127.0.0.1]'
+  start_listener
+  start_apache "$PWD/conf/apache/check.conf"
+  request /check -H 'X-Forwarded-Uri: /x?user=checked' -H 'X-Forwarded-Method: POST' -H 'X-Forwarded-For: 203.0.113.1'
+  assert_equal "$(header Status)" '200 OK'
+  assert_fields "$POLICY" 'RateLimit three r=2 t=172800'
+  for _ in 1 2; do assert_equal "$(status /check -H 'X-Forwarded-Uri: /x?user=checked')" 200; done
+  request /check -H 'X-Forwarded-Uri: /x?user=checked'
+  assert_equal "$(header Status)" '429 Too Many Requests'
+  assert_equal "$(header Content-Type)" application/problem+json
+  assert_fields "$POLICY" "RateLimit three r=0 t=$(header Retry-After)"
+  assert_equal "$(status /)" 404
+}
