@@ -217,6 +217,12 @@ static int explain_request(const struct limits *limits, const struct redis_addre
     size_t next = 0;
 
     request = forward_read(request, limits->trusted_proxy, limits->proxies, &forward);
+    if (!request) {
+        fputs("ratelimit.fcgi: --explain: an X-Forwarded or X-Original header stands twice; write "
+              "one\n",
+              stderr);
+        return EXIT_USAGE;
+    }
     subject_begin(&subject, request, (unsigned)limits->ipv6_prefix_bits);
     for (size_t i = 0; i < limits->count; i++)
         explained.result[i] =

@@ -72,6 +72,20 @@ static void find_client(const char *forwarded_for, const struct address *peer,
     address_format(&client, ADDRESS_BITS, out);
 }
 
+/* Whether REQUEST has one of NAMES (NULL at the end) twice. */
+static bool stands_twice(const struct request *request, const char *const names[])
+{
+    for (; *names; names++) {
+        size_t len = strlen(*names);
+        unsigned count = 0;
+        for (char *const *parameter = request->parameters; *parameter; parameter++)
+            count += strncmp(*parameter, *names, len) == 0 && (*parameter)[len] == '=';
+        if (count > 1)
+            return true;
+    }
+    return false;
+}
+
 static void replace(struct forward *out, const char *name, const char *value)
 {
     struct request *request = &out->request;
@@ -82,6 +96,7 @@ static void replace(struct forward *out, const char *name, const char *value)
 const struct request *forward_read(const struct request *request, const struct network *trusted,
                                    size_t count, struct forward *out)
 {
+    static const char *const clients[] = {"HTTP_X_FORWARDED_FOR", NULL};
     static const char *const methods[] = {"HTTP_X_FORWARDED_METHOD", "HTTP_X_ORIGINAL_METHOD",
                                           NULL};
     static const char *const uris[] = {"HTTP_X_FORWARDED_URI", "HTTP_X_ORIGINAL_URI",
@@ -95,11 +110,14 @@ const struct request *forward_read(const struct request *request, const struct n
     if (!behind || !address_parse(request->remote_addr, &peer) ||
         !is_trusted(&peer, trusted, count))
         return request;
-    find_client(request_parameter(request, "HTTP_X_FORWARDED_FOR"), &peer, trusted, count,
-                out->client);
+    if (stands_twice(request, clients) || stands_twice(request, methods) ||
+        stands_twice(request, uris) || stands_twice(request, hosts) ||
+        stands_twice(request, schemes))
+        return NULL;
+    find_client(request_parameter(request, clients[0]), &peer, trusted, count, out->client);
     out->request = *request;
     out->request.method = first_of(request, methods, request->method);
-    out->request.uri = first_of(request, uris, behind[0] == '/' ? behind : "/");
+    out->request.uri = first_of(request, uris, behind[0] != '\0' ? behind : "/");
     out->request.remote_addr = out->client;
     out->request.replaced = out->replaced;
     out->request.replaced_count = 0;

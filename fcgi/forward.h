@@ -21,10 +21,12 @@ struct forward {
 
 /* If REQUEST is for FORWARD_PATH or below it, and comes from a peer in one of the COUNT TRUSTED networks, make *OUT the
  * request that it asks about, and return that; else return REQUEST.  What is borrowed from REQUEST stays so.
+ * Where one of these headers stands twice, return NULL: a proxy sends each once, and the other is its client's, who
+ * wrote X!Forwarded-For.  lighttpd makes one parameter of all such names, and which comes first is up to the client.
  *
  *   method   X-Forwarded-Method, X-Original-Method, or REQUEST's own
  *   target   X-Forwarded-Uri, X-Original-URI, X-Original-URL, or what follows FORWARD_PATH in REQUEST's own, as
- *            with Envoy's path_prefix; "/" where that is nothing
+ *            with Envoy's path_prefix, its query too; "/" where that is nothing
  *   host     X-Forwarded-Host, X-Original-Host, or REQUEST's own
  *   scheme   X-Forwarded-Proto, as REQUEST_SCHEME
  *   client   the right-most address of X-Forwarded-For that is not TRUSTED: who stands left of it is only what

@@ -246,6 +246,10 @@ void limiter_handle(struct limiter *limiter, void *exchange, const struct reques
 
     request = forward_read(request, limits->trusted_proxy, limits->proxies, &forward);
     pending->exchange = exchange;
+    if (!request) {
+        answer(pending, text, reply_ambiguous(text));
+        return;
+    }
     pending->authorizer = request->authorizer;
     pending->parameters = request->parameters;
     pending->count = pending->enforced = pending->shadows = 0;

@@ -100,7 +100,7 @@ static void read_proxy(const struct yaml_tree *node, struct limits *limits, stru
     }
     const char *error = network_parse(text, &limits->trusted_proxy[limits->proxies++]);
     if (error)
-        report_error(report, node->line, node->column, "'%.64s' is %s", text, error);
+        report_error(report, node->line, node->column, "'%.64s': %s", text, error);
 }
 
 static void read_trusted_proxies(const struct yaml_tree *node, void *out, struct report *report)

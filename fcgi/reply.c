@@ -321,6 +321,17 @@ size_t reply_incomplete(const char *parameter, char out[REPLY_MAX])
     return reply.len;
 }
 
+size_t reply_ambiguous(char out[REPLY_MAX])
+{
+    char body_bytes[256];
+    struct text reply = {out, 0, REPLY_MAX}, body = {body_bytes, 0, sizeof body_bytes};
+
+    append_head(&reply, "400 Bad Request", "application/problem+json");
+    append_problem(&body, 400, "Bad Request", "An X-Forwarded or X-Original header stands twice.");
+    append_body(&reply, &body);
+    return reply.len;
+}
+
 bool reply_is_refusal(const char *text)
 {
     static const char leave[] = "Status: 200";

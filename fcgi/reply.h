@@ -73,6 +73,9 @@ size_t reply_undecided(enum redis_failure failure, bool authorizer, char out[REP
  * "REMOTE_ADDR": 500, naming it.  Returns as above. */
 size_t reply_incomplete(const char *parameter, char out[REPLY_MAX]);
 
+/* Write the answer to a proxy whose question has a header twice, forward.h: 400.  Returns as above. */
+size_t reply_ambiguous(char out[REPLY_MAX]);
+
 /* Whether TEXT, that one of the above has written, is anything but a 200. */
 bool reply_is_refusal(const char *text);
 

@@ -416,6 +416,53 @@ static void a_wrong_match_or_prefix_is_a_mistake_with_its_place(void **state)
                          cases[i].error);
 }
 
+static void a_wrong_trusted_proxy_is_a_mistake_with_its_place(void **state)
+{
+    static const struct {
+        const char *text, *place, *error;
+    } cases[] = {
+        {GOOD_LIMIT "trusted_proxies: 127.0.0.1\n", "6:18",
+         "'trusted_proxies' must be a list of addresses and CIDRs; write [127.0.0.1, 10.0.0.0/8]"},
+        {GOOD_LIMIT "trusted_proxies: {}\n", "6:18", "must be a list"},
+        {GOOD_LIMIT "trusted_proxies:\n", "6:17", "must be a list"},
+        {GOOD_LIMIT "trusted_proxies: [localhost]\n", "6:19", "'localhost': neither an address"},
+        {GOOD_LIMIT "trusted_proxies: [10.0.0.0/8, 10.0.0.1/8]\n", "6:31",
+         "'10.0.0.1/8': bits are set behind the prefix"},
+        {GOOD_LIMIT "trusted_proxies: [10.0.0.0/33]\n", "6:19", "the prefix of an IPv4 address"},
+        {GOOD_LIMIT "trusted_proxies: ['::/129']\n", "6:19", "the prefix of an IPv6 address"},
+        {GOOD_LIMIT "trusted_proxies: ['10.0.0.1:80']\n", "6:19", "neither an address"},
+        {GOOD_LIMIT "trusted_proxies: ['*']\n", "6:19", "neither an address"},
+        {GOOD_LIMIT "trusted_proxies: ['']\n", "6:19", "needs a value"},
+        {GOOD_LIMIT "trusted_proxies: [[10.0.0.1]]\n", "6:19", "needs a value"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_one_mistake(cases[i].text, cases[i].text, strlen(cases[i].text), cases[i].place,
+                         cases[i].error);
+}
+
+static void as_many_trusted_proxies_as_are_allowed_are_read_and_no_more(void **state)
+{
+    char text[8192];
+    size_t len = (size_t)sprintf(text, GOOD_LIMIT "trusted_proxies:\n");
+
+    (void)state;
+    for (int i = 0; i < LIMITS_PROXIES_MAX; i++)
+        len += (size_t)sprintf(text + len, "- 10.0.%d.0/24\n", i);
+    struct reading *reading = want_accepted(text);
+    assert_int_equal(reading->limits->proxies, 64);
+    assert_int_equal(reading->limits->trusted_proxy[63].address.bytes[14], 63);
+    assert_int_equal(reading->limits->trusted_proxy[63].bits, 96 + 24);
+    reading_free(reading);
+    sprintf(text + len, "- 10.1.0.0/24\n");
+    want_one_mistake("65 proxies", text, strlen(text), "71:3",
+                     "too many trusted proxies; the most is 64");
+    reading = want_accepted(GOOD_LIMIT "trusted_proxies: []\n");
+    assert_int_equal(reading->limits->proxies, 0);
+    reading_free(reading);
+}
+
 static void a_field_that_is_unknown_missing_or_double_is_a_mistake_with_its_place(void **state)
 {
     static const struct {
@@ -1497,6 +1544,8 @@ int main(void)
         cmocka_unit_test(an_override_of_a_key_that_names_a_source_twice_is_no_repetition),
         cmocka_unit_test(a_wrong_value_is_a_mistake_with_its_place),
         cmocka_unit_test(a_wrong_match_or_prefix_is_a_mistake_with_its_place),
+        cmocka_unit_test(a_wrong_trusted_proxy_is_a_mistake_with_its_place),
+        cmocka_unit_test(as_many_trusted_proxies_as_are_allowed_are_read_and_no_more),
         cmocka_unit_test(a_field_that_is_unknown_missing_or_double_is_a_mistake_with_its_place),
         cmocka_unit_test(a_file_of_another_shape_is_a_mistake_with_its_place),
         cmocka_unit_test(what_is_not_plain_yaml_is_a_mistake_with_its_place),
