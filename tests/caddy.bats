@@ -1,0 +1,148 @@
+#!/usr/bin/env bats
+# caddy.bats - conf/caddy/Caddyfile guards a site, a proxied backend and a FastCGI one, and keeps what it promises.
+
+load helper
+load guarded
+
+setup_file() {
+  start_redis
+  start_backends
+}
+
+teardown_file() { stop_all; }
+
+setup() { redis_cli FLUSHALL >/dev/null; }
+
+teardown() {
+  stop "$CADDY_PID"
+  stop_limiters
+}
+
+# start_caddy - Caddy with the recipe in front of LIMITER; URL, CADDY_PID
+start_caddy() {
+  local port
+  port=$(free_port)
+  export RUN_DIR=$BATS_TEST_TMPDIR/run SITE=$PWD/conf/demo/site PROXIES=${PROXIES:-192.0.2.9}
+  mkdir -p "$RUN_DIR"
+  export BIND=127.0.0.1 PORT=$port HOME=$RUN_DIR XDG_DATA_HOME=$RUN_DIR XDG_CONFIG_HOME=$RUN_DIR
+  caddy run --config conf/caddy/Caddyfile --adapter caddyfile 2>"$RUN_DIR/log" 3>&- &
+  CADDY_PID=$!
+  URL=http://127.0.0.1:$port
+  wait_until 20 accepts_tcp "$port" || {
+    cat "$RUN_DIR/log" >&2
+    return 1
+  }
+}
+
+# start_guarded [LINE...] - Caddy and the limiter, with LINES in its limits file
+start_guarded() {
+  write_limits 'trusted_proxies: [127.0.0.1]' "$@"
+  start_limiter conf/lighttpd.conf
+  export LIMITER=127.0.0.1:$PORT
+  start_caddy
+}
+
+@test "an allowed request reaches the static, the proxied and the FastCGI backend as it was sent" {
+  start_guarded
+  assert_reaches_all_backends
+  request /.nothing
+  assert_equal "$(header Status)" '404 Not Found'
+  assert_fields "$POLICY" 'RateLimit three r=2 t=172800'
+}
+
+@test "a refusal is 429 with Retry-After, RateLimit fields and the problem, and no backend is asked" {
+  start_guarded
+  assert_refuses_before_the_backends
+}
+
+@test "a limit is matched by the method and the path of the request itself" {
+  start_guarded
+  assert_matches_the_request_itself
+}
+
+@test "X-RateLimit headers are on allowed answers where the limits file wants them" {
+  start_guarded 'headers: [ietf, x-ratelimit]'
+  request '/fcgi/?user=x'
+  assert_fields "$POLICY" 'RateLimit three r=2 t=172800'
+  assert_equal "$(header X-RateLimit-Limit) $(header X-RateLimit-Remaining) $(header X-RateLimit-Reset)" '3 2 86400'
+}
+
+@test "200 parallel requests admit exactly the capacity" {
+  start_guarded
+  assert_admits_exactly_the_capacity
+}
+
+@test "Redis away: on_redis_failure: allow lets all pass without fields, deny answers 503" {
+  write_limits 'trusted_proxies: [127.0.0.1]'
+  start_limiter conf/lighttpd.conf REDIS_ADDR="unix:$BATS_TEST_TMPDIR/nowhere"
+  LIMITER=127.0.0.1:$PORT
+  export LIMITER
+  start_caddy
+  request '/fcgi/?user=a'
+  assert_equal "$(header Status)" '200 OK'
+  assert_equal "$(grep -i ratelimit <<<"$head")" ''
+  stop "$CADDY_PID"
+  stop_limiters
+  sed -i 's/refill: 1.day }/refill: 1\/day, on_redis_failure: deny }/' "$LIMITS_FILE"
+  start_limiter conf/lighttpd.conf REDIS_ADDR="unix:$BATS_TEST_TMPDIR/nowhere"
+  LIMITER=127.0.0.1:$PORT
+  start_caddy
+  local before
+  before=$(asked)
+  request '/fcgi/?user=a'
+  assert_equal "$(header Status)" '503 Service Unavailable'
+  assert_equal "$(header Content-Type)" application/problem+json
+  assert_equal "$(header Retry-After)" 1
+  assert_equal "$(asked)" "$before"
+}
+
+@test "the limiter away: 502 at once, no backend is asked, and it is used again when it is back" {
+  start_guarded
+  stop_limiters
+  local before path
+  before=$(asked)
+  for path in / /proxy/ /fcgi/; do
+    request "$path" --max-time 5
+    assert_equal "$path $(header Status)" "$path 502 Bad Gateway"
+  done
+  assert_equal "$(asked)" "$before"
+  BIND=127.0.0.1 PORT=${LIMITER#*:} WORKERS=1 SOCKET_DIR=$RUN_DIR REDIS_ADDR=unix:$REDIS_SOCK \
+    lighttpd -D -f conf/lighttpd.conf 2>/dev/null 3>&- &
+  LIGHTTPD_PIDS=$!
+  wait_until 10 accepts_tcp "${LIMITER#*:}"
+  assert_equal "$(status '/fcgi/?user=back')" 200
+}
+
+@test "spoofed X-Forwarded headers change nothing, and a proxy's X-Forwarded-For says who the client is" {
+  start_guarded
+  local i
+  for i in 1 2 3; do
+    assert_equal "$(status / -H "X-Forwarded-For: 203.0.113.$i" -H "X-Forwarded-Uri: /?user=$i" -H "X-Original-Uri: /$i" \
+      -H 'X-Forwarded-Method: POST' -H 'X-Forwarded-Host: x')" 200
+  done
+  assert_equal "$(status / -H 'X-Forwarded-For: 203.0.113.4')" 429
+  assert_equal "$(redis_cli --scan)" 'rl:{ip=127.0.0.1}:three'
+  # In another spelling they reach the limiter, which refuses them.
+  assert_equal "$(status / -H 'X!Forwarded-For: 203.0.113.5')" 400
+  assert_equal "$(status / -H 'X_Forwarded_Uri: /?user=5')" 400
+  stop "$CADDY_PID"
+  PROXIES=127.0.0.1 start_caddy
+  assert_equal "$(status / -H 'X-Forwarded-For: 203.0.113.1')" 200
+  assert_equal "$(redis_cli --scan | sort | tail -1)" 'rl:{ip=203.0.113.1}:three'
+}
+
+@test "caddy reload under load loses no request" {
+  start_guarded
+  load_during caddy reload --force --config conf/caddy/Caddyfile --adapter caddyfile \
+    --address "unix/$RUN_DIR/admin.sock" 2>"$BATS_TEST_TMPDIR/reloads"
+}
+
+@test "behind two proxies, the limits file names both, and the client is the one before them" {
+  write_limits 'trusted_proxies: [127.0.0.1, 10.0.0.0/8]'
+  start_limiter conf/lighttpd.conf
+  export LIMITER=127.0.0.1:$PORT
+  PROXIES='127.0.0.1 10.0.0.0/8' start_caddy
+  local i
+  for i in 1 2 3; do assert_equal "$(status / -H "X-Forwarded-For: 198.51.100.$i, 203.0.113.1, 10.0.0.7")" 200; done
+  assert_equal "$(status / -H 'X-Forwarded-For: 203.0.113.1')" 429
+}
