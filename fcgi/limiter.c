@@ -244,14 +244,14 @@ void limiter_handle(struct limiter *limiter, void *exchange, const struct reques
     struct subject subject;
     char text[REPLY_MAX];
 
-    request = forward_read(request, limits->trusted_proxy, limits->proxies, &forward);
     pending->exchange = exchange;
+    pending->authorizer = request->authorizer;
+    pending->parameters = request->parameters;
+    request = forward_read(request, limits->trusted_proxy, limits->proxies, &forward);
     if (!request) {
         answer(pending, text, reply_ambiguous(text));
         return;
     }
-    pending->authorizer = request->authorizer;
-    pending->parameters = request->parameters;
     pending->count = pending->enforced = pending->shadows = 0;
     subject_begin(&subject, request, (unsigned)limits->ipv6_prefix_bits);
     const struct limit *blocking = apply_all(pending, false, &subject);
