@@ -1,6 +1,7 @@
 # ratelimit.fcgi
 #
 #   make run      everything, from packages to a server on http://127.0.0.1:8080/  (PORT= WORKERS= REDIS_ADDR=)
+#   make run SERVER=nginx        the same in front of a site, a proxied and a FastCGI backend; or lighttpd, apache, caddy
 #   make test     everything, from packages to a summary of all tests
 #   make          build/ratelimit.fcgi         make asan     the tests under sanitizers
 #   make lint     formatters and linters       make bench    numbers on this machine
@@ -47,10 +48,10 @@ HARNESSES = $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c)
 all: $(PROGRAM)
 
 run:
-	conf/packages.sh run
-	$(MAKE) --no-print-directory all
+	conf/packages.sh run $(SERVER)
+	$(MAKE) --no-print-directory all $(if $(SERVER),$(BUILD)/echo)
 # No shell between make and run.sh: a SIGTERM that make passes on would end at the shell.
-	exec env PROGRAM=$(PROGRAM) conf/run.sh
+	exec env SERVER=$(SERVER) PROGRAM=$(PROGRAM) conf/run.sh
 
 test:
 	conf/packages.sh test

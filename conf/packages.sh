@@ -1,6 +1,7 @@
 #!/bin/sh
-# packages.sh run|test|lint|bench|fuzz - install what `make run` (or test, lint, ...) needs and this
-# machine lacks.  Says nothing and asks nobody when all is there.
+# packages.sh run [SERVER]|test|lint|bench|fuzz - install what `make run` (or test, lint, ...) needs and
+# this machine lacks.  SERVER is lighttpd, nginx, apache or caddy, as in `make run SERVER=nginx`.
+# Says nothing and asks nobody when all is there.
 #
 # POSIX sh: where bash is missing, this is the script that says so.
 # Services that come with a package (redis-server, lighttpd) are neither started nor enabled: people
@@ -20,13 +21,25 @@ bench="$run wrk spawn-fcgi nginx-light libnginx-mod-http-lua lua-nginx-redis"
 fuzz="$build bash clang libclang-rt-dev"
 
 case ${1-} in
-  run) wanted=$run ;;
+  run)
+    case ${2-} in
+      '') wanted=$run ;;
+      lighttpd) wanted="$run lighttpd-modules-lua" ;;
+      nginx) wanted="$run spawn-fcgi nginx-light" ;;
+      apache) wanted="$run spawn-fcgi apache2" ;;
+      caddy) wanted="$run spawn-fcgi caddy" ;;
+      *)
+        echo "make run: SERVER is lighttpd, nginx, apache or caddy, not '$2'" >&2
+        exit 2
+        ;;
+    esac
+    ;;
   test) wanted=$test ;;
   lint) wanted=$lint ;;
   bench) wanted=$bench ;;
   fuzz) wanted=$fuzz ;;
   *)
-    echo "usage: $0 run|test|lint|bench|fuzz" >&2
+    echo "usage: $0 run|test|lint|bench|fuzz; or run lighttpd|nginx|apache|caddy" >&2
     exit 2
     ;;
 esac
@@ -74,6 +87,7 @@ missing_elsewhere() {
       nodejs) command -v node ;;
       procps) command -v ps ;;
       lighttpd-modules-lua) ls /usr/lib*/lighttpd/mod_magnet.so ;;
+      nginx-light) command -v nginx ;;
       systemd) command -v systemd-analyze ;;
       *) command -v "$package" ;;
     esac >/dev/null 2>&1 || printf '%s ' "$package"
@@ -105,7 +119,7 @@ disable_new_services() {
   [ -d /run/systemd/system ] || return 0
   for service in redis-server lighttpd nginx apache2 caddy; do
     case " $missing" in
-      *" $service "*) as_root systemctl disable --now --quiet "$service" ;;
+      *" $service "* | *" $service-light "*) as_root systemctl disable --now --quiet "$service" ;;
     esac
   done
 }

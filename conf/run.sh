@@ -1,12 +1,19 @@
 #!/usr/bin/env bash
-# run.sh - what `make run` runs once the program is built: a private Redis, lighttpd, and the
-# ratelimit.fcgi processes that lighttpd starts, in the foreground, until Ctrl-C.
+# run.sh - what `make run` runs once the program is built: a private Redis, a web server and the
+# ratelimit.fcgi processes behind it, in the foreground, until Ctrl-C.
 #
+#   SERVER=                        unset: lighttpd, and the limiter answers each request itself.
+#                                  lighttpd, nginx, apache or caddy: that one, with the limiter in
+#                                  front of a static site, a proxied web server and a FastCGI program
 #   PROGRAM=build/ratelimit.fcgi   what to run
+#   ECHO=build/echo                the FastCGI program that is guarded
 #   PORT=8080  BIND=127.0.0.1      where it answers; BIND=0.0.0.0 lets other machines in
 #   WORKERS=2                      processes
 #   REDIS_ADDR=                    unset: a private Redis that keeps nothing
 #   LIMITS_FILE=conf/limits.yaml
+#
+# The web servers' configurations are those of conf/, as they stand: what is theirs to set comes from
+# the environment (see guard below), or from conf/nginx/adapt.sh, for nginx reads none.
 #
 # Exit status: 0 when stopped by a signal, 1 when something did not start or ended by itself.
 set -euo pipefail
@@ -16,7 +23,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 port=${PORT:-8080} bind=${BIND:-127.0.0.1} workers=${WORKERS:-2} redis_addr=${REDIS_ADDR:-}
 program=$(realpath -m "${PROGRAM:-build/ratelimit.fcgi}")
 limits=$(realpath -m "${LIMITS_FILE:-$here/limits.yaml}")
-dir='' redis='' lighttpd=''
+echo=$(realpath -m "${ECHO:-$(dirname "$program")/echo}")
+guarding=${SERVER:-} server_name=${SERVER:-lighttpd}
+dir='' redis='' server=''
+declare -A name_of=() # of the processes that must not end
 
 fail() {
   echo "make run: $*" >&2
@@ -41,10 +51,22 @@ until_true() {
 alive() { kill -0 "$1" 2>/dev/null; }
 gone() { ! alive "$1"; }
 
-# lighttpd and every process it started, now or before it died: those with our folder in their
+# start NAME COMMAND...: in the background; its process id is in $started.
+start() {
+  "${@:2}" </dev/null &
+  started=$!
+  name_of[$started]=$1
+}
+
+# All but Redis, and every process they started, now or before they died: those with our folder in
+# their environment, and those of the web server's process group, for nginx writes over its
 # environment.  (A list of process ids could be out of date by the time it is used.)
 family() {
-  grep -lsxzF "SOCKET_DIR=$dir" /proc/[0-9]*/environ | grep -o '[0-9]\+' || true
+  {
+    grep -lsxzF "SOCKET_DIR=$dir" /proc/[0-9]*/environ | grep -o '[0-9]\+' || true
+    [[ -z $server ]] || cat /proc/[0-9]*/stat 2>/dev/null |
+      awk -v group="$server" '{ pid = $1; sub(/.*\) /, "") } $3 == group && $1 != "Z" { print pid }'
+  } | sort -u
 }
 no_family() { [[ -z $(family) ]]; }
 signal_family() {
@@ -52,14 +74,26 @@ signal_family() {
   for pid in $(family); do kill -"$1" "$pid" 2>/dev/null || true; done
 }
 
+# The signal that lets requests finish.
+graceful() {
+  case $server_name in
+    nginx) echo QUIT ;;
+    apache) echo WINCH ;;
+    *) echo INT ;;
+  esac
+}
+
 # Nothing stays behind: no process, no socket, no folder.
 clean_up() {
   trap '' HUP INT TERM # a second Ctrl-C must not cut this short; every step is bounded
-  if [[ -n $lighttpd ]]; then
-    # SIGINT lets requests finish.  A client that holds back half a request would keep lighttpd
-    # waiting for as long as it likes, hence SIGTERM.
-    kill -INT "$lighttpd" 2>/dev/null || true
-    until_true 2 gone "$lighttpd" || true
+  unset SOCKET_DIR     # or what looks for the family would find itself
+  if [[ -n $server ]]; then
+    # A client that holds back half a request would keep lighttpd waiting for as long as it
+    # likes, hence SIGTERM.
+    kill -"$(graceful)" "$server" 2>/dev/null || true
+    until_true 2 gone "$server" || true
+  fi
+  if [[ -n $dir ]]; then
     signal_family TERM
     until_true 6 no_family || signal_family KILL # the program takes 5 s at most
   fi
@@ -70,7 +104,7 @@ clean_up() {
   [[ -z $dir ]] || rm -rf "$dir"
 }
 
-# with_connection SCRIPT: run it with a connection to where lighttpd is to listen as descriptor 3.
+# with_connection SCRIPT: run it with a connection to where the web server is to listen as descriptor 3.
 with_connection() {
   local host=${bind/#0.0.0.0/127.0.0.1}
   host=${host#[} # lighttpd wants brackets around an IPv6 address, bash none
@@ -79,37 +113,114 @@ with_connection() {
 port_taken() { with_connection true; }
 
 # A user of its own, so that no token of the person's address is spent.
-ask() { with_connection 'printf "GET /?user=make-run HTTP/1.0\r\n\r\n" >&3 && cat <&3'; }
+ask() { with_connection 'printf "GET /?user=make-run HTTP/1.0\r\nHost: localhost\r\n\r\n" >&3 && cat <&3'; }
 
 # The program answers: anything but a 5xx, or its own 503, which alone has a Retry-After.
 answers() { [[ $(ask) =~ ^HTTP/1.[01]\ [234]|Retry-After: ]]; }
 
-answers_or_died() { gone "$lighttpd" || answers; }
+answers_or_died() { gone "$server" || answers; }
+
+listens() { timeout 2 bash -c ": <\"/dev/tcp/127.0.0.1/$1\"" 2>/dev/null; }
+# free_port: print one that nobody listens on, below those the kernel gives to clients.
+free_port() {
+  local port
+  while port=$((10240 + RANDOM % 22000)); listens "$port"; do :; done
+  echo "$port"
+}
 
 start_redis() {
   # --port 0 and --save '': reached by nobody else, and leaves nothing on disk.
-  redis-server --port 0 --unixsocket "$dir/redis.sock" --unixsocketperm 600 --save '' \
-    --appendonly no --dir "$dir" --logfile "$dir/redis.log" </dev/null &
-  redis=$!
+  start redis-server redis-server --port 0 --unixsocket "$dir/redis.sock" --unixsocketperm 600 --save '' \
+    --appendonly no --dir "$dir" --logfile "$dir/redis.log"
+  redis=$started
   socket_or_died() { gone "$redis" || [[ -S $dir/redis.sock ]]; }
   until_true 10 socket_or_died && alive "$redis" && return
   [[ ! -f $dir/redis.log ]] || cat "$dir/redis.log" >&2
   fail "redis-server did not start"
 }
 
-start_lighttpd() {
-  BIND=$bind PORT=$port WORKERS=$workers PROGRAM=$program SOCKET_DIR=$dir \
-    REDIS_ADDR=$redis_addr LIMITS_FILE=$limits lighttpd -D -f "$here/lighttpd.conf" </dev/null &
-  lighttpd=$!
-  until_true 10 answers_or_died || fail "no answer from $program behind lighttpd"
-  alive "$lighttpd" || fail "lighttpd did not start (its reason stands above)"
+# start_server COMMAND...: the web server, until it answers.
+start_server() {
+  start "$server_name" "$@"
+  server=$started
+  until_true 20 answers_or_died || fail "no answer from $program behind $server_name"
+  alive "$server" || fail "$server_name did not start (its reason stands above)"
+}
+
+# Only the person who runs this reaches the sockets; on a TCP port of loopback, everybody on the machine.
+# on_socket PATH N PROGRAM, on_port PORT N PROGRAM: keep N of PROGRAM there.
+on_socket() {
+  start "$(basename "$3")" spawn-fcgi -n -s "$1" -M 0600 -b 2048 -- "$here/demo/workers.sh" "$2" "$3"
+  until_true 10 test -S "$1" || fail "$3 did not start"
+}
+on_port() {
+  start "$(basename "$3")" spawn-fcgi -n -a 127.0.0.1 -p "$1" -b 2048 -- "$here/demo/workers.sh" "$2" "$3"
+  until_true 10 listens "$1" || fail "$3 did not start"
+}
+
+# What is guarded, by whichever server: SITE; a web server at BACKEND; ECHO, which lighttpd starts itself
+# and the others find at ECHO_SOCKET or FCGI_BACKEND.
+guard() {
+  export SITE=$here/demo/site BACKEND_PORT BACKEND FCGI_BACKEND LIMITER_PORT
+  export ECHO=$echo ECHO_SOCKET=$dir/fcgi.sock LIMITER_SOCKET=$dir/limiter.sock
+  BACKEND_PORT=$(free_port) LIMITER_PORT=$(free_port)
+  BACKEND=127.0.0.1:$BACKEND_PORT FCGI_BACKEND=127.0.0.1:$(free_port)
+  # Nobody's address: X-Forwarded-For is not believed.
+  export TRUSTED_PROXY=192.0.2.1 PROXIES=192.0.2.1
+
+  start 'the proxied web server' env PORT="$BACKEND_PORT" lighttpd -D -f "$here/demo/backend.conf"
+  until_true 10 listens "$BACKEND_PORT" || fail 'the proxied web server did not start'
+}
+
+serve_lighttpd() {
+  CONF_DIR=$here/lighttpd start_server lighttpd -D -f "$here/lighttpd/demo.conf"
+}
+
+serve_nginx() {
+  local directives='daemon off;'
+  # Else its workers are nobody, and enter no folder of ours.
+  [[ $(id -u) != 0 ]] || directives+=" user $(id -un) $(id -gn);"
+  on_socket "$LIMITER_SOCKET" "$workers" "$program"
+  on_socket "$ECHO_SOCKET" 1 "$echo"
+  mkdir "$dir/nginx"
+  LISTEN=$bind:$port CHECK=127.0.0.1:$(free_port) PROXIED=$BACKEND FASTCGI=$ECHO_SOCKET LIMITER=$LIMITER_SOCKET \
+    TRUSTED=$TRUSTED_PROXY "$here/nginx/adapt.sh" "$dir/nginx"
+  start_server nginx -p "$dir/nginx" -c "$dir/nginx/nginx.conf" -e stderr -g "$directives"
+}
+
+serve_apache() {
+  export LIMITER=127.0.0.1:$LIMITER_PORT RUN_DIR=$dir
+  # For root it serves files as nobody, who may not be let into the folder of this file.
+  if [[ $(id -u) == 0 ]]; then
+    cp -r "$SITE" "$dir/site"
+    chmod -R go+rX "$dir/site"
+    chmod 711 "$dir"
+    SITE=$dir/site
+  fi
+  on_port "$LIMITER_PORT" "$workers" "$program"
+  on_port "${FCGI_BACKEND#*:}" 1 "$echo"
+  start_server apache2 -D FOREGROUND -f "$here/apache/apache2.conf"
+}
+
+# Caddy asks over HTTP about the requests of others; lighttpd takes the questions.  Whoever runs it
+# believes Caddy, whatever else the limits file says.  (A copy: a change of the file goes unnoticed.)
+serve_caddy() {
+  export LIMITER=127.0.0.1:$LIMITER_PORT CHECK=127.0.0.1:$LIMITER_PORT XDG_DATA_HOME=$dir/caddy XDG_CONFIG_HOME=$dir/caddy
+  cp "$limits" "$dir/limits.yaml"
+  grep -q '^trusted_proxies:' "$limits" || echo 'trusted_proxies: [127.0.0.1]' | cat - "$limits" >"$dir/limits.yaml"
+  start lighttpd env BIND=127.0.0.1 PORT="$LIMITER_PORT" LIMITS_FILE="$dir/limits.yaml" lighttpd -D -f "$here/lighttpd.conf"
+  until_true 10 listens "$LIMITER_PORT" || fail 'lighttpd did not start'
+  on_port "${FCGI_BACKEND#*:}" 1 "$echo"
+  start_server caddy run --adapter caddyfile --config "$here/caddy/Caddyfile"
 }
 
 # --- Start ---
 
 check_number PORT "$port" 65535
 check_number WORKERS "$workers" 100
+[[ $guarding =~ ^(|lighttpd|nginx|apache|caddy)$ ]] || fail "SERVER is lighttpd, nginx, apache or caddy, not '$guarding'"
 [[ -x $program ]] || fail "$program is not there: build it with make"
+[[ -z $guarding || -x $echo ]] || fail "$echo is not there: build it with make build/echo"
 ! port_taken || fail "port $port of $bind is taken: choose another, as in PORT=8081 make run"
 "$program" --check --limits "$limits" >/dev/null || exit 1 # it said why
 
@@ -124,16 +235,26 @@ if [[ -z $redis_addr ]]; then
   start_redis
   redis_addr=unix:$dir/redis.sock
 fi
-start_lighttpd
+# After Redis, which is not of the family and ends last.
+export BIND=$bind PORT=$port WORKERS=$workers PROGRAM=$program SOCKET_DIR=$dir REDIS_ADDR=$redis_addr LIMITS_FILE=$limits
+if [[ -z $guarding ]]; then
+  start_server lighttpd -D -f "$here/lighttpd.conf"
+else
+  guard
+  "serve_$guarding"
+fi
 
 url=http://$bind:$port/
-cat <<EOF
-ratelimit.fcgi: $workers processes behind lighttpd at $url
-Try:   curl -i '$url?user=alice'
-Stop:  Ctrl-C
+echo "ratelimit.fcgi: $workers processes behind $server_name at $url"
+echo "Try:   curl -i '$url?user=alice'"
+[[ -z $guarding ]] || cat <<EOF
+       curl -i '${url}proxy/?user=alice'     answered by another web server
+       curl -i '${url}fcgi/?user=alice'      answered by a FastCGI program
 EOF
+echo 'Stop:  Ctrl-C'
 
-# shellcheck disable=SC2086  # $redis is empty where no Redis is ours
-wait -n "$lighttpd" $redis 2>/dev/null || true # it would print the command line of what was killed
-alive "$lighttpd" || fail "lighttpd ended by itself"
-fail "redis-server ended by itself"
+wait -n "${!name_of[@]}" 2>/dev/null || true # it would print the command line of what was killed
+for pid in "${!name_of[@]}"; do
+  alive "$pid" || fail "${name_of[$pid]} ended by itself"
+done
+fail 'something ended by itself'

@@ -109,3 +109,19 @@ SH
   run -2 conf/packages.sh everything
   assert_contains "$output" 'run|test|lint|bench'
 }
+
+@test "what make run SERVER=... needs is that web server, and no other" {
+  path_with sh
+  fake apt-get </dev/null
+  fake id <<<'#!/bin/sh
+echo 1000'
+  fake dpkg-query <<<'#!/bin/sh'
+  local server
+  for server in lighttpd nginx apache caddy; do
+    run -1 --separate-stderr env PATH="$path" conf/packages.sh run "$server"
+    assert_contains "$stderr" " $server"
+    assert_equal "$server: $(grep -oE 'nginx-light|apache2|caddy|lighttpd-modules-lua' <<<"$stderr" | wc -l)" "$server: 1"
+  done
+  run -2 env PATH="$path" conf/packages.sh run iis
+  assert_contains "$output" "not 'iis'"
+}

@@ -10,7 +10,7 @@ setup() {
   mkdir "$TMPDIR"
   PORT=$(free_port)
   URL=http://127.0.0.1:$PORT
-  unset REDIS_ADDR LIMITS_FILE BIND WORKERS MAKELEVEL
+  unset REDIS_ADDR LIMITS_FILE BIND WORKERS SERVER MAKELEVEL
   run_pid=''
 }
 
@@ -168,4 +168,75 @@ assert_nothing_left() {
   end_run INT "-$run_pid"
   assert_nothing_left
   assert_equal "$(redis_cli PING)" PONG
+}
+
+# ---- make run SERVER=...: the limiter in front of a site, a proxied web server and a FastCGI program ----
+
+# assert_guards SERVER - each of the three answers, is limited by the same bucket, and Ctrl-C leaves nothing behind
+assert_guards() {
+  start_run make run SERVER="$1"
+  assert_matches "$(<"$out")" "^ratelimit.fcgi: 2 processes behind $1 at $URL/"
+
+  # The three lines that it prints, as they stand: one user, so one bucket.
+  local tries try answers=()
+  mapfile -t tries < <(grep -o 'curl -i .*' "$out" | sed 's/  .*//')
+  assert_equal "${#tries[@]}" 3
+  for try in "${tries[@]}"; do answers+=("$(eval "$try -s")"); done
+  assert_contains "${answers[0]}" 'This page is static.'
+  assert_contains "${answers[1]}" 'REQUEST_URI=/proxy/?user=alice'
+  assert_contains "${answers[2]}" 'REQUEST_URI=/fcgi/?user=alice'
+  for try in "${answers[@]}"; do
+    assert_contains "$try" '200 OK'
+    head=${try%%$'\r\n\r\n'*}
+    assert_equal "$(header RateLimit-Policy)" '"per-user";q=5;w=60'
+  done
+  assert_equal "$(header RateLimit)" '"per-user";r=2;t=24'
+  status '/?user=alice' >/dev/null
+  status '/?user=alice' >/dev/null
+  local path
+  for path in / /proxy/ /fcgi/; do
+    request "$path?user=alice"
+    assert_matches "$path $(header Status)" "^$path 429"
+    assert_matches "$(header Retry-After)" '^[0-9]+$'
+    assert_contains "$body" '"violated-policies":["per-user"]'
+  done
+  assert_equal "$(status '/?user=bob')" 200
+
+  end_run INT "-$run_pid"
+  assert_nothing_left
+}
+
+@test "make run SERVER=lighttpd guards all three kinds of backend" { assert_guards lighttpd; }
+
+@test "make run SERVER=nginx guards all three kinds of backend" { assert_guards nginx; }
+
+@test "make run SERVER=apache guards all three kinds of backend" { assert_guards apache; }
+
+@test "make run SERVER=caddy guards all three kinds of backend" { assert_guards caddy; }
+
+@test "behind nginx, which starts no programs, a killed worker is replaced as well" {
+  start_run make run SERVER=nginx
+  local victim
+  victim=$(pid_of "$PROGRAM" | head -n 1)
+  kill -KILL "$victim"
+  two_workers() { ! pid_of "$PROGRAM" | grep -qx "$victim" && (($(pid_of "$PROGRAM" | wc -l) == 2)); }
+  wait_until 5 two_workers
+  assert_equal "$(status /)" 200
+}
+
+@test "if nginx dies and leaves its workers behind, all the rest is stopped, with one line and exit status 1" {
+  start_run env SERVER=nginx conf/run.sh
+  kill -KILL "$(processes | awk '/nginx: master/ { print $2 }')"
+  end_run
+  assert_equal "$ended" 1
+  assert_equal "$(grep 'make run:' "$err")" 'make run: nginx ended by itself'
+  assert_nothing_left
+}
+
+@test "a SERVER that there is none of is one clear line" {
+  SERVER=iis run -1 --separate-stderr conf/run.sh
+  assert_equal "$stderr" "make run: SERVER is lighttpd, nginx, apache or caddy, not 'iis'"
+  run -2 --separate-stderr make run SERVER=iis
+  assert_contains "$stderr" "make run: SERVER is lighttpd, nginx, apache or caddy, not 'iis'"
+  assert_equal "$(ls -A "$TMPDIR")" ''
 }

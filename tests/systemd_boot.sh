@@ -37,6 +37,7 @@ inside() {
 
 # can_boot ROOT: whether this machine lets us.
 can_boot() {
+  # shellcheck disable=SC2016  # the inner shell's $1
   unshare --mount --pid --fork --cgroup --ipc --uts --mount-proc --propagation private bash -c '
     mount -t tmpfs tmpfs /run && mount -t cgroup2 cgroup2 /sys/fs/cgroup && mkdir /run/etc /run/work &&
       mount -t overlay overlay -o "lowerdir=$1/etc:/etc,upperdir=/run/etc,workdir=/run/work" /etc' _ "$1"
