@@ -4,8 +4,8 @@
 #   diff README.md <(PROGRAM=build/ratelimit.fcgi tests/readme.sh)
 #
 # A session is a block that is indented by four columns.  "$ cat FILE" gives the content of a file, up to the next
-# "$ "; "$ ratelimit.fcgi ..." is run in a folder that holds those files and a link to conf/, unless it
-# needs a Redis; every other command is left as it stands, with its output.
+# "$ "; "$ ratelimit.fcgi ..." with --check, --explain or --help is run in a folder that holds those files and a link to
+# conf/, unless it needs a Redis; every other command is left as it stands, with its output.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 program=$(realpath "${PROGRAM:-$top/build/ratelimit.fcgi}")
@@ -39,7 +39,9 @@ while IFS= read -r line; do
         state=file file=$folder/${line##* }
         : >"$file"
         ;;
-      'ratelimit.fcgi '*) [[ $line == *' --redis '* ]] || state=output ;;
+      'ratelimit.fcgi '*--check* | 'ratelimit.fcgi '*--explain* | 'ratelimit.fcgi --help')
+        [[ $line == *' --redis '* ]] || state=output
+        ;;
     esac
     printf '%s%s\n' "$blanks" "$line"
     [[ $state != output ]] || run "${line#'    $ '}" | indented
