@@ -8,7 +8,7 @@ teardown_file() { stop_all; }
 # blocks - the README's blocks of YAML, without their indentation, each after a line "---"
 blocks() {
   awk '
-    /^    / && !inside { inside = 1; yaml = /^    *(# The limits|redis:|limits:|match:|key:|cost:|overrides:)/; if (yaml) print "---" }
+    /^    / && !inside { inside = 1; yaml = /^    *(# The limits|redis:|trusted_proxies:|limits:|match:|key:|cost:|overrides:)/; if (yaml) print "---" }
     /^[^ ]/ { inside = 0 }
     inside && yaml { print substr($0, 5) }
   ' README.md
@@ -26,6 +26,7 @@ as_file() {
   local lines=$'limits:\n- name: a\n  key: query:user | ip\n  capacity: 5\n  refill: 1/s\n  '
   case $1 in
     *limits:*) echo "$1" ;;
+    trusted_proxies:*) printf '%s\n' "$1" 'limits: [ { name: a, key: ip, capacity: 5, refill: 1/s } ]' ;;
     *'key: ['*) echo "limits: [ { name: a, key: query:user + ip, capacity: 5, refill: 1/s, overrides: [ { unlimited: true, $1 } ] } ]" ;;
     key:*) echo "${limit/key: *\", /$1, } } ]" ;;
     overrides:*) echo "$lines${1//$'\n'/$'\n  '}" ;;
@@ -45,7 +46,7 @@ as_file() {
     check_yaml "$(as_file "$block")"
     count=$((count + 1))
   done < <(blocks | awk '/^---$/ { printf "\x1e"; next } { print } END { printf "\x1e" }')
-  assert_equal "$count" 6
+  assert_equal "$count" 7
 }
 
 @test "the limits file that the README shows is the one that is built in" {
