@@ -19,7 +19,12 @@ YAML
   start_fastcgi
 }
 
-teardown_file() { stop_all; }
+teardown_file() {
+  stop "$PROGRAM_PID"
+  stop_all
+  # The leaks that a sanitizer finds are told at the end.
+  [[ ! $(cat "$LIMITER_LOG") ]] || fail "$(cat "$LIMITER_LOG")" 'is not' 'nothing'
+}
 
 # Whatever the test did: the same process goes on to serve, it has left no descriptor open, and it sleeps.
 teardown() {
@@ -181,6 +186,7 @@ JS
 }
 
 @test "what the web server asks about the program itself is answered" {
+  start_own # libfcgi 2.4.2 leaks 48 bytes for each record of a type that it does not know
   assert_fcgi '1: 200 2999 left, complete
 GET_VALUES_RESULT "\u000e\u0001FCGI_MAX_CONNS1\r\u0001FCGI_MAX_REQS1\u000f\u0001FCGI_MPXS_CONNS0"
 UNKNOWN_TYPE "*\u0000\u0000\u0000\u0000\u0000\u0000\u0000"' <<'JS'
@@ -541,8 +547,7 @@ JS
 
 @test "a body on one of many kept connections costs the others nothing" {
   command -v strace >/dev/null || skip 'no strace'
-  [[ ! $PROGRAM == */asan/* ]] || skip 'the leak checker cannot be traced'
-  strace -f -e trace=epoll_create1 -o "$BATS_TEST_TMPDIR/trace" -p "$PROGRAM_PID" 2>/dev/null 3>&- &
+    strace -f -e trace=epoll_create1 -o "$BATS_TEST_TMPDIR/trace" -p "$PROGRAM_PID" 2>/dev/null 3>&- &
   HELPER_PIDS=$!
   wait_until 5 grep -q '^TracerPid:[^0]*[1-9]' "/proc/$PROGRAM_PID/status"
   assert_fcgi 'answered' <<'JS'
@@ -632,8 +637,8 @@ JS
   wait_until 5 test -e "$BATS_TEST_TMPDIR/sent"
   kill -TERM "$PROGRAM_PID"
   kill -CONT "$PROGRAM_PID"
-  sleep 0.3
-  ! gone "$PROGRAM_PID"
+  wait_until 2 test ! -e "$SOCKET" # it has taken what there was
+  if gone "$PROGRAM_PID"; then fail 'the process' 'is gone before' 'the answers'; fi
   kill -CONT "$REDIS_PID"
   wait_until 2 gone "$PROGRAM_PID"
   wait "$HELPER_PIDS"

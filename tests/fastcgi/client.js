@@ -144,13 +144,21 @@ class Connection {
   drop() { this.socket.destroy(); }
 }
 
-function connect() {
+function open() {
   const [, host, port] = /^(.*):(\d+)$/.exec(target) || [];
   const socket = net.connect(host ? { host, port: Number(port), noDelay: true } : { path: target });
   return new Promise((done, failed) => {
     socket.once('connect', () => done(new Connection(socket)));
     socket.once('error', failed);
   });
+}
+
+// One after the other, so that each can send before the next is there: who says nothing for 50 ms is cut off.
+let opening = Promise.resolve();
+function connect() {
+  const opened = opening.then(open);
+  opening = opened.catch(() => {});
+  return opened;
 }
 
 async function ask(uri, options) {

@@ -687,6 +687,141 @@ static void retry_after_is_never_early_and_less_than_a_second_late(void **state)
     }
 }
 
+/* ---- The form for an authorizer's client ---- */
+
+#define LEAVE "Status: 200 OK\r\n"
+#define LEAVE_PER_USER                                                                             \
+    "Variable-RATELIMIT_NAME: per-user\r\n"                                                        \
+    "Variable-RATELIMIT_REMAINING: 4\r\n"
+
+static const struct quota user_allows = {&per_user, &user_take, {true, 4, 0, 12000000}};
+static const struct quota second_allows = {&per_second, &second_take, {true, 3, 0, 970000}};
+static const struct quota third_allows = {&third, &third_take, {true, 9, 0, 333334}};
+
+static void an_authorizer_lets_a_request_go_on_with_variables_and_no_body(void **state)
+{
+    static const struct limit *const shadows[] = {&third, &per_second};
+    static const struct {
+        const char *what;
+        unsigned headers;
+        size_t count, shadows;
+        const char *want;
+    } cases[] = {
+        {"IETF", HEADER_IETF, 1, 0,
+         LEAVE "Variable-RATELIMIT_POLICY: \"per-user\";q=5;w=60\r\n"
+               "Variable-RATELIMIT: \"per-user\";r=4;t=48\r\n" LEAVE_PER_USER "\r\n"},
+        {"x-ratelimit", HEADER_X_RATELIMIT, 1, 0,
+         LEAVE "Variable-X_RATELIMIT_LIMIT: 5\r\n"
+               "Variable-X_RATELIMIT_REMAINING: 4\r\n"
+               "Variable-X_RATELIMIT_RESET: 12\r\n" LEAVE_PER_USER "\r\n"},
+        {"both", HEADER_IETF | HEADER_X_RATELIMIT, 1, 0,
+         LEAVE "Variable-RATELIMIT_POLICY: \"per-user\";q=5;w=60\r\n"
+               "Variable-RATELIMIT: \"per-user\";r=4;t=48\r\n"
+               "Variable-X_RATELIMIT_LIMIT: 5\r\n"
+               "Variable-X_RATELIMIT_REMAINING: 4\r\n"
+               "Variable-X_RATELIMIT_RESET: 12\r\n" LEAVE_PER_USER "\r\n"},
+        {"no headers: name and remaining all the same", 0, 1, 0, LEAVE LEAVE_PER_USER "\r\n"},
+        {"several: of the one that is closest to refusing", HEADER_IETF | HEADER_X_RATELIMIT, 3, 0,
+         LEAVE "Variable-RATELIMIT_POLICY: \"per-user\";q=5;w=60, \"per-second\";q=100;w=1, "
+               "\"a.b_C-3\";q=10;w=4\r\n"
+               "Variable-RATELIMIT: \"per-user\";r=4;t=48, \"per-second\";r=3;t=1, "
+               "\"a.b_C-3\";r=9;t=4\r\n"
+               "Variable-X_RATELIMIT_LIMIT: 100\r\n"
+               "Variable-X_RATELIMIT_REMAINING: 3\r\n"
+               "Variable-X_RATELIMIT_RESET: 1\r\n"
+               "Variable-RATELIMIT_NAME: per-second\r\n"
+               "Variable-RATELIMIT_REMAINING: 3\r\n\r\n"},
+        {"with shadows", 0, 1, 2,
+         LEAVE LEAVE_PER_USER "Variable-RATELIMIT_SHADOW: a.b_C-3, per-second\r\n\r\n"},
+        {"a shadow alone", HEADER_IETF, 0, 1, LEAVE "Variable-RATELIMIT_SHADOW: a.b_C-3\r\n\r\n"},
+        {"no limit applies", HEADER_IETF | HEADER_X_RATELIMIT, 0, 0, LEAVE "\r\n"},
+    };
+    const struct quota quotas[] = {user_allows, second_allows, third_allows};
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        const struct verdict verdict = {.quotas = quotas,
+                                        .count = cases[i].count,
+                                        .shadow = shadows,
+                                        .shadows = cases[i].shadows,
+                                        .headers = cases[i].headers,
+                                        .authorizer = true};
+        char got[REPLY_MAX];
+
+        want_number(cases[i].what, (long long)reply_decided(&verdict, got),
+                    (long long)strlen(cases[i].want));
+        want_text(cases[i].what, got, cases[i].want);
+    }
+}
+
+static void an_authorizer_refuses_as_a_responder_does(void **state)
+{
+    static const struct limit *const shadows[] = {&third};
+    static const struct bucket refusals[] = {
+        {false, 0, 11999000, 59999000}, {false, 2, 24000000, 36000000}, {false, 5, -1, 0}};
+
+    (void)state;
+    for (unsigned headers = 0; headers <= (HEADER_IETF | HEADER_X_RATELIMIT); headers++) {
+        for (size_t i = 0; i < LENGTH(refusals); i++) {
+            const struct quota quotas[] = {
+                {&per_user, refusals[i].wait_us < 0 ? &dear_take : &user_take, refusals[i]},
+                second_allows};
+            struct verdict verdict = {.quotas = quotas,
+                                      .count = LENGTH(quotas),
+                                      .shadow = shadows,
+                                      .shadows = 1,
+                                      .headers = headers};
+            char responder[REPLY_MAX], authorizer[REPLY_MAX];
+
+            want_response(responder, reply_decided(&verdict, responder));
+            verdict.authorizer = true;
+            want_response(authorizer, reply_decided(&verdict, authorizer));
+            want_text("429", authorizer, responder);
+            assert_null(strstr(authorizer, "Variable-"));
+        }
+    }
+}
+
+static void an_authorizer_without_redis_lets_go_on_or_refuses(void **state)
+{
+    char responder[REPLY_MAX], authorizer[REPLY_MAX];
+
+    (void)state;
+    want_number("length", (long long)reply_undecided(REDIS_FAILURE_ALLOW, true, authorizer),
+                (long long)strlen(LEAVE "\r\n"));
+    want_text("allow", authorizer, LEAVE "\r\n");
+    reply_undecided(REDIS_FAILURE_DENY, false, responder);
+    want_response(authorizer, reply_undecided(REDIS_FAILURE_DENY, true, authorizer));
+    want_text("deny", authorizer, responder);
+}
+
+static void the_longest_leave_fits(void **state)
+{
+    static const struct limit longest = {.name = NAME_64};
+    static const struct take take = {.capacity = LIMIT_CAPACITY_MAX,
+                                     .interval_us = LIMIT_WINDOW_US_MAX / LIMIT_CAPACITY_MAX,
+                                     .cost = COST_MAX};
+    const struct limit *shadows[LIMITS_MAX];
+    struct quota quotas[LIMITS_MAX];
+    char got[REPLY_MAX];
+
+    (void)state;
+    for (size_t i = 0; i < LIMITS_MAX; i++) {
+        shadows[i] = &longest;
+        quotas[i] = (struct quota){
+            &longest, &take, {true, LIMIT_CAPACITY_MAX, LIMIT_WINDOW_US_MAX, LIMIT_WINDOW_US_MAX}};
+    }
+    /* More of both than there can be together. */
+    const struct verdict verdict = {.quotas = quotas,
+                                    .count = LIMITS_MAX,
+                                    .shadow = shadows,
+                                    .shadows = LIMITS_MAX,
+                                    .headers = HEADER_IETF | HEADER_X_RATELIMIT,
+                                    .authorizer = true};
+    assert_true(reply_decided(&verdict, got) < REPLY_MAX);
+    assert_string_equal(got + strlen(got) - 4, "\r\n\r\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -703,6 +838,10 @@ int main(void)
         cmocka_unit_test(the_longest_answer_fits),
         cmocka_unit_test(the_number_of_quotas_does_not_matter),
         cmocka_unit_test(retry_after_is_never_early_and_less_than_a_second_late),
+        cmocka_unit_test(an_authorizer_lets_a_request_go_on_with_variables_and_no_body),
+        cmocka_unit_test(an_authorizer_refuses_as_a_responder_does),
+        cmocka_unit_test(an_authorizer_without_redis_lets_go_on_or_refuses),
+        cmocka_unit_test(the_longest_leave_fits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
