@@ -2,6 +2,7 @@
 # fastcgi.bats - any stock client of FastCGI is answered as the specification has it, and none, whatever it sends
 # and whenever it goes, holds up or changes what the others get.  The client is tests/fastcgi/client.js.
 
+bats_require_minimum_version 1.5.0
 load helper
 
 setup_file() {
