@@ -205,7 +205,7 @@ serve_apache() {
 # Caddy asks over HTTP about the requests of others; lighttpd takes the questions.  Whoever runs it
 # believes Caddy, whatever else the limits file says.  (A copy: a change of the file goes unnoticed.)
 serve_caddy() {
-  export LIMITER=127.0.0.1:$LIMITER_PORT CHECK=127.0.0.1:$LIMITER_PORT XDG_DATA_HOME=$dir/caddy XDG_CONFIG_HOME=$dir/caddy
+  export LIMITER=127.0.0.1:$LIMITER_PORT RUN_DIR=$dir HOME=$dir XDG_DATA_HOME=$dir XDG_CONFIG_HOME=$dir
   cp "$limits" "$dir/limits.yaml"
   grep -q '^trusted_proxies:' "$limits" || echo 'trusted_proxies: [127.0.0.1]' | cat - "$limits" >"$dir/limits.yaml"
   start lighttpd env BIND=127.0.0.1 PORT="$LIMITER_PORT" LIMITS_FILE="$dir/limits.yaml" lighttpd -D -f "$here/lighttpd.conf"

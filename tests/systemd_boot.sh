@@ -2,7 +2,7 @@
 # systemd_boot.sh ROOT - systemd as it is, as process 1 of namespaces of its own, with nothing to run but the
 # units below ROOT/usr/local and what is in ROOT/etc: laid over the machine's, which nothing is written to.
 # The machine itself may run any other process 1.  Says on standard output what pid it has out here, and
-# stays until that one is killed.  Needs root.
+# stays until that one, or this one, is killed.  Needs root.
 #
 # Own: processes, mounts, host name, IPC and the cgroup tree.  Shared: the network.
 #   nsenter -t PID -m -p -C -i -u systemctl ...      what to do in there
@@ -43,6 +43,18 @@ can_boot() {
       mount -t overlay overlay -o "lowerdir=$1/etc:/etc,upperdir=/run/etc,workdir=/run/work" /etc' _ "$1"
 }
 
+group='' init=''
+clean_up() {
+  trap '' HUP INT TERM
+  # shellcheck disable=SC2086  # a pid and a space
+  [[ -z $init ]] || kill -KILL $init 2>/dev/null || true # and with it, all in there
+  # Fails until the last process is reaped.
+  for _ in {1..100}; do
+    find "$group" -depth -type d -exec rmdir {} + 2>/dev/null && break
+    sleep 0.05
+  done
+}
+
 case $1 in
   --inside) inside "$2" ;;
   --can) can_boot "$2" ;;
@@ -51,18 +63,17 @@ case $1 in
     tree=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)
     group=$tree/ratelimit-test-$$
     mkdir "$group"
-    # rmdir fails for a moment, until the last process is reaped.
-    trap 'for _ in {1..100}; do find "$group" -depth -type d -exec rmdir {} + 2>/dev/null && break; sleep 0.05; done' EXIT
+    trap clean_up EXIT
     (
       echo "$BASHPID" >"$group/cgroup.procs"
       exec unshare --mount --pid --fork --kill-child --cgroup --ipc --uts --mount-proc --propagation private \
         "$0" --inside "$1" >&2 </dev/null
     ) &
-    until child=$(cat "/proc/$!/task/$!/children") && [[ -n $child ]]; do
+    until init=$(cat "/proc/$!/task/$!/children") && [[ -n $init ]]; do
       kill -0 $! || exit 1
       sleep 0.02
     done
-    echo "${child% }"
+    echo "${init% }"
     wait
     ;;
 esac
