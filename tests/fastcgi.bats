@@ -38,7 +38,7 @@ teardown() {
 checks() {
   ! gone "$PROGRAM_PID" || [[ -n $STOPPED ]] || fail "process $PROGRAM_PID" 'is gone' "$(cat "$LIMITER_LOG")" || return 1
   [[ -z $STOPPED ]] || return 0
-  wait_until 5 descriptors_are "$DESCRIPTORS" || fail "$(descriptors)" 'are not the descriptors of before' "$DESCRIPTORS" || return 1
+  wait_until 20 descriptors_are "$DESCRIPTORS" || fail "$(descriptors)" 'are not the descriptors of before' "$DESCRIPTORS" || return 1
   assert_equal "$(fcgi <<<"print(await ask('/?user=after'))" | cut -c 1-6)" '1: 200' || return 1
   sleeps "$PROGRAM_PID"
 }
@@ -50,7 +50,7 @@ start_fastcgi() {
   LIMITER_LOG=$SOCKET.log
   REDIS_ADDR=unix:$REDIS_SOCK "$@" "$PROGRAM" --limits "$LIMITS" --listen "${LISTEN:-unix:$SOCKET}" 2>"$LIMITER_LOG" 3>&- &
   PROGRAM_PID=$!
-  wait_until 5 answers
+  wait_until 20 answers
   DESCRIPTORS=$(descriptors)
 }
 
@@ -550,7 +550,7 @@ JS
   command -v strace >/dev/null || skip 'no strace'
     strace -f -e trace=epoll_create1 -o "$BATS_TEST_TMPDIR/trace" -p "$PROGRAM_PID" 2>/dev/null 3>&- &
   HELPER_PIDS=$!
-  wait_until 5 grep -q '^TracerPid:[^0]*[1-9]' "/proc/$PROGRAM_PID/status"
+  wait_until 20 grep -q '^TracerPid:[^0]*[1-9]' "/proc/$PROGRAM_PID/status"
   assert_fcgi 'answered' <<'JS'
 const kept = await connect();
 kept.send(request('/?user=watched', { keep: true }));
@@ -604,7 +604,7 @@ JS
   sleep 0.2
   sleeps "$PROGRAM_PID"
   kill -CONT "$REDIS_PID"
-  wait_until 5 descriptors_are "$DESCRIPTORS"
+  wait_until 20 descriptors_are "$DESCRIPTORS"
 }
 
 # ---- The end ----
@@ -632,10 +632,10 @@ print('waits:', await kept[1].answer(9000), await kept[1].left());
 print('new:', await fresh.answer(9000), await fresh.left());
 JS
   HELPER_PIDS=$!
-  wait_until 5 test -e "$BATS_TEST_TMPDIR/idle"
+  wait_until 20 test -e "$BATS_TEST_TMPDIR/idle"
   kill -STOP "$PROGRAM_PID" "$REDIS_PID"
   touch "$BATS_TEST_TMPDIR/stopped"
-  wait_until 5 test -e "$BATS_TEST_TMPDIR/sent"
+  wait_until 20 test -e "$BATS_TEST_TMPDIR/sent"
   kill -TERM "$PROGRAM_PID"
   kill -CONT "$PROGRAM_PID"
   wait_until 2 test ! -e "$SOCKET" # it has taken what there was
@@ -661,7 +661,7 @@ await all(100, async () => {
 await sleep(20000);
 JS
   HELPER_PIDS=$!
-  wait_until 5 descriptors_are $((DESCRIPTORS + 100))
+  wait_until 20 descriptors_are $((DESCRIPTORS + 100))
   kill -STOP "$REDIS_PID"
   fcgi <<<"(await connect()).send(request('/?user=last', { keep: true })); await sleep(100)"
   kill -TERM "$PROGRAM_PID"
@@ -701,7 +701,7 @@ JS
   LISTEN=127.0.0.1:$(free_port)
   SOCKET=$LISTEN REDIS_ADDR=unix:$REDIS_SOCK "$PROGRAM" --limits "$LIMITS" --listen "$LISTEN" 2>"$BATS_TEST_TMPDIR/log" 3>&- &
   OWN_PIDS=$! PROGRAM_PID=$! SOCKET=$LISTEN
-  wait_until 5 answers
+  wait_until 20 answers
   DESCRIPTORS=$(descriptors)
   assert_fcgi '1: 200 2999 left, complete
 1: 200 2998 left, complete kept

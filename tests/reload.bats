@@ -25,7 +25,7 @@ limits() {
 begin() {
   [[ -e $LIMITS_FILE ]] || limits old >"$LIMITS_FILE"
   start_limiter conf/lighttpd.conf "$@"
-  wait_until 5 all_serve
+  wait_until 20 all_serve
 }
 # Every worker has read its file: it has a socket besides the one that it was given, the one to Redis.
 all_serve() {
@@ -69,7 +69,7 @@ the_limits() {
   assert_equal "$(the_limits)" old
   limits new >"$LIMITS_FILE"
   hang_up
-  wait_until 5 again
+  wait_until 20 again
   assert_equal "$(the_limits)" new
   # The watcher has nothing to add to it: its next look sees the file that was taken.
   sleep 1.2
@@ -79,22 +79,22 @@ the_limits() {
 @test "SIGHUP reads a file that is as it was, too" {
   begin
   hang_up
-  wait_until 5 again
+  wait_until 20 again
   hang_up
-  wait_until 5 again 2
+  wait_until 20 again 2
 }
 
 @test "SIGHUP with the built-in limits says that there is no file" {
   begin LIMITS_FILE=
   hang_up
-  wait_until 5 logged 'SIGHUP: there is no limits file to read again, the built-in limits are in force'
+  wait_until 20 logged 'SIGHUP: there is no limits file to read again, the built-in limits are in force'
   assert_equal "$(the_limits)" per-user
 }
 
 @test "a file that is rewritten in place is read again by every worker" {
   begin
   limits new >"$LIMITS_FILE"
-  wait_until 5 again
+  wait_until 20 again
   assert_equal "$(the_limits)" new
 }
 
@@ -105,7 +105,7 @@ the_limits() {
   limits new >"$folder/limits.yaml.tmp"
   touch -d '2020-01-01' "$folder/limits.yaml.tmp"
   mv "$folder/limits.yaml.tmp" "$LIMITS_FILE"
-  wait_until 5 again
+  wait_until 20 again
   assert_equal "$(the_limits)" new
 }
 
@@ -117,11 +117,11 @@ the_limits() {
   begin
   assert_equal "$(the_limits)" one
   swap 2 two
-  wait_until 5 again
+  wait_until 20 again
   assert_equal "$(the_limits)" two
   rm -r "$folder/..v1"
   swap 3 three
-  wait_until 5 again 2
+  wait_until 20 again 2
   assert_equal "$(the_limits)" three
 }
 # swap NUMBER NAME - ..data becomes the folder ..vNUMBER, which has the limits NAME
@@ -140,7 +140,7 @@ limits:
     capacity: -5
     refil: 1/s
 YAML
-  wait_until 5 logged "$LIMITS_FILE is refused for 3 mistakes, the limits stay as they were"
+  wait_until 20 logged "$LIMITS_FILE is refused for 3 mistakes, the limits stay as they were"
   logged "$LIMITS_FILE:2:5: the field 'refill' is missing"
   logged "$LIMITS_FILE:4:15: capacity: a sign is not allowed"
   logged "$LIMITS_FILE:5:5: unknown field 'refil'"
@@ -148,7 +148,7 @@ YAML
   # Put right it is taken.
   limits new >"$LIMITS_FILE"
   hang_up
-  wait_until 5 again
+  wait_until 20 again
   assert_equal "$(the_limits)" new
 }
 
@@ -156,7 +156,7 @@ YAML
   begin WORKERS=1
   { echo 'limits:' && yes '  - { name: a b }' | head -n 30; } >"$LIMITS_FILE"
   hang_up
-  wait_until 5 logged "$LIMITS_FILE is refused for 120 mistakes, the limits stay as they were"
+  wait_until 20 logged "$LIMITS_FILE is refused for 120 mistakes, the limits stay as they were"
   assert_equal "$(grep -c "]: $LIMITS_FILE:[0-9]*:[0-9]*: " "$LIMITER_LOG")" 10
 }
 
@@ -164,12 +164,12 @@ YAML
   begin
   mv "$LIMITS_FILE" "$folder/away"
   gone_line="$LIMITS_FILE: No such file or directory"
-  wait_until 5 logged "$gone_line"
+  wait_until 20 logged "$gone_line"
   assert_equal "$(the_limits)" old
   sleep 1.2 # one look more
   logged "$gone_line"
   mv "$folder/away" "$LIMITS_FILE"
-  wait_until 5 again
+  wait_until 20 again
   assert_equal "$(the_limits)" old
 }
 
@@ -178,12 +178,12 @@ YAML
   rm "$LIMITS_FILE"
   mkfifo "$LIMITS_FILE"
   hang_up
-  wait_until 5 logged "$LIMITS_FILE: a pipe cannot be read again; name a file"
+  wait_until 20 logged "$LIMITS_FILE: a pipe cannot be read again; name a file"
   assert_equal "$(status / --max-time 2)" 200
   rm "$LIMITS_FILE"
   mkdir "$LIMITS_FILE"
   hang_up
-  wait_until 5 logged "$LIMITS_FILE: Is a directory"
+  wait_until 20 logged "$LIMITS_FILE: Is a directory"
   assert_equal "$(the_limits)" old
 }
 
@@ -197,7 +197,7 @@ YAML
     echo "  - { name: more-$i, key: ip, capacity: 1000, refill: 1/s }" >>"$LIMITS_FILE"
   done
   assert_equal "$(the_limits)" old
-  wait_until 5 again 1 '9 limits'
+  wait_until 20 again 1 '9 limits'
 }
 
 @test "half a file, left for less than the second in which it must stay as it is, is not taken" {
@@ -205,7 +205,7 @@ YAML
   limits new | head -c 60 >"$LIMITS_FILE"
   sleep 0.7
   limits new | tail -c +61 >>"$LIMITS_FILE"
-  wait_until 5 again
+  wait_until 20 again
   assert_equal "$(the_limits)" new
   [[ $(<"$LIMITER_LOG") != *refused* ]] || fail "$(<"$LIMITER_LOG")" contains 'nothing refused'
 }
@@ -215,7 +215,7 @@ change_to() {
   limits user "$@" >"$LIMITS_FILE"
   hang_up
   changes=$((changes + 1))
-  wait_until 5 again "$changes"
+  wait_until 20 again "$changes"
 }
 
 @test "a larger capacity holds at once, and gives a used-up client nothing" {
@@ -266,12 +266,12 @@ change_to() {
   burst 7 '/?user=u' >/dev/null
   { limits two && limits three | tail -n 1; } >"$LIMITS_FILE"
   hang_up
-  wait_until 5 again 1 '2 limits'
+  wait_until 20 again 1 '2 limits'
   assert_equal "$(the_limits)" two,three
   assert_equal "$(status '/?user=u')" 200
   { limits three && limits one | tail -n 1; } >"$LIMITS_FILE"
   hang_up
-  wait_until 5 again 2 '2 limits'
+  wait_until 20 again 2 '2 limits'
   assert_equal "$(the_limits)" three,one
   request '/?user=u'
   assert_contains "$body" '"violated-policies":["one"]'
@@ -281,11 +281,11 @@ change_to() {
   begin WORKERS=1
   limits new >"$LIMITS_FILE"
   hang_up
-  wait_until 5 again
+  wait_until 20 again
   assert_equal "$(grep -c restart "$LIMITER_LOG" || true)" 0
   limits new | sed 's/5s/4s/' >"$LIMITS_FILE"
   hang_up
-  wait_until 5 again 2
+  wait_until 20 again 2
   logged 'the limits file has other settings of redis, which take a restart'
 }
 
@@ -293,7 +293,7 @@ change_to() {
   begin WORKERS=1
   echo '  - { name: twin, key: "query:user | ip", capacity: 5, refill: 1/day }' >>"$LIMITS_FILE"
   hang_up
-  wait_until 5 logged "$LIMITS_FILE is read again: 2 limits in force; --check has warnings for it"
+  wait_until 20 logged "$LIMITS_FILE is read again: 2 limits in force; --check has warnings for it"
   assert_equal "$(the_limits)" old,twin
 }
 
@@ -352,7 +352,7 @@ LUA
   cp "$second" "$LIMITS_FILE"
   local before
   before=$(grep -c 'is read again' "$LIMITER_LOG")
-  wait_until 5 read_since "$before"
+  wait_until 20 read_since "$before"
   wait "$HELPER_PIDS"
   HELPER_PIDS=''
   cat "$BATS_TEST_TMPDIR/wrk"

@@ -5,7 +5,7 @@
 #   SITE     folder of static files for /srv/www
 #   PROXIED  address and port of the proxied backend, for 127.0.0.1:8081
 #   FASTCGI  socket of the FastCGI backend, for /run/app/fcgi.sock
-#   LIMITER  socket of ratelimit.fcgi, for /run/ratelimit/ratelimit.sock
+#   LIMITER  socket of ratelimit.fcgi, for /run/ratelimit/sock
 #   TRUSTED  address of the proxy in front, for 192.0.2.80
 # One that is unset is left as it is: nginx knows no environment.  Then: nginx -p FOLDER -c FOLDER/nginx.conf
 set -euo pipefail
@@ -17,7 +17,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 perl -e '
   my ($folder, @files) = @ARGV;
   my %places = ("127.0.0.1:8080" => "LISTEN", "127.0.0.1:8081" => "PROXIED", "127.0.0.1:8082" => "CHECK",
-    "/srv/www" => "SITE", "/run/app/fcgi.sock" => "FASTCGI", "/run/ratelimit/ratelimit.sock" => "LIMITER",
+    "/srv/www" => "SITE", "/run/app/fcgi.sock" => "FASTCGI", "/run/ratelimit/sock" => "LIMITER",
     "192.0.2.80" => "TRUSTED");
   my $place = join "|", map { quotemeta } keys %places;
   for my $file (@files) {
