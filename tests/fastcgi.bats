@@ -681,7 +681,8 @@ const run = async (keep, n) => {
   for (let i = 0; i < n; i++) {
     if (!c || !keep) c = await connect();
     c.send(request(`/?user=memory${i % 50}`, { keep }));
-    if ((await c.next()).protocol !== 0) throw new Error('no answer');
+    const answer = await c.answer();
+    if (!answer.endsWith(', complete')) throw new Error(`${keep ? 'kept' : 'other'} ${i}: ${answer}`);
     if (!keep) c.drop();
   }
 };
