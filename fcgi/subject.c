@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "network.h"
+
 void subject_begin(struct subject *subject, const struct request *request,
                    unsigned ipv6_prefix_bits)
 {
@@ -30,15 +32,22 @@ struct span subject_host(struct subject *subject)
     return subject->host;
 }
 
+static const char *client_text(struct subject *subject)
+{
+    const struct address *address = subject_address(subject);
+
+    if (address) {
+        address_format(address, subject->ipv6_prefix_bits, subject->client_bytes);
+        return subject->client_bytes;
+    }
+    /* "2001:db8::/64" would have the text, and so the buckets, of every client in it. */
+    return network_is_meant(subject->request->remote_addr) ? "" : subject->request->remote_addr;
+}
+
 struct span subject_client(struct subject *subject)
 {
     if (!subject->client.text) {
-        const struct address *address = subject_address(subject);
-        subject->client.text = subject->request->remote_addr;
-        if (address) {
-            address_format(address, subject->ipv6_prefix_bits, subject->client_bytes);
-            subject->client.text = subject->client_bytes;
-        }
+        subject->client.text = client_text(subject);
         subject->client.len = strlen(subject->client.text);
     }
     return subject->client;

@@ -30,7 +30,7 @@ struct span subject_path(struct subject *subject);
 struct span subject_host(struct subject *subject);
 
 /* The client, as address.h writes it; REMOTE_ADDR itself where that is no address, such as the path of a
- * unix socket: it is still somebody's. */
+ * unix socket: it is still somebody's.  Empty where that is a network, which is nobody. */
 struct span subject_client(struct subject *subject);
 
 /* The client's whole address; NULL where REMOTE_ADDR is none. */

@@ -69,8 +69,10 @@ static void contains_as_by_bits(const char *text, const struct address *one)
         return;
     }
     must(network_is_meant(text), "a network is meant to be one");
-    must(network_contains(&network, one) == same_bits(&network.address, one, network.bits),
-         "a network contains what begins with its bits");
+    must(network_contains(&network, one) ==
+             (address_is_ipv4(&network.address) == address_is_ipv4(one) &&
+              same_bits(&network.address, one, network.bits)),
+         "a network contains what is of its family and begins with its bits");
     for (unsigned i = network.bits; i < ADDRESS_BITS; i++)
         must(!(network.address.bytes[i / 8] >> (7 - i % 8) & 1), "behind its bits are none");
     address_keep_prefix(&network.address, 0);

@@ -676,6 +676,9 @@ static void an_address_is_one_client_in_every_form(void **state)
         {"unix:", "ip=unix:"},
         {"a{b}", "ip=a%7Bb%7D"},
         {"192.0.2.256", "ip=192.0.2.256"},
+        /* What is written as the client of a prefix is not that client, but nobody. */
+        {"2001:db8:1:2::/64", "ip="},
+        {"2001:DB8:1:2::/64", "ip="},
     };
 
     (void)state;
