@@ -128,9 +128,9 @@ $(BUILD):
 
 install: all
 	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/ratelimit.fcgi
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ratelimit conf/limits.yaml conf/limits.example.yaml
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ratelimit conf/lighttpd.conf conf/lighttpd-connect.conf
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ratelimit/lighttpd conf/lighttpd/authorizer.conf conf/lighttpd/ratelimit.lua
+	$(call install_share,conf/limits.yaml conf/limits.example.yaml conf/lighttpd.conf conf/lighttpd-connect.conf)
+	$(call install_share,conf/lighttpd/authorizer.conf conf/lighttpd/ratelimit.lua)
+	$(call install_share,$(wildcard conf/nginx/*.conf conf/apache/*.conf) conf/caddy/Caddyfile conf/traefik/ratelimit.yaml conf/envoy/envoy.yaml)
 	$(call install_etc,conf/limits.yaml,ratelimit/limits.yaml)
 	$(call install_etc,conf/lighttpd/06-ratelimit.conf,lighttpd/conf-available/06-ratelimit.conf)
 	$(call install_etc,conf/lighttpd/07-ratelimit-headers.conf,lighttpd/conf-available/07-ratelimit-headers.conf)
@@ -140,6 +140,13 @@ install: all
 	  $(WITH_PATHS) conf/systemd/$$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit; \
 	done
 	$(call install_etc,conf/systemd/ratelimit.default,default/ratelimit)
+
+# FILE...: below PREFIX/share/ratelimit, where they stand in conf.
+define install_share
+	for file in $(1:conf/%=%); do \
+	  install -D -m 644 conf/$$file $(DESTDIR)$(PREFIX)/share/ratelimit/$$file || exit; \
+	done
+endef
 
 WITH_PATHS = sed 's|/usr/local/|$(PREFIX)/|g; s|/etc/|$(SYSCONFDIR)/|g'
 

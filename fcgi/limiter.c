@@ -19,9 +19,8 @@ struct pending {
     struct limits *limits; /* that decide about it; held */
     struct pending *next_free;
     void *exchange;
-    bool authorizer;         /* request.h */
-    char *const *parameters; /* request.h; borrowed */
-    size_t count, enforced;  /* of the limits that are taken from; these come first */
+    enum reply_form form;
+    size_t count, enforced; /* of the limits that are taken from; these come first */
     const struct limit *applying[LIMITS_MAX]; /* the first COUNT of it: which */
     size_t shadows;                           /* shadow limits that would have refused ... */
     const struct limit *shadow[LIMITS_MAX];   /* ... and which */
@@ -120,6 +119,14 @@ static void shadow_refuses(struct pending *pending, const struct limit *limit, c
 
 /* ---- The decision ---- */
 
+static enum reply_form form_for(const struct request *request)
+{
+    if (request->authorizer)
+        return REPLY_AUTHORIZER;
+    return request_parameter(request, REPLY_AUTH_REQUEST_PARAMETER) ? REPLY_AUTH_REQUEST
+                                                                    : REPLY_WHOLE;
+}
+
 static enum redis_failure failure_mode(const struct pending *pending)
 {
     for (size_t i = 0; i < pending->enforced; i++)
@@ -128,13 +135,8 @@ static enum redis_failure failure_mode(const struct pending *pending)
     return REDIS_FAILURE_ALLOW;
 }
 
-static void answer(struct pending *pending, char text[REPLY_MAX], size_t len)
+static void answer(struct pending *pending, const char *text, size_t len)
 {
-    const struct request request = {.parameters = pending->parameters};
-
-    /* Looked for only where it is of use: most answers are no refusals. */
-    if (reply_is_refusal(text) && request_parameter(&request, REPLY_PROBLEM_PARAMETER))
-        len = reply_add_problem(text, len);
     pending->limiter->reply(pending->exchange, text, len);
     pending_put(pending);
 }
@@ -148,11 +150,10 @@ static void answer_verdict(struct pending *pending, const struct quota *quotas)
         .shadow = pending->shadow,
         .shadows = pending->shadows,
         .headers = pending->limits->headers,
-        .authorizer = pending->authorizer,
     };
     char text[REPLY_MAX];
 
-    answer(pending, text, reply_decided(&verdict, text));
+    answer(pending, text, reply_decided(&verdict, pending->form, text));
 }
 
 static void answer_decided(struct pending *pending, const struct bucket *buckets)
@@ -175,7 +176,7 @@ static void on_taken(void *context, const struct bucket *buckets)
     if (buckets)
         answer_decided(pending, buckets);
     else
-        answer(pending, text, reply_undecided(failure_mode(pending), pending->authorizer, text));
+        answer(pending, text, reply_undecided(failure_mode(pending), pending->form, text));
 }
 
 /* Let LIMIT take from the client's bucket, or not.  False where it blocks the client. */
@@ -245,18 +246,17 @@ void limiter_handle(struct limiter *limiter, void *exchange, const struct reques
     char text[REPLY_MAX];
 
     pending->exchange = exchange;
-    pending->authorizer = request->authorizer;
-    pending->parameters = request->parameters;
+    pending->form = form_for(request);
     request = forward_read(request, limits->trusted_proxy, limits->proxies, &forward);
     if (!request) {
-        answer(pending, text, reply_ambiguous(text));
+        answer(pending, text, reply_ambiguous(pending->form, text));
         return;
     }
     pending->count = pending->enforced = pending->shadows = 0;
     subject_begin(&subject, request, (unsigned)limits->ipv6_prefix_bits);
     const struct limit *blocking = apply_all(pending, false, &subject);
     if (blocking) {
-        answer(pending, text, reply_blocked(blocking, text));
+        answer(pending, text, reply_blocked(blocking, pending->form, text));
         return;
     }
     pending->enforced = pending->count;

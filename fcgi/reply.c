@@ -42,30 +42,58 @@ static void append_field(struct text *text, const char *field, int64_t number)
 }
 
 /* `Status:` stands first: lighttpd, as the client of an authorizer, drops what stands before it. */
-static void append_head(struct text *reply, const char *status, const char *content_type)
+static void append_head(struct text *reply, enum reply_form form, int status, const char *reason)
 {
-    append(reply, "Status: ");
-    append(reply, status);
-    append(reply, "\r\nContent-Type: ");
-    append(reply, content_type);
+    if (form == REPLY_AUTH_REQUEST) {
+        append(reply, status == 200 ? "Status: 204 No Content" : "Status: 403 Forbidden");
+        append_field(reply, "\r\nRateLimit-Status: ", status);
+    } else {
+        append_field(reply, "Status: ", status);
+        append(reply, " ");
+        append(reply, reason);
+        append(reply, "\r\nContent-Type: application/");
+        append(reply, status == 200 ? "json" : "problem+json");
+    }
     append(reply, "\r\nCache-Control: no-store\r\n");
 }
 
 static void append_body(struct text *reply, const struct text *body)
 {
-    append_field(reply, "Content-Length: ", (int64_t)body->len);
+    append_field(reply, "Content-Length: ", (int64_t)body->len + 1);
     append(reply, "\r\n\r\n");
     append(reply, body->bytes);
+    append(reply, "\n");
 }
 
-static void append_problem(struct text *body, int status, const char *title, const char *detail)
+/* Append PROBLEM, one line of JSON, where FORM has it. */
+static void append_problem(struct text *reply, enum reply_form form, const struct text *problem)
 {
-    append(body, "{\"type\":\"about:blank\",\"title\":");
-    append_name(body, title);
-    append_field(body, ",\"status\":", status);
-    append(body, ",\"detail\":");
-    append_name(body, detail);
-    append(body, "}\n");
+    if (form != REPLY_AUTH_REQUEST) {
+        append_body(reply, problem);
+        return;
+    }
+    append(reply, "RateLimit-Problem: ");
+    append(reply, problem->bytes);
+    append(reply, "\r\n\r\n");
+}
+
+/* Write an answer that is a problem without a type of its own; HEADERS are lines, or "". */
+static size_t write_problem(enum reply_form form, int status, const char *title, const char *detail,
+                            const char *headers, char out[REPLY_MAX])
+{
+    char problem_bytes[512];
+    struct text reply = {out, 0, REPLY_MAX}, problem = {problem_bytes, 0, sizeof problem_bytes};
+
+    append_head(&reply, form, status, title);
+    append(&reply, headers);
+    append(&problem, "{\"type\":\"about:blank\",\"title\":");
+    append_name(&problem, title);
+    append_field(&problem, ",\"status\":", status);
+    append(&problem, ",\"detail\":");
+    append_name(&problem, detail);
+    append(&problem, "}");
+    append_problem(&reply, form, &problem);
+    return reply.len;
 }
 
 /* RateLimit's t, in seconds; -1: there is none. */
@@ -177,8 +205,8 @@ static void append_fields(struct text *reply, const struct verdict *verdict,
     }
 }
 
-/* The answer of an authorizer that lets a request go on. */
-static void append_leave(struct text *reply, const struct verdict *verdict)
+/* An authorizer's leave to go on. */
+static void append_variables(struct text *reply, const struct verdict *verdict)
 {
     append(reply, "Status: 200 OK\r\n");
     append_fields(reply, verdict, &variable_names);
@@ -231,7 +259,7 @@ static void append_quota_exceeded(struct text *body, const struct verdict *verdi
     }
     append(body, "]");
     append_shadow(body, verdict);
-    append(body, "}\n");
+    append(body, "}");
 }
 
 static void append_allowed(struct text *body, const struct verdict *verdict)
@@ -244,113 +272,85 @@ static void append_allowed(struct text *body, const struct verdict *verdict)
         append_field(body, ",\"reset\":", units_seconds_up(closest->bucket.full_us));
     }
     append_shadow(body, verdict);
-    append(body, "}\n");
+    append(body, "}");
 }
 
-size_t reply_decided(const struct verdict *verdict, char out[REPLY_MAX])
+static void append_allowance(struct text *reply, enum reply_form form,
+                             const struct verdict *verdict)
 {
     char body_bytes[REPLY_MAX];
-    struct text reply = {out, 0, REPLY_MAX}, body = {body_bytes, 0, sizeof body_bytes};
+    struct text body = {body_bytes, 0, sizeof body_bytes};
+
+    if (form == REPLY_AUTHORIZER) {
+        append_variables(reply, verdict);
+        return;
+    }
+    append_head(reply, form, 200, "OK");
+    append_fields(reply, verdict, &header_names);
+    if (form == REPLY_AUTH_REQUEST) {
+        append(reply, "\r\n");
+        return;
+    }
+    append_allowed(&body, verdict);
+    append_body(reply, &body);
+}
+
+static void append_refusal(struct text *reply, enum reply_form form, const struct verdict *verdict)
+{
+    char problem_bytes[REPLY_MAX];
+    struct text problem = {problem_bytes, 0, sizeof problem_bytes};
+
+    append_head(reply, form, 429, "Too Many Requests");
+    append_retry_after(reply, verdict->quotas, verdict->count);
+    append_fields(reply, verdict, &header_names);
+    append_quota_exceeded(&problem, verdict);
+    append_problem(reply, form, &problem);
+}
+
+size_t reply_decided(const struct verdict *verdict, enum reply_form form, char out[REPLY_MAX])
+{
+    struct text reply = {out, 0, REPLY_MAX};
     bool allowed = true;
 
     assert(verdict->count <= LIMITS_MAX);
     for (size_t i = 0; i < verdict->count; i++)
         allowed = allowed && verdict->quotas[i].bucket.allowed;
-
-    if (allowed && verdict->authorizer) {
-        append_leave(&reply, verdict);
-        return reply.len;
-    }
-    if (allowed) {
-        append_head(&reply, "200 OK", "application/json");
-        append_allowed(&body, verdict);
-    } else {
-        append_head(&reply, "429 Too Many Requests", "application/problem+json");
-        append_retry_after(&reply, verdict->quotas, verdict->count);
-        append_quota_exceeded(&body, verdict);
-    }
-    append_fields(&reply, verdict, &header_names);
-    append_body(&reply, &body);
+    if (allowed)
+        append_allowance(&reply, form, verdict);
+    else
+        append_refusal(&reply, form, verdict);
     return reply.len;
 }
 
-size_t reply_blocked(const struct limit *limit, char out[REPLY_MAX])
+size_t reply_blocked(const struct limit *limit, enum reply_form form, char out[REPLY_MAX])
 {
-    char body_bytes[256], detail[128];
-    struct text reply = {out, 0, REPLY_MAX}, body = {body_bytes, 0, sizeof body_bytes};
+    char detail[128];
 
     snprintf(detail, sizeof detail, "The limit %s blocks this client.", limit->name);
-    append_head(&reply, "403 Forbidden", "application/problem+json");
-    append_problem(&body, 403, "Forbidden", detail);
-    append_body(&reply, &body);
-    return reply.len;
+    return write_problem(form, 403, "Forbidden", detail, "", out);
 }
 
-size_t reply_undecided(enum redis_failure failure, bool authorizer, char out[REPLY_MAX])
+size_t reply_undecided(enum redis_failure failure, enum reply_form form, char out[REPLY_MAX])
 {
-    char body_bytes[256];
-    struct text reply = {out, 0, REPLY_MAX}, body = {body_bytes, 0, sizeof body_bytes};
+    static const struct verdict nothing_applies;
 
-    if (failure == REDIS_FAILURE_ALLOW && authorizer) {
-        append(&reply, "Status: 200 OK\r\n\r\n");
-        return reply.len;
-    }
-    if (failure == REDIS_FAILURE_ALLOW) {
-        append_head(&reply, "200 OK", "application/json");
-        append(&body, "{\"allowed\":true}\n");
-    } else {
-        append_head(&reply, "503 Service Unavailable", "application/problem+json");
-        append(&reply, "Retry-After: 1\r\n");
-        append_problem(&body, 503, "Service Unavailable",
-                       "The rate limiter cannot reach its store.");
-    }
-    append_body(&reply, &body);
-    return reply.len;
+    if (failure == REDIS_FAILURE_ALLOW)
+        return reply_decided(&nothing_applies, form, out);
+    return write_problem(form, 503, "Service Unavailable",
+                         "The rate limiter cannot reach its store.", "Retry-After: 1\r\n", out);
 }
 
 size_t reply_incomplete(const char *parameter, char out[REPLY_MAX])
 {
-    char body_bytes[256], detail[128];
-    struct text reply = {out, 0, REPLY_MAX}, body = {body_bytes, 0, sizeof body_bytes};
+    char detail[128];
 
     snprintf(detail, sizeof detail,
              "The web server sent no %s: its FastCGI parameters are incomplete.", parameter);
-    append_head(&reply, "500 Internal Server Error", "application/problem+json");
-    append_problem(&body, 500, "Internal Server Error", detail);
-    append_body(&reply, &body);
-    return reply.len;
+    return write_problem(REPLY_WHOLE, 500, "Internal Server Error", detail, "", out);
 }
 
-size_t reply_ambiguous(char out[REPLY_MAX])
+size_t reply_ambiguous(enum reply_form form, char out[REPLY_MAX])
 {
-    char body_bytes[256];
-    struct text reply = {out, 0, REPLY_MAX}, body = {body_bytes, 0, sizeof body_bytes};
-
-    append_head(&reply, "400 Bad Request", "application/problem+json");
-    append_problem(&body, 400, "Bad Request", "An X-Forwarded or X-Original header stands twice.");
-    append_body(&reply, &body);
-    return reply.len;
-}
-
-bool reply_is_refusal(const char *text)
-{
-    static const char leave[] = "Status: 200";
-
-    return strncmp(text, leave, sizeof leave - 1) != 0;
-}
-
-size_t reply_add_problem(char text[REPLY_MAX], size_t len)
-{
-    static const char name[] = "\r\nRateLimit-Problem: ";
-    char *head_end = strstr(text, "\r\n\r\n");
-    size_t name_len = sizeof name - 1;
-
-    assert(head_end);
-    size_t body_len = strcspn(head_end + 4, "\n"); /* it is one line */
-    size_t added = name_len + body_len;
-    assert(added < REPLY_MAX - len);
-    memmove(head_end + added, head_end, (size_t)(text + len + 1 - head_end));
-    memcpy(head_end, name, name_len);
-    memcpy(head_end + name_len, head_end + added + 4, body_len);
-    return len + added;
+    return write_problem(form, 400, "Bad Request",
+                         "An X-Forwarded or X-Original header stands twice.", "", out);
 }

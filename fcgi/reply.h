@@ -10,11 +10,19 @@
 #include "take.h"
 
 /* Bytes of a reply, NUL included: always enough, tests/unit/test_reply.c.  A limit stands at most
- * four times in it (RateLimit-Policy, RateLimit, and violated-policies in body and header), with its numbers. */
+ * four times in it (RateLimit-Policy, RateLimit, violated-policies and shadow), with its numbers. */
 #define REPLY_MAX (2048 + LIMITS_MAX * 4 * (LIMIT_NAME_MAX + 40))
 
-/* A web server that sends this FastCGI parameter throws the body of a refusal away: reply_add_problem is for it. */
-#define REPLY_PROBLEM_PARAMETER "RATELIMIT_PROBLEM_HEADER"
+/* Whom an answer is for. */
+enum reply_form {
+    REPLY_WHOLE,      /* a client */
+    REPLY_AUTHORIZER, /* a web server that asked in this role (FastCGI, 6.3) */
+    REPLY_AUTH_REQUEST, /* a web server that reads nothing of an answer but its head, and knows leave and refusal alone:
+                         * nginx's ngx_http_auth_request_module */
+};
+
+/* A web server that asks for REPLY_AUTH_REQUEST sends this FastCGI parameter. */
+#define REPLY_AUTH_REQUEST_PARAMETER "RATELIMIT_AUTH_REQUEST"
 
 /* A limit that applied and is enforced, what was asked of the client's bucket, and the bucket after that. */
 struct quota {
@@ -30,10 +38,9 @@ struct verdict {
     const struct limit *const *shadow; /* SHADOWS shadow limits that would have refused, borrowed */
     size_t shadows;
     unsigned headers; /* enum limits_header, added up */
-    bool authorizer;  /* the answer is for a web server that asked in this role (FastCGI, 6.3) */
 };
 
-/* Write the answer that VERDICT is: 200 where every bucket allowed, else 429.
+/* Write the answer that VERDICT is, in FORM: 200 where every bucket allowed, else 429.
  *
  *   RateLimit-Policy: "per-user";q=5;w=60     q: capacity; w: seconds from empty to full, rounded up
  *   RateLimit: "per-user";r=4;t=48            r: remaining; t: seconds in which the client can use no
@@ -51,7 +58,7 @@ struct verdict {
  * an application/problem+json (RFC 9457) of type quota-exceeded that names the violated-policies, and
  * has a detail where a cost can never fit.  Either has a member shadow, a list of names, where a
  * shadow limit would have refused.
- * To an authorizer's client a 200 is no answer but leave to go on: it has no body, and instead of the fields
+ * As REPLY_AUTHORIZER a 200 is no answer but leave to go on: it has no body, and instead of the fields
  * these variables, which the web server gives to whoever answers the request (Variable-NAME; FastCGI, 6.3):
  *
  *   RATELIMIT_POLICY, RATELIMIT          as the fields of these names
@@ -59,28 +66,26 @@ struct verdict {
  *   RATELIMIT_NAME, RATELIMIT_REMAINING  of the quota that is closest to refusing, whatever the headers are
  *   RATELIMIT_SHADOW                     names of shadow limits that would have refused, by ", "
  *
+ * As REPLY_AUTH_REQUEST leave is 204, a refusal 403, neither has a body, and beside the fields stand
+ *
+ *   RateLimit-Status: 429                what the status would be
+ *   RateLimit-Problem: {...}             on a refusal: what the body would be
+ *
  * Returns the bytes written, without the NUL.  Cannot fail. */
-size_t reply_decided(const struct verdict *verdict, char out[REPLY_MAX]);
+size_t reply_decided(const struct verdict *verdict, enum reply_form form, char out[REPLY_MAX]);
 
-/* Write the answer to a client whom LIMIT blocks: 403.  Returns as above. */
-size_t reply_blocked(const struct limit *limit, char out[REPLY_MAX]);
+/* Write the answer to a client whom LIMIT blocks: 403, in FORM.  Returns as above. */
+size_t reply_blocked(const struct limit *limit, enum reply_form form, char out[REPLY_MAX]);
 
-/* Write the answer where Redis did not decide: 200 without RateLimit fields, and for an AUTHORIZER's client
- * without a body, for REDIS_FAILURE_ALLOW, 503 with Retry-After: 1 for REDIS_FAILURE_DENY.  Returns as above. */
-size_t reply_undecided(enum redis_failure failure, bool authorizer, char out[REPLY_MAX]);
+/* Write the answer where Redis did not decide, in FORM: for REDIS_FAILURE_ALLOW that where no limit applies,
+ * for REDIS_FAILURE_DENY 503 with Retry-After: 1.  Returns as above. */
+size_t reply_undecided(enum redis_failure failure, enum reply_form form, char out[REPLY_MAX]);
 
 /* Write the answer to a request that the web server described without PARAMETER, such as
- * "REMOTE_ADDR": 500, naming it.  Returns as above. */
+ * "REMOTE_ADDR": 500, naming it, and whole, for it is for who looks into the web server.  Returns as above. */
 size_t reply_incomplete(const char *parameter, char out[REPLY_MAX]);
 
-/* Write the answer to a proxy whose question has a header twice, forward.h: 400.  Returns as above. */
-size_t reply_ambiguous(char out[REPLY_MAX]);
-
-/* Whether TEXT, that one of the above has written, is anything but a 200. */
-bool reply_is_refusal(const char *text);
-
-/* Let the head of the refusal in TEXT, LEN bytes, say what its body says, as RateLimit-Problem: of a refusal
- * nginx's auth_request leaves nothing but headers.  Returns as above. */
-size_t reply_add_problem(char text[REPLY_MAX], size_t len);
+/* Write the answer to a proxy whose question has a header twice, forward.h: 400, in FORM.  Returns as above. */
+size_t reply_ambiguous(enum reply_form form, char out[REPLY_MAX]);
 
 #endif

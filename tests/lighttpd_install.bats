@@ -63,6 +63,14 @@ start_installed() {
   assert_equal "$(grep -l /usr/local -r "$BATS_TEST_TMPDIR/etc")" ''
 }
 
+@test "make install brings the recipes of the other web servers, as they stand" {
+  local recipe
+  make_install DESTDIR="$BATS_TEST_TMPDIR" PREFIX=/usr
+  for recipe in conf/{nginx,apache}/*.conf conf/{caddy,traefik,envoy}/*; do
+    cmp "$recipe" "$BATS_TEST_TMPDIR/usr/share/ratelimit/${recipe#conf/}"
+  done
+}
+
 @test "a second make install keeps what the operator has changed in /etc" {
   local file
   make_install DESTDIR="$BATS_TEST_TMPDIR" PREFIX=/usr

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # nginx.bats - conf/nginx/ as it stands, but for paths and ports: nginx asks the limiter with auth_request before it
-# serves a file, proxies, or calls a FastCGI program; and passes on what is for the limiter alone, over kept
+# serves a file, proxies, or calls a FastCGI program; and passes on what is for the limiter alone; both over kept
 # connections.
 
 load helper
@@ -252,19 +252,7 @@ quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
   assert_equal "$(sort "$BATS_TEST_TMPDIR/statuses" | uniq -c | xargs)" '600 200'
 }
 
-# ---- check.conf: kept connections ----
-
-# sockets - how many connections the workers have in all
-sockets() {
-  local pid
-  for pid in $(workers); do ls -l "/proc/$pid/fd"; done | grep -c socket:
-}
-
-# burst COUNT - so many requests at once to check.conf; count each status
-burst() {
-  seq -f "http://$CHECK/?user=load%.0f" "$1" | xargs -P "$1" -n 1 curl -s -o /dev/null -w '%{http_code}\n' |
-    sort | uniq -c | xargs
-}
+# ---- check.conf ----
 
 @test "what is for the limiter alone is answered by it whole" {
   URL=http://$CHECK
@@ -288,54 +276,79 @@ burst() {
   assert_equal "$(redis_cli --scan)" 'rl:{ip=127.0.0.1}:per-user'
 }
 
-@test "a connection is kept for the next request" {
-  URL=http://$CHECK
-  for _ in {1..10}; do assert_equal "$(status '/?user=load')" 200; done
-  local before
+# ---- Kept connections ----
+
+# sockets - those of the workers, one a line
+sockets() {
+  local pid
+  for pid in $(workers); do ls -l "/proc/$pid/fd"; done | grep -o 'socket:.*' | sort
+}
+count_sockets() { sockets | wc -l; }
+
+# Where the limiter is passed the request, and where it is asked about it.
+both=("http://$CHECK/" "http://$LISTEN/index.html")
+
+# burst URL COUNT - so many requests at once; count each status
+burst() {
+  seq -f "$1?user=load%.0f" "$2" | xargs -P "$2" -n 1 curl -s -o /dev/null -w '%{http_code}\n' |
+    sort | uniq -c | xargs
+}
+
+@test "a connection is kept for the next request, by auth_request, too, and after a refusal" {
+  local before url
+  for url in "${both[@]}"; do assert_equal "$(burst "$url" 1)" '1 200'; done
   before=$(sockets)
-  for _ in {1..50}; do assert_equal "$(status '/?user=load')" 200; done
-  assert_equal "$(sockets)" "$before"
+  for _ in {1..20}; do
+    for URL in "${both[@]}"; do assert_equal "$(status '?user=load') $(status '?user=mallory')" '200 403'; done
+  done
+  # There may be more by now, for each process of nginx has its own.
+  assert_equal "$(comm -23 <(echo "$before") <(sockets))" ''
+  assert_between "$(count_sockets)" 5 12
 }
 
 @test "many connections that idle, more than requests, hold up nobody" {
-  assert_equal "$(burst 200)" '200 200'
-  local kept start=${EPOCHREALTIME/./}
-  kept=$(sockets)
-  assert_equal "$(burst 3)" '3 200'
-  assert_between $(((${EPOCHREALTIME/./} - start) / 1000)) 0 2000
-  URL=http://$LISTEN
-  assert_equal "$(status '/fcgi/x?user=load')" 200 # a connection of its own, beside them
-  assert_between "$(sockets)" "$((kept - 1))" "$((kept + 3))"
+  local url kept start
+  for url in "${both[@]}"; do
+    assert_equal "$(burst "$url" 200)" '200 200'
+    kept=$(count_sockets)
+    start=${EPOCHREALTIME/./}
+    assert_equal "$(burst "$url" 3)" '3 200'
+    assert_between $(((${EPOCHREALTIME/./} - start) / 1000)) 0 2000
+    assert_between "$(count_sockets)" 5 "$((kept + 3))"
+  done
 }
 
 @test "a reload of nginx closes the kept connections, and the limiter lets go of them" {
-  burst 100 >/dev/null
+  local url
+  for url in "${both[@]}"; do burst "$url" 100 >/dev/null; done
   nginx -p "$FOLDER" -c "$FOLDER/nginx.conf" -s reload
-  few() { (($(sockets) <= idle)); }
+  few() { (($(count_sockets) <= idle)); }
   # Of each worker: the listening socket, and one to Redis.
   local idle=4
   wait_until 10 few
-  assert_equal "$(burst 20)" '20 200'
+  for url in "${both[@]}"; do assert_equal "$(burst "$url" 20)" '20 200'; done
 }
 
 @test "an nginx that is killed in the middle takes nobody with it" {
-  seq -f "http://$CHECK/?user=load%.0f" 2000 | xargs -P 30 -n 1 curl -s -o /dev/null >/dev/null 2>&1 3>&- &
+  local url
+  for url in "${both[@]}"; do seq -f "$url?user=load%.0f" 1000; done | xargs -P 30 -n 1 curl -s -o /dev/null >/dev/null 2>&1 3>&- &
   local load=$! pid
-  more() { (($(sockets) > 8)); }
+  more() { (($(count_sockets) > 8)); }
   wait_until 10 more
   # shellcheck disable=SC2046  # words
   kill -KILL $(cat "/proc/$NGINX_PID/task/$NGINX_PID/children")
-  answers() { [[ $(burst 1) == '1 200' ]]; } # by the nginx workers that the master starts anew
+  answers() { [[ $(burst "http://$CHECK/" 1) == '1 200' ]]; } # by the nginx workers that the master starts anew
   wait_until 5 answers
-  assert_equal "$(burst 20)" '20 200'
+  for url in "${both[@]}"; do assert_equal "$(burst "$url" 20)" '20 200'; done
   kill "$load" 2>/dev/null || true
   for pid in $(workers); do kill -0 "$pid"; done
   wait "$load" || true
 }
 
 @test "a limiter that is started again is asked again at once, over new connections" {
-  burst 20 >/dev/null
+  local url
+  for url in "${both[@]}"; do burst "$url" 20 >/dev/null; done
   stop_workers
   start_workers
-  assert_equal "$(burst 20)" '20 200'
+  for url in "${both[@]}"; do assert_equal "$(burst "$url" 20)" '20 200'; done
 }

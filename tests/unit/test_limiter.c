@@ -755,6 +755,40 @@ static void what_a_request_costs_reaches_the_store(void **state)
     limits_release(limits);
 }
 
+static void an_answer_has_the_form_of_who_asks(void **state)
+{
+    char parameter[] = "RATELIMIT_AUTH_REQUEST=on", header[] = "HTTP_RATELIMIT_AUTH_REQUEST=on";
+    char *of_nginx[] = {header, parameter, NULL}, *of_client[] = {header, NULL};
+    const struct {
+        char **parameters;
+        bool authorizer;
+        const char *start;
+    } cases[] = {
+        {of_client, false, "Status: 429 Too Many Requests\r\nContent-Type:"},
+        {of_client, true, "Status: 429 Too Many Requests\r\nContent-Type:"},
+        {of_nginx, false, "Status: 403 Forbidden\r\nRateLimit-Status: 429\r\n"},
+        {of_nginx, true, "Status: 429 Too Many Requests\r\nContent-Type:"},
+    };
+    struct limits *limits = limits_of(1, (const enum redis_failure[]){REDIS_FAILURE_ALLOW});
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct store store = {.buckets = &refused};
+        struct limiter *limiter = limiter_new(limits, fake_take, &store, on_reply);
+        const struct request request = {.method = "GET",
+                                        .uri = "/",
+                                        .remote_addr = "192.0.2.7",
+                                        .parameters = cases[i].parameters,
+                                        .authorizer = cases[i].authorizer};
+        struct exchange exchange = {0};
+
+        limiter_handle(limiter, &exchange, &request);
+        want_error("form", exchange.text, cases[i].start);
+        limiter_free(limiter);
+    }
+    limits_release(limits);
+}
+
 static void the_headers_are_those_of_the_file(void **state)
 {
     static const struct {
@@ -1025,6 +1059,7 @@ int main(void)
         cmocka_unit_test(a_shadow_limit_that_would_block_is_named_and_takes_nothing),
         cmocka_unit_test(without_the_store_a_shadow_does_not_matter),
         cmocka_unit_test(what_a_request_costs_reaches_the_store),
+        cmocka_unit_test(an_answer_has_the_form_of_who_asks),
         cmocka_unit_test(the_headers_are_those_of_the_file),
         cmocka_unit_test(a_request_is_decided_by_the_limits_that_it_began_with),
         cmocka_unit_test(the_same_limits_may_be_set_again),
