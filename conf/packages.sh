@@ -1,6 +1,6 @@
 #!/bin/sh
-# packages.sh run [SERVER]|test|lint|bench|fuzz - install what `make run` (or test, lint, ...) needs and
-# this machine lacks.  SERVER is lighttpd, nginx, apache or caddy, as in `make run SERVER=nginx`.
+# packages.sh build|run [SERVER]|test|lint|bench|fuzz - install what `make` (`make run`, `make test` ...) needs
+# and this machine lacks.  SERVER is lighttpd, nginx, apache or caddy, as in `make run SERVER=nginx`.
 # Says nothing and asks nobody when all is there.
 #
 # POSIX sh: where bash is missing, this is the script that says so.
@@ -34,12 +34,13 @@ case ${1-} in
         ;;
     esac
     ;;
+  build) wanted=$build ;;
   test) wanted=$test ;;
   lint) wanted=$lint ;;
   bench) wanted=$bench ;;
   fuzz) wanted=$fuzz ;;
   *)
-    echo "usage: $0 run|test|lint|bench|fuzz; or run lighttpd|nginx|apache|caddy" >&2
+    echo "usage: $0 build|run|test|lint|bench|fuzz; or run lighttpd|nginx|apache|caddy" >&2
     exit 2
     ;;
 esac

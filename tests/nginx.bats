@@ -32,6 +32,8 @@ YAML
   start_workers
   start_backends
   conf/nginx/adapt.sh "$FOLDER"
+  # An open location that leads to one which is not.
+  sed -i 's,^ *location /strict/ {,location /open/ { try_files /none /strict/x; }\n&,' "$FOLDER/nginx.conf"
   nginx -p "$FOLDER" -c "$FOLDER/nginx.conf" -g "daemon off; user $(id -un) $(id -gn);" 2>"$FOLDER/nginx.log" 3>&- &
   NGINX_PID=$!
   wait_until 10 accepts_tcp "${LISTEN#*:}"
@@ -212,16 +214,21 @@ quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
 }
 
 @test "while the limiter is away everybody is served, but where auth_request says _or_refuse" {
+  local path
   stop_workers
   request '/index.html?user=alice'
   assert_equal "$(header Status)" '200 OK'
   assert_fields
   assert_equal "$(status '/fcgi/x?user=alice')" 200
-  request '/strict/x?user=alice'
+  for path in /strict/x /open/x; do # there, and where an open location redirects inside
+    request "$path?user=alice"
+    assert_problem 503 about:blank
+    assert_equal "$(header Retry-After)" 1
+  done
   start_workers
-  assert_problem 503 about:blank
-  assert_equal "$(header Retry-After)" 1
   assert_equal "$(cat "$ECHO_LOG")" 'GET /fcgi/x?user=alice'
+  request '/open/x?user=carol'
+  assert_contains "$(header Status)" 200
   request '/strict/x?user=alice'
   assert_fields 'RateLimit-Policy per-user q=5 w=60' 'RateLimit per-user r=4 t=48'
 }

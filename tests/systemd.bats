@@ -277,6 +277,24 @@ statuses() {
   [[ -n $(pid_of 1) ]]
 }
 
+# As the README has it for Apache's mod_authnz_fcgi.
+@test "systemctl edit ratelimit.socket gives it a port in the place of the unix socket" {
+  needs_systemd
+  local port override=/proc/$init/root/run/units/ratelimit.socket.d conf=$BATS_TEST_TMPDIR/lighttpd.conf
+  port=$(free_port)
+  mkdir -p "$override"
+  printf '%s\n' '[Socket]' ListenStream= "ListenStream=127.0.0.1:$port" >"$override/override.conf"
+  inside systemctl daemon-reload
+  inside systemctl restart ratelimit.socket
+  sed "s/\"socket\" => env.SOCKET/\"host\" => \"127.0.0.1\", \"port\" => $port/" conf/lighttpd-connect.conf >"$conf"
+  start_limiter "$conf"
+  wait_until 10 decided
+  assert_equal "$(statuses 4 "$user")" ' 200 200 200 429'
+  rm -r "$override"
+  inside systemctl daemon-reload
+  inside systemctl restart ratelimit.socket
+}
+
 # As the README has it: SupplementaryGroups=redis.  /tmp, where the tests' Redis has its socket, is not to be seen.
 @test "a Redis at a unix socket that is for its group is reached with SupplementaryGroups=" {
   needs_systemd

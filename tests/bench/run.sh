@@ -14,17 +14,17 @@
 #   ceiling        as kept, by the same program without Redis
 #   file           nginx serves the file, and nobody is asked
 #
-# Where nginx's rows spend their time, by strace -c and perf record on one ratelimit.fcgi of two, before anything was tuned:
+# Where nginx's rows spend their time, by strace -c and perf record on one ratelimit.fcgi of two:
 #   kept           a request is one read and one write to nginx, which was the goal, and its share of a read and a
-#                  write to Redis and of epoll_wait.  55 % of the program is in the kernel: 20 % writes, 17 %
-#                  epoll_wait, 16 % reads.  10 % is malloc, mostly of libfcgi's two buffers of 8 KB a request.
+#                  write to Redis and of epoll_wait.  52 % of the program is in the kernel: 16 % reads, 16 % writes,
+#                  15 % epoll_wait.  9 % is malloc, mostly of libfcgi's two buffers of 8 KB a request.
 #                  nginx has recvfrom, 2 writev, half a getsockopt and at most half an epoll_wait a request.
-#   auth_request   a connection for each request is seven system calls for these two: accept, poll, read, write,
-#                  shutdown, poll, close; and where a wake-up finds one request, an accept that finds nobody and
-#                  two setitimer: 11.2 of all kinds, counted.  64 % of the program is in the kernel: accept
-#                  13 %, epoll_wait 13 %, write 10 %, read 7 %, close 7 %, poll 5 %, setitimer and shutdown 1 % each.
-#                  nginx has socket, connect, epoll_ctl, getsockopt, 2 writev, 2 recvfrom, 2 close and an open
-#                  file, which is most of its distance to its own Lua, whose connections to Redis are kept.
+#   auth_request   likewise, since nginx keeps the connection.  Before that a connection for each request was seven system
+#                  calls for these two (accept, poll, read, write, shutdown, poll, close), and where a wake-up finds
+#                  one request an accept that finds nobody and two setitimer: 11.2 of all kinds, counted, and 64 % of
+#                  the program in the kernel; nginx had socket, connect, epoll_ctl and close besides.
+#                  What is left of its distance to nginx's own Lua is the program itself: nginx takes as long to ask it
+#                  as to ask Redis, and it asks Redis then.
 #
 # wrk -> web server -> unix sockets -> WORKERS programs -> unix socket -> Redis, all on this machine. Rounds are
 # interleaved, so that a machine that slows down slows every row alike; medians are printed. Environment: SERVER
