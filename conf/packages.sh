@@ -11,11 +11,11 @@ set -eu
 POLICY=/usr/sbin/policy-rc.d
 MARK='# made by conf/packages.sh of ratelimit.fcgi for the time of an installation; else remove it'
 
-# xxd embeds files in the program.  lighttpd-modules-lua has mod_magnet.  curl, ps, strace, lua5.1, node and wrk are for the
+# xxd embeds files in the program.  lighttpd-modules-lua has mod_magnet.  curl, ps, ip, strace, lua5.1, node and wrk are for the
 # tests alone, as are the web servers but lighttpd.
 build="gcc make libc6-dev pkg-config libfcgi-dev libhiredis-dev libev-dev libyaml-dev nettle-dev uthash-dev xxd"
 run="$build bash lighttpd redis-server"
-test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps strace nodejs wrk nginx-light apache2 caddy lighttpd-modules-lua systemd"
+test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps iproute2 strace nodejs wrk nginx-light apache2 caddy lighttpd-modules-lua systemd"
 lint="$build bash libcmocka-dev clang-format clang-tidy shellcheck lua-check"
 bench="$run wrk spawn-fcgi nginx-light libnginx-mod-http-lua lua-nginx-redis"
 fuzz="$build bash clang libclang-rt-dev"
@@ -87,6 +87,7 @@ missing_elsewhere() {
       lua-check) command -v luacheck ;;
       nodejs) command -v node ;;
       procps) command -v ps ;;
+      iproute2) command -v ip ;;
       lighttpd-modules-lua) ls /usr/lib*/lighttpd/mod_magnet.so ;;
       nginx-light) command -v nginx ;;
       systemd) command -v systemd-analyze ;;
