@@ -4,7 +4,7 @@
 #   make run SERVER=nginx        the same in front of a site, a proxied and a FastCGI backend; or lighttpd, apache, caddy
 #   make test     everything, from packages to a summary of all tests
 #   make          build/ratelimit.fcgi         make asan     the tests under sanitizers
-#   make lint     formatters and linters       make bench    numbers on this machine
+#   make lint     formatters and linters       make bench    numbers on this machine  (SERVER=nginx)
 #   make fuzz     the parsers with inputs that libFuzzer makes up, for FUZZ_S=60 seconds in all
 #   make install  DESTDIR= PREFIX=/usr/local SYSCONFDIR=/etc   make clean
 
