@@ -15,7 +15,7 @@ teardown_file() { stop_all; }
 setup() { redis_cli FLUSHALL >/dev/null; }
 
 teardown() {
-  stop "$CADDY_PID"
+  [[ -z ${CADDY_PID-} ]] || stop "$CADDY_PID"
   stop_limiters
 }
 
@@ -143,7 +143,7 @@ reload() {
   if [[ $(</proc/sys/net/ipv4/tcp_migrate_req) == 0 ]]; then
     unshare --net true 2>/dev/null || skip 'no root, or no namespaces'
     # shellcheck disable=SC2016  # expanded in there
-    run -0 env -u BATS_RUN_TMPDIR unshare --net bash -euc 'ip link set lo up
+    run -0 env -i PATH="${PATH#"$BATS_LIBEXEC:"}" PROGRAM="$PROGRAM" BUILD="${BUILD-}" unshare --net bash -euc 'ip link set lo up
       echo 1 >/proc/sys/net/ipv4/tcp_migrate_req
       bats --filter "$1" "$2"' - "$BATS_TEST_DESCRIPTION" "$BATS_TEST_FILENAME"
     assert_contains "$output" "ok 1 $BATS_TEST_DESCRIPTION"

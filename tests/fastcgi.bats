@@ -652,7 +652,7 @@ new: 1: 200 2999 left, complete closed'
 
 @test "with 100 idle connections and Redis silent it still stops, within 6 s" {
   start_own
-  fcgi <<'JS' 3>&- &
+  node tests/fastcgi/client.js "$SOCKET" <<'JS' 3>&- & # fcgi in the background would be a shell, and leave it behind
 await all(100, async () => {
   const c = await connect();
   c.send(request('/?user=held', { keep: true }));

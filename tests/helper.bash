@@ -77,6 +77,7 @@ start_redis() {
   redis-server --port "$REDIS_PORT" --bind 127.0.0.1 --unixsocket "$REDIS_SOCK" --dir "$REDIS_DIR" \
     --save '' --appendonly no "$@" >>"$REDIS_DIR/log" 3>&- &
   export REDIS_PID=$!
+  echo "$REDIS_PID" >"$REDIS_DIR/pid" # for stop_all, where a test has started another one in its place
   wait_until 10 redis_answers
 }
 
@@ -157,7 +158,7 @@ stop_limiters() {
 stop_all() {
   local pid
   stop_limiters
-  for pid in $REDIS_PID $HELPER_PIDS; do stop "$pid"; done
+  for pid in $(cat "$REDIS_DIR/pid" 2>/dev/null) $HELPER_PIDS; do stop "$pid"; done
 }
 
 # ---- Requests ----

@@ -205,7 +205,6 @@ quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
   assert_fields
   request '/fcgi/vault?user=alice'
   start_redis
-  echo "$REDIS_PID" >"$FOLDER/redis.pids"
   assert_problem 503 about:blank
   assert_equal "$(header Retry-After)" 1
   assert_equal "$(cat "$ECHO_LOG")" 'GET /fcgi/x?user=alice'

@@ -3,7 +3,7 @@
 
 load helper
 
-teardown_file() { stop_all; }
+teardown() { stop_all; }
 
 # blocks - the README's blocks of YAML, without their indentation, each after a line "---"
 blocks() {

@@ -7,7 +7,7 @@
 # All suites speak TAP (testanything.org), which is passed on as it comes.  The last line is
 #   N passed, N failed[, N skipped]
 # and the exit status 1 where anything failed.  A suite that ends early, is stopped after SUITE_TIMEOUT
-# seconds, or exits with an error although no test failed, counts as one failure by its name.
+# seconds, exits with an error although no test failed, or leaves a process behind, counts as one failure by its name.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,12 +32,34 @@ count_line() {
   results=$((results + 1))
 }
 
+# left_behind GROUP - the processes that a suite has left, a line each: of its process group, or with a group of their own
+# but the suite's environment
+left_behind() {
+  ps -eo pid=,pgid=,args= | awk -v group="$1" '$2 == group { $2 = ""; print }'
+  grep -lzsx "SUITE=$SUITE" /proc/[0-9]*/environ | grep -o '[0-9]\+' | xargs -r ps -o pid=,args= -p
+}
+
+# check_left_behind NAME GROUP - what is on its way out gets a while; what stays is stopped, and a failure
+check_left_behind() {
+  local left='' _
+  for _ in {1..50}; do
+    left=$(left_behind "$2" | sort -u -k 1,1) || true
+    [[ -n $left ]] || return 0
+    sleep 0.1
+  done
+  printf '# left behind:\n%s\n' "$left"
+  # shellcheck disable=SC2046  # words
+  kill $(awk '{ print $1 }' <<<"$left") 2>/dev/null || true
+  failures+=("$1: leaves processes behind: $(awk '{ print $2 }' <<<"$left" | sort -u | xargs)")
+}
+
 # run_suite NAME COMMAND...
 run_suite() {
   local name=$1 line results=0 plan='' failed=${#failures[@]} status=0
   shift
   echo "# $name"
-  exec {tap}< <(exec timeout --kill-after=10 "$SUITE_TIMEOUT" "$@" </dev/null)
+  SUITE=$$.$name
+  exec {tap}< <(SUITE=$SUITE exec timeout --kill-after=10 "$SUITE_TIMEOUT" "$@" </dev/null)
   suite=$!
   while IFS= read -r -u "$tap" line; do
     printf '%s\n' "$line"
@@ -46,6 +68,7 @@ run_suite() {
   done
   exec {tap}<&-
   wait "$suite" || status=$?
+  check_left_behind "$name" "$suite"
   suite=''
 
   if ((status == 124 || status == 137)); then

@@ -36,6 +36,8 @@ teardown_file() {
 
 setup() { user=user-$BATS_TEST_NUMBER; }
 
+teardown() { [[ -z ${other_lighttpd-} ]] || stop "$other_lighttpd"; }
+
 needs_boot() { [[ -z $unable ]] || skip "$unable: conf/systemd is NOT run"; }
 
 # Both processes run, with the limits of 3.
@@ -288,6 +290,7 @@ statuses() {
   inside systemctl restart ratelimit.socket
   sed "s/\"socket\" => env.SOCKET/\"host\" => \"127.0.0.1\", \"port\" => $port/" conf/lighttpd-connect.conf >"$conf"
   start_limiter "$conf"
+  other_lighttpd=$LIGHTTPD_PID
   wait_until 10 decided
   assert_equal "$(statuses 4 "$user")" ' 200 200 200 429'
   rm -r "$override"
