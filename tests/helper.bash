@@ -161,6 +161,21 @@ stop_all() {
   for pid in $(cat "$REDIS_DIR/pid" 2>/dev/null) $HELPER_PIDS; do stop "$pid"; done
 }
 
+# debian_lighttpd ROOT - Debian's lighttpd.conf as ROOT/etc/lighttpd/lighttpd.conf, with the folders that it names and a
+# page: for any user, on a free port; PORT, URL
+debian_lighttpd() {
+  export PORT URL
+  PORT=$(free_port)
+  URL=http://127.0.0.1:$PORT
+  mkdir -p "$1"/{run/lighttpd,var/log/lighttpd,var/cache/lighttpd/uploads,var/www/html,etc/lighttpd/conf-enabled}
+  echo 'a static page' >"$1/var/www/html/index.html"
+  # No root, no port 80, no IPv6; paths in our folder.
+  sed -e "s|\"/etc/|\"$1/etc/|; s|\"/run/|\"$1/run/|; s|\"/var/|\"$1/var/|" \
+    -e '/^server\.\(username\|groupname\)/d; /use-ipv6/d' \
+    -e "s|^server.port.*|server.port = $PORT\nserver.bind = \"127.0.0.1\"|" \
+    /etc/lighttpd/lighttpd.conf >"$1/etc/lighttpd/lighttpd.conf"
+}
+
 # ---- Requests ----
 
 # request PATH [CURL-OPTION...] - ask URL; the answer's head and body are in $head and $body

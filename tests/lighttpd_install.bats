@@ -7,21 +7,12 @@ load helper
 setup_file() {
   start_redis
   root=$BATS_FILE_TMPDIR/root
-  mkdir -p "$root"/{run/lighttpd,var/log/lighttpd,var/cache/lighttpd/uploads,etc/lighttpd/conf-enabled}
+  debian_lighttpd "$root"
   cp -r /etc/lighttpd/conf-available "$root/etc/lighttpd/"
   rm -f "$root"/etc/lighttpd/conf-available/*ratelimit*
-  export PORT
-  PORT=$(free_port)
-  # No root, no port 80, no IPv6; paths in our folder.
-  sed -e "s|\"/etc/|\"$root/etc/|; s|\"/run/|\"$root/run/|; s|\"/var/|\"$root/var/|" \
-    -e '/^server\.\(username\|groupname\)/d; /use-ipv6/d' \
-    -e "s|^server.port.*|server.port = $PORT\nserver.bind = \"127.0.0.1\"|" \
-    /etc/lighttpd/lighttpd.conf >"$root/etc/lighttpd/lighttpd.conf"
-  mkdir -p "$root/var/www/html"
-  echo 'a static page' >"$root/var/www/html/index.html"
   make_install PREFIX="$root/usr" SYSCONFDIR="$root/etc"
   sed -i "s|\"/run/|\"$root/run/|" "$root/etc/lighttpd/conf-available/06-ratelimit.conf"
-  export root URL=http://127.0.0.1:$PORT
+  export root
 }
 
 teardown_file() { stop_all; }

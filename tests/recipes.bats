@@ -1,0 +1,246 @@
+#!/usr/bin/env bats
+# recipes.bats - the configurations that the README shows for lighttpd, nginx, Apache and Caddy work as they are pasted.
+# They are cut out of it, and only addresses, ports and paths are replaced, in the functions adapted_*.  Around them
+# stands what a web server has without them.
+
+load helper
+load guarded
+
+setup_file() {
+  start_redis
+  start_backends
+}
+
+teardown_file() { stop_all; }
+
+setup() {
+  redis_cli FLUSHALL >/dev/null
+  : >"$ECHO_LOG"
+  unset LIMITER PROGRAM_PID LIGHTTPD_PIDS
+  # The limits that are built in and installed, with the time for Redis that a busy machine needs.
+  export LIMITS_FILE=$BATS_TEST_TMPDIR/limits.yaml
+  sed 's/timeout: 50ms/timeout: 5s/' conf/limits.yaml >"$LIMITS_FILE"
+}
+
+teardown() {
+  [[ -z $SERVER_PID ]] || stop "$SERVER_PID"
+  stop_limiters
+}
+
+# block MARKER [N] - the README's first (Nth) indented block below the line that begins with MARKER, as one would paste it
+block() {
+  awk -v marker="$1" -v wanted="${2:-1}" '
+    index($0, marker) == 1 { below = 1 }
+    /^    / && below { if (!inside) n++; inside = 1; if (n == wanted) print substr($0, 5); next }
+    { inside = 0 }
+  ' README.md | grep . || fail 'no block' 'stands in the README below' "$1"
+}
+
+# with PLACE VALUE... - standard input with each PLACE, which has to be there, replaced by VALUE
+with() {
+  local text
+  text=$(cat)
+  while (($# > 0)); do
+    assert_contains "$text" "$1" || return
+    text=${text//"$1"/"$2"}
+    shift 2
+  done
+  printf '%s\n' "$text"
+}
+
+# started COMMAND... - the web server, until it listens at URL; SERVER_PID
+started() {
+  "$@" 2>"$BATS_TEST_TMPDIR/stderr" 3>&- &
+  SERVER_PID=$!
+  wait_until 20 accepts_tcp "${URL##*:}" || {
+    cat "$BATS_TEST_TMPDIR/stderr" >&2
+    return 1
+  }
+}
+
+# assert_allowed LEFT PATH BODY - PATH is answered by what is guarded, and the client has LEFT tokens of the default limit
+assert_allowed() {
+  request "$2"
+  assert_equal "$2 $(header Status)" "$2 200 OK"
+  assert_contains "$body" "$3"
+  # With none left, t is the time until the next one, as Retry-After.
+  local field
+  field=$(header RateLimit)
+  if (($1 > 0)); then assert_equal "${field##*=}" $(($1 * 12)); else assert_between "${field##*=}" 1 12; fi
+  assert_fields 'RateLimit-Policy per-user q=5 w=60' "RateLimit per-user r=$1 t=${field##*=}"
+}
+
+# assert_refused PATH - by the limiter, whole
+assert_refused() {
+  request "$1"
+  assert_equal "$1 $(header Status)" "$1 429 Too Many Requests"
+  assert_between "$(header Retry-After)" 1 12
+  assert_fields 'RateLimit-Policy per-user q=5 w=60' "RateLimit per-user r=0 t=$(header Retry-After)"
+  assert_contains "$body" '{"type":"https://iana.org/assignments/http-problem-types#quota-exceeded",'
+  assert_contains "$body" '"violated-policies":["per-user"]}'
+}
+
+# assert_limits PATH BODY - five requests get BODY, at a token each, and the sixth is refused
+assert_limits() {
+  local left
+  for left in 4 3 2 1 0; do assert_allowed "$left" "$1" "$2"; done
+  assert_refused "$1"
+}
+
+# assert_limits_the_backend PATH - likewise, and the backend is asked five times
+assert_limits_the_backend() {
+  assert_limits "$1" "REQUEST_URI=$1"
+  assert_equal "$(<"$ECHO_LOG")" "$(printf 'GET %s\n' "$1" "$1" "$1" "$1" "$1")"
+}
+
+# ---- lighttpd ----
+
+# adapted_lighttpd FOLDER - the program and the script are those of this repository, the limits file is the test's, and
+# sockets are in FOLDER
+adapted_lighttpd() {
+  block 'Elsewhere, or to have it in one piece' | with /usr/bin/ratelimit.fcgi "$PROGRAM" \
+    /usr/share/ratelimit "$PWD/conf" /etc/ratelimit/limits.yaml "$LIMITS_FILE" /run/lighttpd "$1"
+}
+
+start_lighttpd() { REDIS_ADDR=unix:$REDIS_SOCK started lighttpd -D -f "$1"; }
+
+@test "lighttpd: in a lighttpd.conf of one's own, before mod_proxy" {
+  local conf=$BATS_TEST_TMPDIR/lighttpd.conf
+  PORT=$(free_port) URL=http://127.0.0.1:$PORT
+  {
+    printf '%s\n' 'server.bind = "127.0.0.1"' "server.port = $PORT" "server.document-root = \"$PWD/conf/demo/site\"" \
+      'index-file.names = ( "index.html" )'
+    adapted_lighttpd "$BATS_TEST_TMPDIR"
+    printf '%s\n' 'server.modules += ( "mod_proxy" )' \
+      "proxy.server = ( \"/proxy\" => (( \"host\" => \"127.0.0.1\", \"port\" => ${BACKEND#*:} )) )"
+  } >"$conf"
+  start_lighttpd "$conf"
+  assert_limits '/?user=file' 'This page is static.'
+  assert_limits_the_backend '/proxy?user=backend'
+}
+
+@test "lighttpd: at the end of Debian's lighttpd.conf" {
+  local root=$BATS_TEST_TMPDIR
+  debian_lighttpd "$root"
+  adapted_lighttpd "$root/run/lighttpd" >>"$root/etc/lighttpd/lighttpd.conf"
+  start_lighttpd "$root/etc/lighttpd/lighttpd.conf"
+  assert_limits / 'a static page'
+}
+
+# ---- nginx ----
+
+# adapted_nginx FOLDER - the port, the application and the files are the test's; 127.0.0.2 is a proxy that a test can be
+adapted_nginx() {
+  block '### nginx' | with 'listen 80;' "listen 127.0.0.1:$PORT;" http://127.0.0.1:8081 "http://$BACKEND" \
+    /srv/www "$1" 192.0.2.80 127.0.0.2
+}
+
+# start_nginx - a folder in the place of /etc/nginx and of Debian's /var/lib/nginx, /var/log and /run
+start_nginx() {
+  local dir=$BATS_TEST_TMPDIR/nginx
+  PORT=$(free_port) URL=http://127.0.0.1:$PORT
+  mkdir -p "$dir/assets"
+  echo 'an asset' >"$dir/assets/x"
+  LIMITER=$dir/limiter.sock conf/nginx/adapt.sh "$dir" # where the limiter is, in ratelimit.conf
+  cat >"$dir/main.conf" <<CONF
+daemon off;
+user $(id -un) $(id -gn);
+pid $dir/pid;
+error_log stderr;
+events { }
+CONF
+  # Where the http { } of the README begins: nginx has no other place for these paths.
+  adapted_nginx "$dir" | with 'http {' "http {
+    access_log off;
+    client_body_temp_path $dir/body;
+    proxy_temp_path $dir/proxy;
+    fastcgi_temp_path $dir/fastcgi;
+    uwsgi_temp_path $dir/uwsgi;
+    scgi_temp_path $dir/scgi;" >>"$dir/main.conf"
+  REDIS_ADDR=unix:$REDIS_SOCK "$PROGRAM" --listen "unix:$dir/limiter.sock" --limits "$LIMITS_FILE" 3>&- &
+  PROGRAM_PID=$!
+  wait_until 10 test -S "$dir/limiter.sock"
+  started nginx -e stderr -c "$dir/main.conf"
+}
+
+@test "nginx: all of the server is guarded, and the client is whom a proxy names" {
+  start_nginx
+  assert_limits_the_backend '/?user=backend'
+  request '/x' --interface 127.0.0.2 -H 'X-Forwarded-For: 198.51.100.9, 203.0.113.1, 127.0.0.2'
+  request '/x' -H 'X-Forwarded-For: 203.0.113.2'
+  assert_equal "$(redis_keys)" \
+    $'rl:{ip=127.0.0.1}:per-user\nrl:{ip=203.0.113.1}:per-user\nrl:{query:user=backend}:per-user'
+}
+
+@test "nginx: /assets/ is not limited, and only /login is closed while the limiter is away" {
+  start_nginx
+  assert_limits_the_backend '/login?user=backend'
+  request '/assets/x?user=backend'
+  assert_equal "$(header Status) $body" '200 OK an asset'
+  assert_fields
+  stop "$PROGRAM_PID"
+  request '/?user=backend'
+  assert_equal "$(header Status)" '200 OK'
+  assert_fields
+  assert_equal "$(status '/login?user=backend')" 503
+}
+
+# ---- Apache ----
+
+# adapted_apache - the limiter's address is the test's
+adapted_apache() { block '### Apache' 2 | with 127.0.0.1:9000 "$LIMITER"; }
+
+# start_apache - a copy of Debian's /etc/apache2 with the modules that the README enables; port, site and folders are the
+# test's, and the site has a FastCGI program below /fcgi/
+start_apache() {
+  local dir=$BATS_TEST_TMPDIR/apache2 modules
+  PORT=$(free_port) URL=http://127.0.0.1:$PORT
+  cp -r /etc/apache2 "$dir"
+  mkdir "$dir/run"
+  rm -f "$dir"/sites-enabled/* "$dir"/conf-enabled/*ratelimit*
+  sed -i "s|Listen 80$|Listen 127.0.0.1:$PORT|" "$dir/ports.conf"
+  sed -e "s|<VirtualHost .*>|<VirtualHost 127.0.0.1:$PORT>|; s|/var/www/html|$PWD/conf/demo/site|" \
+    -e "s|</VirtualHost>|ProxyPass \"/fcgi/\" \"fcgi://$FCGI_BACKEND/\"\n&|" \
+    "$dir/sites-available/000-default.conf" >"$dir/sites-enabled/000-default.conf"
+  sed -i "s|/var/www/|$PWD/conf/demo/site/|" "$dir/apache2.conf"
+  modules=$(block '### Apache' 1 | sed -n 's/^\$ a2enmod //p')
+  # shellcheck disable=SC2086  # words
+  APACHE_CONFDIR=$dir APACHE_STATE_DIRECTORY=$dir/state a2enmod $modules
+  start_listener
+  adapted_apache >"$dir/conf-enabled/ratelimit.conf"
+  # What Debian's envvars says, with folders of the test's.
+  APACHE_RUN_USER=www-data APACHE_RUN_GROUP=www-data APACHE_PID_FILE=$dir/run/pid APACHE_RUN_DIR=$dir/run \
+    APACHE_LOCK_DIR=$dir/run APACHE_LOG_DIR=$dir/run started apache2 -d "$dir" -f "$dir/apache2.conf" -DFOREGROUND
+}
+
+@test "Apache: files and a FastCGI program of Debian's site are guarded" {
+  start_apache
+  assert_limits '/index.html?user=file' 'This page is static.'
+  assert_limits '/?user=index' 'This page is static.'
+  assert_limits_the_backend '/fcgi/?user=backend'
+}
+
+# ---- Caddy ----
+
+# adapted_caddy - the addresses of the site, of the limiter and of the application are the test's; with http:// Caddy asks
+# nobody for a certificate
+adapted_caddy() {
+  block 'Caddy ([conf/caddy/Caddyfile]' | with api.example.com "$URL" 127.0.0.1:8080 "$LIMITER" 127.0.0.1:3000 "$BACKEND"
+}
+
+@test "Caddy: the application is guarded, by the limiter behind conf/lighttpd.conf that trusts Caddy" {
+  local dir=$BATS_TEST_TMPDIR/caddy trusted
+  mkdir "$dir"
+  trusted=$(block '### Forward auth')
+  assert_contains "$trusted" 'trusted_proxies:'
+  printf '%s\n' "$trusted" "$(<"$LIMITS_FILE")" >"$LIMITS_FILE"
+  start_limiter conf/lighttpd.conf
+  LIMITER=127.0.0.1:$PORT
+  PORT=$(free_port) URL=http://127.0.0.1:$PORT
+  # Without these Caddy listens at port 2019, too, and for the site at every address of the machine.
+  printf '%s\n' '{' "  admin unix/$dir/admin.sock" '  default_bind 127.0.0.1' '}' >"$dir/Caddyfile"
+  adapted_caddy >>"$dir/Caddyfile"
+  HOME=$dir XDG_DATA_HOME=$dir XDG_CONFIG_HOME=$dir \
+    started caddy run --config "$dir/Caddyfile" --adapter caddyfile
+  assert_limits_the_backend '/?user=backend'
+}
