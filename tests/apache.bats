@@ -21,21 +21,6 @@ teardown() {
   [[ -z $PROGRAM_PID ]] || stop "$PROGRAM_PID"
 }
 
-# start_apache [CONF] - Apache with CONF, by default the recipe itself, in front of LIMITER; URL, APACHE_PID
-start_apache() {
-  local port
-  port=$(free_port)
-  export RUN_DIR=$BATS_TEST_TMPDIR/run SITE=$PWD/conf/demo/site PROXIES=${PROXIES:-192.0.2.9}
-  mkdir -p "$RUN_DIR"
-  BIND=127.0.0.1 PORT=$port apache2 -f "${1:-$PWD/conf/apache/apache2.conf}" -DFOREGROUND 2>"$RUN_DIR/log" 3>&- &
-  APACHE_PID=$!
-  URL=http://127.0.0.1:$port
-  wait_until 20 accepts_tcp "$port" || {
-    cat "$RUN_DIR/log" >&2
-    return 1
-  }
-}
-
 # start_guarded [LINE...] - Apache and the limiter, with LINES in its limits file
 start_guarded() {
   write_limits "$@"

@@ -1,32 +1,15 @@
 #!/usr/bin/env bats
-# bodies.bats - whatever body a client sends, or does not send to its end, through whichever server and in whichever
-# role: its request is answered, and the next one as well.
+# bodies.bats - whatever body a client sends, or does not send to its end, with the limiter as nginx's responder and as
+# lighttpd's responder and authorizer: its request is answered, and the next one as well.  The other servers are in
+# guarded_bodies.bats.
 
 load helper
+load bodies
 
-setup_file() {
-  start_redis
-  cat >"$BATS_FILE_TMPDIR/limits.yaml" <<'YAML'
-redis: { timeout: 10s }
-limits:
-  - { name: many, key: "query:user | ip", capacity: 3000, refill: 1/day }
-YAML
-  export SOCKET=$BATS_FILE_TMPDIR/program.sock
-  "$PROGRAM" --redis "unix:$REDIS_SOCK" --limits "$BATS_FILE_TMPDIR/limits.yaml" --listen "unix:$SOCKET" \
-    2>"$BATS_FILE_TMPDIR/program.log" 3>&- &
-  export PROGRAM_PID=$!
-  wait_until 5 test -S "$SOCKET"
-  head -c 100 /dev/zero >"$BATS_FILE_TMPDIR/small"
-  head -c 10000000 /dev/zero >"$BATS_FILE_TMPDIR/large"
-}
-
+setup_file() { start_bodies; }
 teardown_file() { stop_all; }
-
-teardown() {
-  for pid in $SERVER_PIDS; do stop "$pid"; done
-  [[ ! $(cat "$BATS_FILE_TMPDIR/program.log") ]] || fail "$(cat "$BATS_FILE_TMPDIR/program.log")" 'is not' 'nothing'
-  ! gone "$PROGRAM_PID"
-}
+setup() { redis_cli FLUSHALL >/dev/null; }
+teardown() { end_bodies; }
 
 # start_nginx - every request goes to the program; bodies below /streamed as they come, all others when they are whole
 start_nginx() {
@@ -69,7 +52,8 @@ CONF
   wait_until 10 accepts_tcp "$PORT"
 }
 
-# start_lighttpd MODE - the program behind lighttpd as responder or as authorizer of the backend; bodies up to 20 MB
+# start_lighttpd MODE - the program behind lighttpd as responder or as authorizer of the backend, whose answers get the
+# RateLimit headers; bodies up to 20 MB
 start_lighttpd() {
   local dir=$BATS_TEST_TMPDIR/lighttpd
   mkdir -p "$dir"
@@ -77,6 +61,8 @@ start_lighttpd() {
   sed -e 's/^server.max-request-size = .*/server.max-request-size = 20000/' \
     -e "\$aserver.upload-dirs = ( \"$dir\" )" conf/lighttpd-connect.conf >"$dir/conf"
   [[ $1 == responder ]] || cat >>"$dir/conf" <<CONF
+server.modules += ( "mod_magnet" )
+magnet.attract-response-start-to = ( "$PWD/conf/lighttpd/ratelimit.lua" )
 fastcgi.server = (
   "/" => ((
     "socket" => env.SOCKET, "mode" => "authorizer", "check-local" => "disable", "read-timeout" => 5,
@@ -92,50 +78,15 @@ CONF
   wait_until 10 accepts_tcp "$PORT"
 }
 
-# answered PATH CURL-OPTION... - as it should be, within 3 s, and an empty request after it as well
-answered() {
-  local got
-  got=$(status "$@" --max-time 5) || fail "curl's exit status $?" 'is not' 0 || return 1
-  assert_equal "$* $got" "$* 200" || return 1
-  got=$(status "$1" --max-time 2) || true
-  assert_equal "then $1 $got" "then $1 200"
-}
-
-# abort PATH LENGTH - send half of the body, then go
-abort() {
-  exec 9<>"/dev/tcp/127.0.0.1/$PORT"
-  {
-    printf 'POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n' "$1" "$2"
-    head -c $(($2 / 2)) /dev/zero
-  } >&9 2>/dev/null || true
-  exec 9>&- 9<&-
-}
-
-# bodies PATH - all of them
-bodies() {
-  local body i
-  for body in small large; do
-    for i in 1 2 3; do
-      answered "$1" --data-binary "@$BATS_FILE_TMPDIR/$body" || return 1
-      answered "$1" --data-binary "@$BATS_FILE_TMPDIR/$body" -H 'Transfer-Encoding: chunked' || return 1
-      answered "$1" --data-binary "@$BATS_FILE_TMPDIR/$body" -H 'Expect:' || return 1
-    done
-  done
-  for i in 10 100 30000 1000000 10000000; do
-    abort "$1" "$i"
-    answered "$1" || return 1
-  done
-}
-
 @test "behind nginx" {
   start_nginx
-  bodies '/?user=nginx'
+  bodies /
   assert_equal "$(grep -E '\[(error|crit|alert)\]' "$SERVER_LOG")" ''
 }
 
 @test "behind nginx that passes bodies on as they come" {
   start_nginx
-  bodies '/streamed?user=streamed'
+  bodies /streamed
   assert_equal "$(grep -E '\[(error|crit|alert)\]' "$SERVER_LOG")" ''
 }
 
@@ -145,13 +96,13 @@ bodies() {
   for _ in 1 2 3; do
     got=$(curl --http2-prior-knowledge -s -o /dev/null -w '%{http_code}' --max-time 5 -T - "$HTTP2/?user=h2" <"$BATS_FILE_TMPDIR/large")
     assert_equal "$got" 200
-    answered '/?user=h2'
+    answered 200 '/?user=h2'
   done
   # nginx may answer a streamed one before it has all of it, and then curl fails whatever the answer was.
   for _ in {1..20}; do
     curl --http2-prior-knowledge -s -o /dev/null --max-time 5 -T - "$HTTP2/streamed?user=h2" <"$BATS_FILE_TMPDIR/small" || true
   done
-  answered '/streamed?user=h2'
+  answered 200 '/streamed?user=h2'
   assert_equal "$(grep -c 'HTTP/2.0 /streamed' "$BATS_TEST_TMPDIR/nginx/access.log")" 20
   assert_equal "$(grep -v '^200 ' "$BATS_TEST_TMPDIR/nginx/access.log")" ''
   # Ten clients that begin a body and do not go on.
@@ -161,20 +112,20 @@ bodies() {
     pids+=" $!"
   done
   from=$(date +%s%N)
-  for _ in {1..20}; do answered '/?user=quick'; done
+  for _ in {1..20}; do assert_equal "$(status '/?user=quick')" 200; done
   assert_between $((($(date +%s%N) - from) / 1000000)) 0 3000
   for pid in $pids; do wait "$pid" || true; done
 }
 
 @test "behind lighttpd as a responder" {
   start_lighttpd responder
-  bodies '/?user=responder'
+  bodies /
   assert_equal "$(grep -v 'server started\|graceful' "$SERVER_LOG")" ''
 }
 
 @test "behind lighttpd as an authorizer; the backend gets the body" {
   start_lighttpd authorizer
-  bodies '/echo?user=authorizer'
+  GUARDED=yes bodies /echo
   request '/echo?user=authorizer' --data-binary "@$BATS_FILE_TMPDIR/large" -o "$BATS_TEST_TMPDIR/echoed"
   tail -c 10000000 "$BATS_TEST_TMPDIR/echoed" | cmp - "$BATS_FILE_TMPDIR/large"
   assert_equal "$(grep -v 'server started\|graceful' "$SERVER_LOG")" ''

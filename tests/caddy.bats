@@ -19,22 +19,6 @@ teardown() {
   stop_limiters
 }
 
-# start_caddy - Caddy with the recipe in front of LIMITER; URL, CADDY_PID
-start_caddy() {
-  local port
-  port=$(free_port)
-  export RUN_DIR=$BATS_TEST_TMPDIR/run SITE=$PWD/conf/demo/site PROXIES=${PROXIES:-192.0.2.9}
-  mkdir -p "$RUN_DIR"
-  export BIND=127.0.0.1 PORT=$port HOME=$RUN_DIR XDG_DATA_HOME=$RUN_DIR XDG_CONFIG_HOME=$RUN_DIR
-  caddy run --config conf/caddy/Caddyfile --adapter caddyfile 2>"$RUN_DIR/log" 3>&- &
-  CADDY_PID=$!
-  URL=http://127.0.0.1:$port
-  wait_until 20 accepts_tcp "$port" || {
-    cat "$RUN_DIR/log" >&2
-    return 1
-  }
-}
-
 # start_guarded [LINE...] - Caddy and the limiter, with LINES in its limits file
 start_guarded() {
   write_limits 'trusted_proxies: [127.0.0.1]' "$@"

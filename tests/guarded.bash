@@ -46,6 +46,37 @@ start_listener() {
   wait_until 10 accepts_tcp "${LIMITER#*:}"
 }
 
+# start_apache [CONF] - Apache with CONF, by default the recipe itself, in front of LIMITER; URL, APACHE_PID
+start_apache() {
+  local port
+  port=$(free_port)
+  export RUN_DIR=$BATS_TEST_TMPDIR/run SITE=$PWD/conf/demo/site PROXIES=${PROXIES:-192.0.2.9}
+  mkdir -p "$RUN_DIR"
+  BIND=127.0.0.1 PORT=$port apache2 -f "${1:-$PWD/conf/apache/apache2.conf}" -DFOREGROUND 2>"$RUN_DIR/log" 3>&- &
+  APACHE_PID=$!
+  URL=http://127.0.0.1:$port
+  wait_until 20 accepts_tcp "$port" || {
+    cat "$RUN_DIR/log" >&2
+    return 1
+  }
+}
+
+# start_caddy - Caddy with the recipe in front of LIMITER; URL, CADDY_PID
+start_caddy() {
+  local port
+  port=$(free_port)
+  export RUN_DIR=$BATS_TEST_TMPDIR/run SITE=$PWD/conf/demo/site PROXIES=${PROXIES:-192.0.2.9}
+  mkdir -p "$RUN_DIR"
+  export BIND=127.0.0.1 PORT=$port HOME=$RUN_DIR XDG_DATA_HOME=$RUN_DIR XDG_CONFIG_HOME=$RUN_DIR
+  caddy run --config conf/caddy/Caddyfile --adapter caddyfile 2>"$RUN_DIR/log" 3>&- &
+  CADDY_PID=$!
+  URL=http://127.0.0.1:$port
+  wait_until 20 accepts_tcp "$port" || {
+    cat "$RUN_DIR/log" >&2
+    return 1
+  }
+}
+
 asked() { grep -c . "$ECHO_LOG" || true; }
 
 POLICY='RateLimit-Policy three q=3 w=259200'

@@ -1,0 +1,96 @@
+#!/usr/bin/env bats
+# guarded_bodies.bats - bodies.bats for what guards a site: whatever body a client sends, or does not send to its end, its
+# request is answered, and the next one on the site as well.  The configurations are those of conf/.
+
+load helper
+load guarded
+load bodies
+
+setup_file() {
+  start_bodies 'trusted_proxies: [127.0.0.1]' # of /check
+  start_backends
+}
+teardown_file() { stop_all; }
+setup() {
+  redis_cli FLUSHALL >/dev/null
+  unset LIMITER
+}
+teardown() { end_bodies; }
+
+# start_nginx - conf/nginx in front of the limiter and the backends; URL, and CHECK for the limiter alone
+start_nginx() {
+  local dir=$BATS_TEST_TMPDIR/nginx
+  mkdir "$dir"
+  export LISTEN CHECK PROXIED=$BACKEND SITE=$PWD/conf/demo/site FASTCGI=$dir/fcgi.sock LIMITER=$SOCKET TRUSTED=192.0.2.9
+  LISTEN=127.0.0.1:$(free_port) CHECK=127.0.0.1:$(free_port)
+  spawn-fcgi -s "$FASTCGI" -n -- "$ECHO" 3>&- &
+  SERVER_PIDS+=" $!"
+  wait_until 10 test -S "$FASTCGI"
+  conf/nginx/adapt.sh "$dir"
+  nginx -p "$dir" -c "$dir/nginx.conf" -e stderr -g "daemon off; user $(id -un) $(id -gn);" 2>"$dir/log" 3>&- &
+  SERVER_PIDS+=" $!"
+  URL=http://$LISTEN PORT=${LISTEN#*:}
+  wait_until 10 accepts_tcp "$PORT"
+}
+
+# start_apache_with CONF - Apache and a limiter of its own at a port, for mod_authnz_fcgi knows no unix sockets
+start_apache_with() {
+  REDIS_ADDR=unix:$REDIS_SOCK start_listener
+  SERVER_PIDS+=" $PROGRAM_PID"
+  start_apache "$PWD/conf/apache/$1" || return
+  SERVER_PIDS+=" $APACHE_PID"
+  PORT=${URL##*:}
+}
+
+@test "behind nginx's auth_request" {
+  start_nginx
+  GUARDED=yes bodies /proxy/x
+  assert_equal "$(grep -E '\[(error|crit|alert)\]' "$BATS_TEST_TMPDIR/nginx/log")" ''
+}
+
+@test "behind nginx's auth_request, before a FastCGI program" {
+  start_nginx
+  GUARDED=yes bodies /fcgi/x
+  assert_equal "$(grep -E '\[(error|crit|alert)\]' "$BATS_TEST_TMPDIR/nginx/log")" ''
+}
+
+@test "behind nginx, for the limiter alone" {
+  start_nginx
+  URL=http://$CHECK PORT=${CHECK#*:}
+  bodies /
+  assert_equal "$(grep -E '\[(error|crit|alert)\]' "$BATS_TEST_TMPDIR/nginx/log")" ''
+}
+
+@test "behind Apache's mod_authnz_fcgi" {
+  start_apache_with apache2.conf
+  GUARDED=yes bodies /proxy/x
+}
+
+@test "behind Apache's mod_authnz_fcgi, before a FastCGI program" {
+  start_apache_with apache2.conf
+  GUARDED=yes bodies /fcgi/x
+}
+
+@test "behind Apache's mod_proxy_fcgi as a responder" {
+  start_apache_with check.conf
+  bodies /check
+}
+
+# start_guarding_caddy - conf/caddy/Caddyfile, which asks the limiter behind a lighttpd
+start_guarding_caddy() {
+  start_limiter conf/lighttpd-connect.conf SOCKET="$SOCKET"
+  SERVER_PIDS+=" $LIGHTTPD_PID"
+  export LIMITER=127.0.0.1:$PORT
+  start_caddy
+  SERVER_PIDS+=" $CADDY_PID"
+}
+
+@test "behind Caddy, which asks a limiter behind lighttpd" {
+  start_guarding_caddy
+  GUARDED=yes bodies /proxy/x
+}
+
+@test "behind Caddy, before a FastCGI program" {
+  start_guarding_caddy
+  GUARDED=yes bodies /fcgi/x
+}
