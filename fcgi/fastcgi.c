@@ -174,20 +174,22 @@ static bool wants_to_be_kept(const FCGX_Request *request)
     return request->keepConnection && request->role == FCGI_RESPONDER;
 }
 
-/* Whether the body of REQUEST has ended, and was none.  It is nothing to a limiter and is not read; but what is left
- * of it would be taken for the beginning of the next request, and the peer may still be sending it.  What headers
- * say of it may be wrong; its end in the stream is not.
- * The end of none comes with the parameters and is read along with them.  Where a web server passes a body on as it
- * comes, the end comes when the client likes, and nobody here waits for a client: without a descriptor libfcgi looks
- * at what it has read, and fails to read more. */
+/* Whether the body of REQUEST has ended.  It is nothing to a limiter; but what is left of it would be taken for the
+ * beginning of the next request, and the peer may still be sending it.  What headers say of it may be wrong; its end
+ * in the stream is not.
+ * The end of none, or of a small one, comes with the parameters and is read along with them.  Where a web server passes a
+ * body on as it comes, the end comes when the client likes, and nobody here waits for a client: without a
+ * descriptor libfcgi looks at what it has read, and fails to read more. */
 static bool body_has_ended(FCGX_Request *request)
 {
     int fd = request->ipcFd;
+    char skipped[1024];
 
     request->ipcFd = -1;
-    bool ended = FCGX_GetChar(request->in) == EOF && FCGX_GetError(request->in) == 0;
+    while (FCGX_GetStr(skipped, sizeof skipped, request->in) == sizeof skipped)
+        continue;
     request->ipcFd = fd;
-    return ended;
+    return FCGX_GetError(request->in) == 0;
 }
 
 /* ---- Requests ---- */

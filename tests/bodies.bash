@@ -36,7 +36,7 @@ end_bodies() {
 
 # answered STATUS PATH CURL-OPTION... - so within 5 s, and another client, who is next, within 2.  With GUARDED set, there
 # is echo.c behind the limiter, and sees the next request as it is; and one more comes over the connection of the
-# first, if the server keeps it.  (Not so without: a limiter that has answered a request with a body closes the
+# first, if the server keeps it.  (Not so without: a limiter that has answered before all of a body has come closes the
 # connection that a server would keep, and what the server sends on it in that moment is lost.)
 answered() {
   local status=$1 path=$2 got expected=$1 next again=()
