@@ -20,6 +20,8 @@ set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps lighttpd; not in everybody's PATH
 
 here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=conf/ports.bash
+source "$here/ports.bash"
 port=${PORT:-8080} bind=${BIND:-127.0.0.1} workers=${WORKERS:-2} redis_addr=${REDIS_ADDR:-}
 program=$(realpath -m "${PROGRAM:-build/ratelimit.fcgi}")
 limits=$(realpath -m "${LIMITS_FILE:-$here/limits.yaml}")
@@ -120,14 +122,6 @@ answers() { [[ $(ask) =~ ^HTTP/1.[01]\ [234]|Retry-After: ]]; }
 
 answers_or_died() { gone "$server" || answers; }
 
-listens() { timeout 2 bash -c ": <\"/dev/tcp/127.0.0.1/$1\"" 2>/dev/null; }
-# free_port: print one that nobody listens on, below those the kernel gives to clients.
-free_port() {
-  local port
-  while port=$((10240 + RANDOM % 22000)); listens "$port"; do :; done
-  echo "$port"
-}
-
 start_redis() {
   # --port 0 and --save '': reached by nobody else, and leaves nothing on disk.
   start redis-server redis-server --port 0 --unixsocket "$dir/redis.sock" --unixsocketperm 600 --save '' \
@@ -155,7 +149,7 @@ on_socket() {
 }
 on_port() {
   start "$(basename "$3")" spawn-fcgi -n -a 127.0.0.1 -p "$1" -b 2048 -- "$here/demo/workers.sh" "$2" "$3"
-  until_true 10 listens "$1" || fail "$3 did not start"
+  until_true 10 accepts_tcp "$1" || fail "$3 did not start"
 }
 
 # What is guarded, by whichever server: SITE; a web server at BACKEND; ECHO, which lighttpd starts itself
@@ -169,7 +163,7 @@ guard() {
   export TRUSTED_PROXY=192.0.2.1 PROXIES=192.0.2.1
 
   start 'the proxied web server' env PORT="$BACKEND_PORT" lighttpd -D -f "$here/demo/backend.conf"
-  until_true 10 listens "$BACKEND_PORT" || fail 'the proxied web server did not start'
+  until_true 10 accepts_tcp "$BACKEND_PORT" || fail 'the proxied web server did not start'
 }
 
 serve_lighttpd() {
@@ -209,7 +203,7 @@ serve_caddy() {
   cp "$limits" "$dir/limits.yaml"
   grep -q '^trusted_proxies:' "$limits" || echo 'trusted_proxies: [127.0.0.1]' | cat - "$limits" >"$dir/limits.yaml"
   start lighttpd env BIND=127.0.0.1 PORT="$LIMITER_PORT" LIMITS_FILE="$dir/limits.yaml" lighttpd -D -f "$here/lighttpd.conf"
-  until_true 10 listens "$LIMITER_PORT" || fail 'lighttpd did not start'
+  until_true 10 accepts_tcp "$LIMITER_PORT" || fail 'lighttpd did not start'
   on_port "${FCGI_BACKEND#*:}" 1 "$echo"
   start_server caddy run --adapter caddyfile --config "$here/caddy/Caddyfile"
 }

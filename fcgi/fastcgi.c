@@ -13,9 +13,9 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "linger.h"
 #include "listener.h"
 #include "log.h"
@@ -27,16 +27,16 @@
 #define ACCEPT_PAUSE_S 0.1
 /* libfcgi reads a request until it is whole.  A peer that sends none, or half of one, is let go after
  * this, as is one who keeps a connection and does not read; all others wait for it meanwhile. */
-#define PEER_TIMEOUT_US       50000
-#define PEER_TIMEOUT_SLACK_US 5000
+#define PEER_TIMEOUT_US      50000
+#define PEER_TIMEOUT_SLACK_S 0.005
 
 /* A connection, and the request on it from accept to answer.  Kept for the next one when it is closed. */
 struct exchange {
     FCGX_Request request;
     struct fastcgi *fastcgi;
     LIST_ENTRY(exchange) entry; /* of the list that it is in: in_flight, idle or free */
-    ev_io
-        readable; /* of a connection that its peer keeps open; active while it is, but see on_kept_readable */
+    /* Of a connection that its peer keeps open; active while it is, but see on_kept_readable. */
+    ev_io readable;
 };
 
 LIST_HEAD(exchange_list, exchange);
@@ -317,25 +317,17 @@ static void on_alarm(int signal)
     (void)signal;
 }
 
-static long now_us(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-/* Each peer has PEER_TIMEOUT_US, less PEER_TIMEOUT_SLACK_US at most: to set the alarm anew for each would be a system
+/* Each peer has PEER_TIMEOUT_US, less PEER_TIMEOUT_SLACK_S at most: to set the alarm anew for each would be a system
  * call for each request, and most take no time at all. */
 static void accept_waiting(struct fastcgi *fastcgi, int most)
 {
-    long set_us = 0;
+    double set_s = -PEER_TIMEOUT_SLACK_S;
 
     do {
-        long us = now_us();
-        if (us >= set_us + PEER_TIMEOUT_SLACK_US) {
+        double now_s = clock_s();
+        if (now_s >= set_s + PEER_TIMEOUT_SLACK_S) {
             set_read_timeout(PEER_TIMEOUT_US);
-            set_us = us;
+            set_s = now_s;
         }
     } while (most-- > 0 && accept_one(fastcgi));
     set_read_timeout(0);

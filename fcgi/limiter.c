@@ -3,9 +3,9 @@
 #include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "apply.h"
+#include "clock.h"
 #include "forward.h"
 #include "log.h"
 #include "reply.h"
@@ -29,7 +29,7 @@ struct pending {
 
 /* What the log has been told of a shadow limit. */
 struct shadow_log {
-    double said_s; /* on the monotonic clock; 0: never */
+    double said_s; /* on clock_s; 0: never */
     unsigned long unsaid;
 };
 
@@ -90,10 +90,8 @@ static void pool_empty(struct limiter *limiter)
 
 static void shadow_log(struct shadow_log *log, const struct limit *limit, const char *key)
 {
-    struct timespec now;
+    double now_s = clock_s();
 
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    double now_s = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
     if (log->said_s > 0 && now_s < log->said_s + SHADOW_LOG_S) {
         log->unsaid++;
         return;

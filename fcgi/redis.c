@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <time.h>
 
+#include "clock.h"
 #include "limits.h"
 #include "log.h"
 #include "redis_ev.h"
@@ -34,7 +34,7 @@ struct call {
     size_t count, enforced;
     take_done *done;
     void *context;
-    double deadline_s; /* on the monotonic clock */
+    double deadline_s; /* on clock_s, for ev_now is the time of day */
     unsigned resends;  /* after a NOSCRIPT */
 };
 
@@ -76,15 +76,6 @@ struct redis {
 
 static void lost(struct redis *redis, enum state next, const char *reason);
 
-/* Seconds on a clock that nobody sets.  ev_now is the time of day: a step back would keep a call waiting. */
-static double now_s(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 /* ---- The log: the loss and the return of Redis, each once ---- */
 
 static void away_begin(struct redis *redis, const char *reason)
@@ -92,7 +83,7 @@ static void away_begin(struct redis *redis, const char *reason)
     if (redis->away)
         return;
     redis->away = true;
-    redis->away_since_s = now_s();
+    redis->away_since_s = clock_s();
     redis->undecided = 0;
     log_line("redis %s is lost (%s): requests are decided without it", redis->shown, reason);
 }
@@ -103,7 +94,7 @@ static void away_end(struct redis *redis)
         return;
     redis->away = false;
     log_line("redis %s is back after %.1f s; requests decided without it: %llu", redis->shown,
-             now_s() - redis->away_since_s, (unsigned long long)redis->undecided);
+             clock_s() - redis->away_since_s, (unsigned long long)redis->undecided);
 }
 
 /* ---- Calls and their deadline ---- */
@@ -163,7 +154,7 @@ static void deadline_watch(struct redis *redis)
 
     if (!call || ev_is_active(&redis->deadline))
         return;
-    ev_timer_set(&redis->deadline, call->deadline_s - now_s(), 0.);
+    ev_timer_set(&redis->deadline, call->deadline_s - clock_s(), 0.);
     ev_timer_start(redis->loop, &redis->deadline);
 }
 
@@ -175,7 +166,7 @@ static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int events)
     char reason[64];
 
     (void)loop, (void)events;
-    if (call && call->deadline_s <= now_s()) {
+    if (call && call->deadline_s <= clock_s()) {
         snprintf(reason, sizeof reason, "no reply within %.0f ms", redis->timeout_s * 1e3);
         if (redis->state == REDIS_READY) {
             lost(redis, REDIS_AWAY, reason);
@@ -362,7 +353,7 @@ static void ready(struct redis *redis)
 
     ev_timer_stop(redis->loop, &redis->attempt);
     redis->state = REDIS_READY;
-    redis->ready_since_s = now_s();
+    redis->ready_since_s = clock_s();
     redis->loading = false;
     away_end(redis);
     while ((call = TAILQ_FIRST(&redis->waiting))) {
@@ -490,7 +481,7 @@ static void on_disconnect(const redisAsyncContext *context, int status)
         return;
     release_connection(redis); /* hiredis frees it when this returns */
     /* A connection that worked may have been closed for being idle: takes wait for the next one. */
-    if (redis->state == REDIS_READY && now_s() - redis->ready_since_s > BACKOFF_MAX_S)
+    if (redis->state == REDIS_READY && clock_s() - redis->ready_since_s > BACKOFF_MAX_S)
         redis->backoff_s = 0;
     lost(redis, redis->state == REDIS_READY ? REDIS_CONNECTING : REDIS_AWAY,
          context->err ? context->errstr : "closed by Redis");
@@ -640,7 +631,7 @@ void redis_take(void *store, const struct take *takes, size_t count, size_t enfo
                           .enforced = enforced,
                           .done = done,
                           .context = context,
-                          .deadline_s = now_s() + redis->timeout_s};
+                          .deadline_s = clock_s() + redis->timeout_s};
     TAILQ_INSERT_TAIL(redis->state == REDIS_READY ? &redis->sent : &redis->waiting, call, entry);
     if (redis->state == REDIS_READY)
         call_send(redis, call);

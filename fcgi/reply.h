@@ -3,7 +3,6 @@
 #ifndef REPLY_H
 #define REPLY_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "limits.h"

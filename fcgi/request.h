@@ -17,8 +17,8 @@ struct request {
     const char *uri;    /* REQUEST_URI: path and query as the client sent them, still encoded */
     const char *remote_addr; /* REMOTE_ADDR: the client's address; "" over a unix socket */
     char *const *parameters; /* all of them, "NAME=VALUE", NULL at the end */
-    const struct parameter
-        *replaced; /* REPLACED_COUNT of these, which stand for others of their name */
+    /* REPLACED_COUNT of these, which stand for others of their name. */
+    const struct parameter *replaced;
     size_t replaced_count;
     bool authorizer; /* the web server asks before it lets the request go on to somebody else */
 };

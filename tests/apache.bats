@@ -18,7 +18,7 @@ setup() {
 
 teardown() {
   stop "$APACHE_PID"
-  [[ -z $PROGRAM_PID ]] || stop "$PROGRAM_PID"
+  stop "$PROGRAM_PID"
 }
 
 # start_guarded [LINE...] - Apache and the limiter, with LINES in its limits file

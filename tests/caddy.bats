@@ -15,7 +15,7 @@ teardown_file() { stop_all; }
 setup() { redis_cli FLUSHALL >/dev/null; }
 
 teardown() {
-  [[ -z ${CADDY_PID-} ]] || stop "$CADDY_PID"
+  stop "$CADDY_PID"
   stop_limiters
 }
 
@@ -125,7 +125,7 @@ reload() {
 # it is told to.  It is told so in a network of this test's own, in which the test runs once more.
 @test "caddy reload under load loses no request, where net.ipv4.tcp_migrate_req is 1" {
   if [[ $(</proc/sys/net/ipv4/tcp_migrate_req) == 0 ]]; then
-    unshare --net true 2>/dev/null || skip 'no root, or no namespaces'
+    unshare --net true 2>/dev/null || skip 'no root, or no namespaces: a reload of Caddy under load is NOT tested'
     # shellcheck disable=SC2016  # expanded in there
     run -0 env -i PATH="${PATH#"$BATS_LIBEXEC:"}" PROGRAM="$PROGRAM" BUILD="${BUILD-}" unshare --net bash -euc 'ip link set lo up
       echo 1 >/proc/sys/net/ipv4/tcp_migrate_req

@@ -550,7 +550,7 @@ JS
 }
 
 @test "a body on one of many kept connections costs the others nothing" {
-  strace -o /dev/null true 2>/dev/null || skip 'strace may not trace here'
+  strace -o /dev/null true 2>/dev/null || skip 'strace may not trace here: the cost of a body to the others is NOT tested'
   strace -f -e trace=epoll_create1 -o "$BATS_TEST_TMPDIR/trace" -p "$PROGRAM_PID" 2>/dev/null 3>&- &
   HELPER_PIDS=$!
   wait_until 20 grep -q '^TracerPid:[^0]*[1-9]' "/proc/$PROGRAM_PID/status"

@@ -6,8 +6,8 @@
 
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps lighttpd
 cd "$BATS_TEST_DIRNAME/.." || exit 1
-# shellcheck source=tests/ports.bash
-source tests/ports.bash
+# shellcheck source=conf/ports.bash
+source conf/ports.bash
 export PROGRAM=${PROGRAM:-$PWD/${BUILD:-build}/ratelimit.fcgi}
 
 # ---- Waiting and comparing ----
@@ -55,8 +55,9 @@ fail() {
 # gone PID - it is no process, or one that only waits to be reaped
 gone() { [[ ! -e /proc/$1 || $(sed 's/.*) //; s/ .*//' "/proc/$1/stat" 2>/dev/null) == [Z] ]]; }
 
-# stop PID - TERM, and KILL if it is still there after 5 s
+# stop PID - TERM, and KILL if it is still there after 5 s.  '': what was not started needs no end.
 stop() {
+  [[ -n $1 ]] || return 0
   kill -CONT "$1" 2>/dev/null || true
   kill -TERM "$1" 2>/dev/null || true
   wait_until 5 gone "$1" || kill -KILL "$1" 2>/dev/null || true

@@ -8,7 +8,7 @@ shopt -s nullglob
 
 sources=(fcgi/*.c conf/docker/*.c conf/demo/*.c tests/unit/*.c tests/fuzz/*.c tests/bench/*.c)
 headers=(fcgi/*.h tests/unit/*.h tests/fuzz/*.h)
-scripts=(conf/*.sh conf/*/*.sh tests/*.sh tests/*.bash tests/bench/*.sh tests/fuzz/*.sh .ci/*)
+scripts=(conf/*.sh conf/*.bash conf/*/*.sh tests/*.sh tests/*.bash tests/bench/*.sh tests/fuzz/*.sh .ci/*)
 findings=()
 
 # check WHAT COMMAND...

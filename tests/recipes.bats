@@ -23,7 +23,7 @@ setup() {
 }
 
 teardown() {
-  [[ -z $SERVER_PID ]] || stop "$SERVER_PID"
+  stop "$SERVER_PID"
   stop_limiters
 }
 

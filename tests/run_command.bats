@@ -117,22 +117,24 @@ assert_nothing_left() {
   assert_equal "$(status /)" 200
 }
 
+# assert_ended_by NAME - its death is the end of all the rest: one line, exit status 1
+assert_ended_by() {
+  end_run
+  assert_equal "$ended" 1
+  assert_equal "$(grep 'make run:' "$err")" "make run: $1 ended by itself"
+  assert_nothing_left
+}
+
 @test "if lighttpd dies, all the rest is stopped, with one line and exit status 1" {
   start_run conf/run.sh
   kill -KILL "$(pid_of lighttpd)"
-  end_run
-  assert_equal "$ended" 1
-  assert_equal "$(grep 'make run:' "$err")" 'make run: lighttpd ended by itself'
-  assert_nothing_left
+  assert_ended_by lighttpd
 }
 
 @test "if Redis dies, all the rest is stopped, with one line and exit status 1" {
   start_run conf/run.sh
   kill -KILL "$(pid_of redis-server)"
-  end_run
-  assert_equal "$ended" 1
-  assert_equal "$(grep 'make run:' "$err")" 'make run: redis-server ended by itself'
-  assert_nothing_left
+  assert_ended_by redis-server
 }
 
 @test "a taken port is one clear line and exit status 1" {
@@ -227,10 +229,7 @@ assert_guards() {
 @test "if nginx dies and leaves its workers behind, all the rest is stopped, with one line and exit status 1" {
   start_run env SERVER=nginx conf/run.sh
   kill -KILL "$(processes | awk '/nginx: master/ { print $2 }')"
-  end_run
-  assert_equal "$ended" 1
-  assert_equal "$(grep 'make run:' "$err")" 'make run: nginx ended by itself'
-  assert_nothing_left
+  assert_ended_by nginx
 }
 
 @test "a SERVER that there is none of is one clear line" {

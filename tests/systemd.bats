@@ -36,7 +36,7 @@ teardown_file() {
 
 setup() { user=user-$BATS_TEST_NUMBER; }
 
-teardown() { [[ -z ${other_lighttpd-} ]] || stop "$other_lighttpd"; }
+teardown() { stop "$other_lighttpd"; }
 
 needs_boot() { [[ -z $unable ]] || skip "$unable: conf/systemd is NOT run"; }
 

@@ -32,8 +32,8 @@
 # part; 0 leaves it out).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-# shellcheck source=tests/ports.bash
-source tests/ports.bash
+# shellcheck source=conf/ports.bash
+source conf/ports.bash
 build=$(readlink -f "${BUILD:-build}")
 rounds=${ROUNDS:-3} round_s=${ROUND_S:-5} connections=${CONNECTIONS:-64} requests=${REQUESTS:-1000000}
 export WORKERS=${WORKERS:-2} BIND=127.0.0.1
