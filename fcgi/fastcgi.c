@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcgiapp.h>
 #include <fastcgi.h>
+#include <fcgios.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -44,6 +45,7 @@ LIST_HEAD(exchange_list, exchange);
 struct fastcgi {
     struct ev_loop *loop;
     int listen_fd;
+    bool is_unix; /* so is the listening socket */
     fastcgi_handler *handler;
     void *context;
     ev_io readable;
@@ -58,10 +60,12 @@ struct fastcgi {
 
 static void on_kept_readable(struct ev_loop *loop, ev_io *watcher, int events);
 
-/* No connection is that of EXCHANGE any more. */
+/* No connection is that of EXCHANGE any more.  Nor has libfcgi a socket to accept one from: FCGX_Accept_r reads the
+ * next request of a connection that is open, and where that is none, for the peer has closed, it would go on to a new
+ * connection; with this it fails. */
 static void forget_connection(struct exchange *exchange)
 {
-    FCGX_InitRequest(&exchange->request, exchange->fastcgi->listen_fd, FCGI_FAIL_ACCEPT_ON_INTR);
+    FCGX_InitRequest(&exchange->request, -1, FCGI_FAIL_ACCEPT_ON_INTR);
 }
 
 /* One that is in no list and has no connection. */
@@ -79,7 +83,6 @@ static struct exchange *exchange_get(struct fastcgi *fastcgi)
         ev_init(&exchange->readable, on_kept_readable);
         exchange->readable.data = exchange;
     }
-    exchange->request.listen_sock = fastcgi->listen_fd;
     return exchange;
 }
 
@@ -163,9 +166,6 @@ static void keep_begin(struct exchange *exchange)
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
     ev_io_set(&exchange->readable, fd, EV_READ);
     ev_io_start(exchange->fastcgi->loop, &exchange->readable);
-    /* FCGX_Accept_r reads the next request of a connection that is open.  Where that is none, for the peer has
-     * closed, it would go on to a new connection, whose reads nothing bounds; with this it fails. */
-    exchange->request.listen_sock = -1;
 }
 
 /* Whether the peer of REQUEST wants its connection kept.  An authorizer's does not end a body: lighttpd 1.4. */
@@ -194,12 +194,10 @@ static bool body_has_ended(FCGX_Request *request)
 
 /* ---- Requests ---- */
 
-/* There is nothing here to filter: say so as the FastCGI specification has it (5.5, FCGI_UNKNOWN_ROLE), and
- * close, when the peer has sent what is to be filtered.  libfcgi has no call for that; a role that it does not know
- * itself it answers by closing. */
-static void refuse_role(struct exchange *exchange)
+/* The role of the request ID of EXCHANGE is none of those served here: say so as the FastCGI specification has it
+ * (5.5, FCGI_UNKNOWN_ROLE), and close, when the peer has sent what comes with it.  libfcgi has no call for that. */
+static void refuse_role(struct exchange *exchange, int id)
 {
-    int id = exchange->request.requestId;
     const FCGI_EndRequestRecord end = {
         .header = {.version = FCGI_VERSION_1,
                    .type = FCGI_END_REQUEST,
@@ -225,7 +223,7 @@ static void handle(struct exchange *exchange)
         return;
     }
     if (exchange->request.role == FCGI_FILTER) {
-        refuse_role(exchange);
+        refuse_role(exchange, exchange->request.requestId); /* there is nothing here to filter */
         return;
     }
     if (!ev_is_active(&exchange->readable) && wants_to_be_kept(&exchange->request))
@@ -283,24 +281,55 @@ static void pause_accepting(struct fastcgi *fastcgi, int error)
     ev_timer_start(fastcgi->loop, &fastcgi->pause);
 }
 
-/* Returns whether a request was accepted. */
+/* libfcgi's accept heeds FCGI_WEB_SERVER_ADDRS (FastCGI specification, 3.2), which is about IPv4; on a unix socket it
+ * would wait in poll(2) for what accept_one waits for as well. */
+static int accept_connection(const struct fastcgi *fastcgi)
+{
+    if (fastcgi->is_unix)
+        return accept(fastcgi->listen_fd, NULL, NULL);
+    return OS_Accept(fastcgi->listen_fd, true, getenv("FCGI_WEB_SERVER_ADDRS"));
+}
+
+static void on_accept_failed(struct fastcgi *fastcgi, int error)
+{
+    if ((error == EMFILE || error == ENFILE) && !LIST_EMPTY(&fastcgi->idle))
+        free_descriptors(fastcgi);
+    else if (error != EAGAIN && error != EINTR)
+        pause_accepting(fastcgi, error);
+}
+
+/* Whether RECORD begins a request in a role that libfcgi does not know: it would close the connection without a word. */
+static bool begins_unknown_role(const FCGI_BeginRequestRecord *record)
+{
+    int role = record->body.roleB1 << 8 | record->body.roleB0;
+
+    return record->header.version == FCGI_VERSION_1 && record->header.type == FCGI_BEGIN_REQUEST &&
+           (role < FCGI_RESPONDER || role > FCGI_FILTER);
+}
+
+/* Returns whether there was a connection to accept. */
 static bool accept_one(struct fastcgi *fastcgi)
 {
-    struct exchange *exchange = exchange_get(fastcgi);
-    int error = FCGX_Accept_r(&exchange->request);
+    FCGI_BeginRequestRecord first;
+    int fd = accept_connection(fastcgi);
 
-    if (error == 0) {
-        fastcgi->accept_failed = false;
-        LIST_INSERT_HEAD(&fastcgi->in_flight, exchange, entry);
-        handle(exchange);
-        return true;
+    if (fd < 0) {
+        on_accept_failed(fastcgi, errno);
+        return false;
     }
-    exchange_put(exchange);
-    if ((error == -EMFILE || error == -ENFILE) && !LIST_EMPTY(&fastcgi->idle))
-        free_descriptors(fastcgi);
-    else if (error != -EAGAIN && error != -EINTR)
-        pause_accepting(fastcgi, -error);
-    return false;
+    fastcgi->accept_failed = false;
+    struct exchange *exchange = exchange_get(fastcgi);
+    LIST_INSERT_HEAD(&fastcgi->idle, exchange, entry);
+    exchange->request.ipcFd = fd;
+    exchange->request.keepConnection = true; /* or libfcgi closes it before it reads */
+    ssize_t len = recv(fd, &first, sizeof first, MSG_PEEK);
+    if (len <= 0)
+        exchange_close(exchange); /* the peer is silent, or has gone */
+    else if (len == sizeof first && begins_unknown_role(&first))
+        refuse_role(exchange, first.header.requestIdB1 << 8 | first.header.requestIdB0);
+    else
+        take_next(exchange);
+    return true;
 }
 
 /* The signal does nothing but interrupt the read(2) that libfcgi waits in; it comes again and again, for
@@ -370,13 +399,20 @@ static void on_kept_readable(struct ev_loop *loop, ev_io *watcher, int events)
 
 /* ---- Public ---- */
 
+static bool socket_is_unix(int fd)
+{
+    struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
+    socklen_t len = sizeof name;
+
+    return getsockname(fd, (struct sockaddr *)&name, &len) == 0 && name.ss_family == AF_UNIX;
+}
+
 struct fastcgi *fastcgi_new(struct ev_loop *loop, int listen_fd, fastcgi_handler *handler,
                             void *context)
 {
-    /* libfcgi waits in poll(2) for a peer to close and for a new peer to speak, 2 s each by default.
-     * In a loop that serves everybody, nobody is waited for; 50 ms bound a peer that is silent. */
+    /* libfcgi waits in poll(2) for a peer to close, 2 s by default.  In a loop that serves everybody, nobody is
+     * waited for. */
     setenv("LIBFCGI_OS_CLOSE_POLL_TIMEOUT", "0", 1);
-    setenv("LIBFCGI_IS_AF_UNIX_KEEPER_POLL_TIMEOUT", "50", 1);
     if (FCGX_Init() != 0 || fcntl(listen_fd, F_SETFL, O_NONBLOCK) != 0)
         return NULL;
 
@@ -386,6 +422,7 @@ struct fastcgi *fastcgi_new(struct ev_loop *loop, int listen_fd, fastcgi_handler
     assert(fastcgi);
     fastcgi->loop = loop;
     fastcgi->listen_fd = listen_fd;
+    fastcgi->is_unix = socket_is_unix(listen_fd);
     fastcgi->handler = handler;
     fastcgi->context = context;
     LIST_INIT(&fastcgi->in_flight);

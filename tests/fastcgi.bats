@@ -166,22 +166,34 @@ JS
   assert_equal "$(bucket filter)" ''
 }
 
-@test "a role that does not exist is answered by closing, and the next request by an answer" {
-  assert_fcgi '0 closed
-4 closed
-65535 closed
-on a kept one: closed
+@test "so is one in a role that does not exist, and the next request is answered" {
+  assert_fcgi '0 1: nothing, unknown role
+4 300: nothing, unknown role
+65535 65535: nothing, unknown role
+with a body: 1: nothing, unknown role
+closed
 1: 200 2999 left, complete
 true' <<'JS'
 const from = now();
-for (const role of [0, 4, 65535]) print(role, await ask('/?user=norole', { role }));
+for (const [role, id] of [[0, 1], [4, 300], [65535, 65535]]) print(role, await ask('/?user=norole', { role, id }));
 const c = await connect();
-c.send(request('/?user=other', { keep: true }));
-await c.answer();
-c.send(request('/?user=norole', { keep: true, role: 4 }));
-print('on a kept one:', await c.answer());
+c.send(request('/?user=norole', { role: 4, keep: true, body: 'x'.repeat(1000000) }));
+print('with a body:', await c.answer());
+print(await c.left());
 print(await ask('/?user=role'));
 print(now() - from < 1000);
+JS
+  assert_equal "$(bucket norole)" ''
+}
+
+@test "on a connection that is kept a role that does not exist is answered by closing" {
+  assert_fcgi '1: 200 2999 left, complete
+closed' <<'JS'
+const c = await connect();
+c.send(request('/?user=other', { keep: true }));
+print(await c.answer());
+c.send(request('/?user=norole', { keep: true, role: 4 }));
+print(await c.answer());
 JS
   assert_equal "$(bucket norole)" ''
 }
@@ -429,7 +441,7 @@ kept: closed true' <<'JS'
 const whole = request('/?user=half', { keep: true });
 for (const kept of [false, true]) {
   let worst = 0;
-  for (const bytes of [1, 7, 8, 15, 16, 23, 30, whole.length - 20]) {
+  for (const bytes of [...(kept ? [] : [0]), 1, 7, 8, 15, 16, 23, 30, whole.length - 20]) {
     const c = await connect();
     if (kept) {
       c.send(whole);
@@ -701,10 +713,28 @@ JS
   assert_between "$(($(resident_kb) - before))" -100000 1500
 }
 
+# listen_on_tcp - a program of the test's own at SOCKET, which is HOST:PORT then
+listen_on_tcp() {
+  SOCKET=127.0.0.1:$(free_port)
+  REDIS_ADDR=unix:$REDIS_SOCK "$PROGRAM" --limits "$LIMITS" --listen "$SOCKET" 2>"$BATS_TEST_TMPDIR/log" 3>&- &
+  OWN_PIDS=$! PROGRAM_PID=$!
+  wait_until 20 accepts_tcp "${SOCKET#*:}"
+}
+
+@test "over TCP only the web servers of FCGI_WEB_SERVER_ADDRS are answered, where it is set" {
+  local addresses
+  for addresses in 192.0.2.1 192.0.2.1,127.0.0.1; do
+    FCGI_WEB_SERVER_ADDRS=$addresses listen_on_tcp
+    fcgi <<<"print(await ask('/?user=$addresses'))"
+    stop "$PROGRAM_PID"
+  done >"$BATS_TEST_TMPDIR/out"
+  STOPPED=yes
+  assert_equal "$(cat "$BATS_TEST_TMPDIR/out")" 'closed
+1: 200 2999 left, complete'
+}
+
 @test "over TCP all is the same" {
-  LISTEN=127.0.0.1:$(free_port)
-  SOCKET=$LISTEN REDIS_ADDR=unix:$REDIS_SOCK "$PROGRAM" --limits "$LIMITS" --listen "$LISTEN" 2>"$BATS_TEST_TMPDIR/log" 3>&- &
-  OWN_PIDS=$! PROGRAM_PID=$! SOCKET=$LISTEN
+  listen_on_tcp
   wait_until 20 answers
   DESCRIPTORS=$(descriptors)
   assert_fcgi '1: 200 2999 left, complete
@@ -712,6 +742,7 @@ JS
 1: 200 2997 left, complete kept
 1: 200 2996 left, complete closed
 1: 200 2995 left, complete closed
+1: nothing, unknown role
 1: nothing, unknown role
 half: closed' <<'JS'
 print(await ask('/?user=tcp'));
@@ -726,7 +757,7 @@ print(await c.answer(), await c.left(3000));
 c = await connect();
 c.send(bytes);
 print(await c.answer(), await c.left(3000));
-print(await ask('/?user=tcp', { role: ROLE.FILTER, body }));
+for (const role of [ROLE.FILTER, 4]) print(await ask('/?user=tcp', { role, body }));
 c = await connect();
 c.send(begin());
 print('half:', await c.answer());
