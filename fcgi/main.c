@@ -1,6 +1,7 @@
 /* main.c - ratelimit.fcgi from start to stop. */
 #include <ev.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -106,6 +107,15 @@ static void raise_descriptor_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* A request that wakes this program up shall not have it interrupt the web server, who is about to send the next: by
+ * sched(7) a program of SCHED_BATCH waits until who runs there pauses, and finds several.  On a core that is idle it runs
+ * at once, as any.  A policy that somebody gave it stays, and where none may be set it does without. */
+static void wait_for_batches(void)
+{
+    if (sched_getscheduler(0) == SCHED_OTHER)
+        sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){.sched_priority = 0});
+}
+
 /* The name of the limits file in messages. */
 static const char *limits_name(const struct options *options)
 {
@@ -200,6 +210,7 @@ static int serve(struct server *server, const struct options *options,
         return EXIT_FAILURE;
     srand48(time(NULL) ^ getpid());
     raise_descriptor_limit();
+    wait_for_batches();
     server->redis = redis_new(server->loop, redis, limits->redis_timeout_ms);
     server->limiter = limiter_new(server->limits, redis_take, server->redis, fastcgi_reply);
     server->fastcgi = fastcgi_new(server->loop, server->listen_fd, on_request, server->limiter);

@@ -55,6 +55,9 @@ fail() {
 # gone PID - it is no process, or one that only waits to be reaped
 gone() { [[ ! -e /proc/$1 || $(sed 's/.*) //; s/ .*//' "/proc/$1/stat" 2>/dev/null) == [Z] ]]; }
 
+# scheduling_policy PID - SCHED_OTHER, SCHED_BATCH, ...
+scheduling_policy() { chrt -p "$1" | sed -n 's/.*policy: //p'; }
+
 # stop PID - TERM, and KILL if it is still there after 5 s.  '': what was not started needs no end.
 stop() {
   [[ -n $1 ]] || return 0

@@ -105,6 +105,24 @@ YAML
   assert_equal "$(status / -X POST --data x)" 200
 }
 
+# started_under [COMMAND...] - the scheduling policy of a program that COMMAND runs
+started_under() {
+  local socket=$BATS_TEST_TMPDIR/${1:-plain}.sock pid
+  "$@" "$PROGRAM" --listen "unix:$socket" 2>/dev/null 3>&- &
+  pid=$!
+  wait_until 5 test -S "$socket" || return
+  wait_until 5 served_by "$pid"
+  scheduling_policy "$pid"
+  stop "$pid"
+}
+
+# served_by PID - it is in its loop: there alone it handles SIGINT
+served_by() { [[ $(awk '/^SigCgt/ { print $2 }' "/proc/$1/status") != *0 ]]; }
+
+@test "it leaves the web server its time slice, and a policy that it was given as it is" {
+  assert_equal "$(started_under) $(started_under chrt -i 0)" 'SCHED_BATCH SCHED_IDLE'
+}
+
 @test "it logs in with a password and selects a database" {
   start_redis --requirepass hush-password
   start_program REDIS_ADDR= -- --redis "redis://:hush-password@127.0.0.1:$REDIS_PORT/3"

@@ -181,6 +181,7 @@ statuses() {
   assert_contains "$status" 'CapBnd: 0000000000000000'
   assert_equal "$(awk '$4 ~ /^rw/ && $3 != "proc" { print $2 }' "/proc/$pid/mounts" | grep -cE '^/(etc|usr|var|home|root)$')" 0
   assert_between "$(awk '/^Uid:/ { print $2 }' "/proc/$pid/status")" 61184 65519
+  assert_equal "$(scheduling_policy "$pid")" SCHED_BATCH
 }
 
 @test "a system call outside of the filter is a death here: the other tests would notice one" {
