@@ -45,7 +45,8 @@ LIST_HEAD(exchange_list, exchange);
 struct fastcgi {
     struct ev_loop *loop;
     int listen_fd;
-    bool is_unix; /* so is the listening socket */
+    bool is_unix;            /* so is the listening socket */
+    const char *web_servers; /* FCGI_WEB_SERVER_ADDRS: whom to accept; NULL: all */
     fastcgi_handler *handler;
     void *context;
     ev_io readable;
@@ -287,7 +288,7 @@ static int accept_connection(const struct fastcgi *fastcgi)
 {
     if (fastcgi->is_unix)
         return accept(fastcgi->listen_fd, NULL, NULL);
-    return OS_Accept(fastcgi->listen_fd, true, getenv("FCGI_WEB_SERVER_ADDRS"));
+    return OS_Accept(fastcgi->listen_fd, true, fastcgi->web_servers);
 }
 
 static void on_accept_failed(struct fastcgi *fastcgi, int error)
@@ -399,14 +400,6 @@ static void on_kept_readable(struct ev_loop *loop, ev_io *watcher, int events)
 
 /* ---- Public ---- */
 
-static bool socket_is_unix(int fd)
-{
-    struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
-    socklen_t len = sizeof name;
-
-    return getsockname(fd, (struct sockaddr *)&name, &len) == 0 && name.ss_family == AF_UNIX;
-}
-
 struct fastcgi *fastcgi_new(struct ev_loop *loop, int listen_fd, fastcgi_handler *handler,
                             void *context)
 {
@@ -422,7 +415,8 @@ struct fastcgi *fastcgi_new(struct ev_loop *loop, int listen_fd, fastcgi_handler
     assert(fastcgi);
     fastcgi->loop = loop;
     fastcgi->listen_fd = listen_fd;
-    fastcgi->is_unix = socket_is_unix(listen_fd);
+    fastcgi->is_unix = listener_is_unix(listen_fd);
+    fastcgi->web_servers = getenv("FCGI_WEB_SERVER_ADDRS");
     fastcgi->handler = handler;
     fastcgi->context = context;
     LIST_INIT(&fastcgi->in_flight);

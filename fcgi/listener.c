@@ -122,12 +122,23 @@ static int open_tcp(const char *address, char *error, size_t size)
     return fd >= 0 ? fd : failed(fd, address, error, size);
 }
 
+/* OPTION of the socket FD; 0 where it is no socket. */
+static int socket_option(int fd, int option)
+{
+    int value = 0;
+    socklen_t len = sizeof value;
+
+    return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 ? value : 0;
+}
+
 bool listener_is_listening(int fd)
 {
-    int listening = 0;
-    socklen_t len = sizeof listening;
+    return socket_option(fd, SO_ACCEPTCONN);
+}
 
-    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == 0 && listening;
+bool listener_is_unix(int fd)
+{
+    return socket_option(fd, SO_DOMAIN) == AF_UNIX;
 }
 
 int listener_open(const char *address, char *error, size_t size)

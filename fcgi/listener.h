@@ -11,6 +11,9 @@
 /* Whether FD is a socket that listens, as is one from a web server, spawn-fcgi or systemd. */
 bool listener_is_listening(int fd);
 
+/* Whether FD is a unix socket. */
+bool listener_is_unix(int fd);
+
 /* Open a listening socket at ADDRESS: "unix:/path" (mode 0660; a socket left by a process that is
  * gone is replaced; one that answers, or another kind of file, is not), "host:port" or "[::1]:port"
  * (the host is looked up here; port 0 is any that is free).

@@ -43,13 +43,19 @@ checks() {
   sleeps "$PROGRAM_PID"
 }
 
-# start_fastcgi [COMMAND...] - the program by itself: SOCKET, PROGRAM_PID, LIMITER_LOG, and DESCRIPTORS that it has open
-start_fastcgi() {
-  export SOCKET PROGRAM_PID LIMITER_LOG DESCRIPTORS
-  SOCKET=$(mktemp -u "$(tmpdir)/XXXXXX")
-  LIMITER_LOG=$SOCKET.log
-  REDIS_ADDR=unix:$REDIS_SOCK "$@" "$PROGRAM" --limits "$LIMITS" --listen "${LISTEN:-unix:$SOCKET}" 2>"$LIMITER_LOG" 3>&- &
+# listen_at ADDRESS [COMMAND...] - the program by itself: PROGRAM_PID, and LIMITER_LOG
+listen_at() {
+  export PROGRAM_PID LIMITER_LOG
+  LIMITER_LOG=$(mktemp "$(tmpdir)/log.XXXXXX")
+  REDIS_ADDR=unix:$REDIS_SOCK "${@:2}" "$PROGRAM" --limits "$LIMITS" --listen "$1" 2>"$LIMITER_LOG" 3>&- &
   PROGRAM_PID=$!
+}
+
+# start_fastcgi [COMMAND...] - one that answers at SOCKET, and DESCRIPTORS that it has open
+start_fastcgi() {
+  export SOCKET DESCRIPTORS
+  SOCKET=$(mktemp -u "$(tmpdir)/XXXXXX")
+  listen_at "unix:$SOCKET" "$@"
   wait_until 20 answers
   DESCRIPTORS=$(descriptors)
 }
@@ -166,7 +172,7 @@ JS
   assert_equal "$(bucket filter)" ''
 }
 
-@test "so is one in a role that does not exist, and the next request is answered" {
+@test "a role that does not exist is told to be unknown as well, and the next request is answered" {
   assert_fcgi '0 1: nothing, unknown role
 4 300: nothing, unknown role
 65535 65535: nothing, unknown role
@@ -716,8 +722,8 @@ JS
 # listen_on_tcp - a program of the test's own at SOCKET, which is HOST:PORT then
 listen_on_tcp() {
   SOCKET=127.0.0.1:$(free_port)
-  REDIS_ADDR=unix:$REDIS_SOCK "$PROGRAM" --limits "$LIMITS" --listen "$SOCKET" 2>"$BATS_TEST_TMPDIR/log" 3>&- &
-  OWN_PIDS=$! PROGRAM_PID=$!
+  listen_at "$SOCKET"
+  OWN_PIDS+=" $PROGRAM_PID"
   wait_until 20 accepts_tcp "${SOCKET#*:}"
 }
 

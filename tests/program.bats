@@ -157,7 +157,7 @@ served_by() { [[ $(awk '/^SigCgt/ { print $2 }' "/proc/$1/status") != *0 ]]; }
 }
 
 @test "Redis over IPv6" {
-  [[ -e /proc/net/if_inet6 ]] && grep -q ' lo$' /proc/net/if_inet6 || skip 'no IPv6 loopback here'
+  [[ -e /proc/net/if_inet6 ]] && grep -q ' lo$' /proc/net/if_inet6 || skip 'no IPv6 loopback here: Redis over IPv6 is NOT tested'
   start_redis --bind ::1
   start_program REDIS_ADDR="[::1]:$REDIS_PORT"
   wait_until 5 ratelimited

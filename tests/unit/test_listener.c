@@ -54,6 +54,7 @@ static int open_or_fail(const char *address)
     if (fd < 0)
         fail_msg("\"%s\": %s", address, error);
     assert_true(listener_is_listening(fd));
+    assert_int_equal(listener_is_unix(fd), strncmp(address, "unix:", 5) == 0);
     assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
     return fd;
 }
@@ -394,6 +395,7 @@ static void only_a_socket_that_listens_is_listening(void **state)
     assert_false(listens(open("/dev/null", O_RDWR)));
     assert_false(listens(open("/", O_RDONLY)));
     assert_false(listener_is_listening(-1));
+    assert_false(listener_is_unix(-1));
     assert_false(listener_is_listening(pair[0])); /* closed */
 
     int fd = other_socket(place->path, 1);
