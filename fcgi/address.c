@@ -94,6 +94,16 @@ void address_format(const struct address *address, unsigned prefix_bits, char ou
     }
 }
 
+/* A translator writes an IPv4 client as 64:ff9b::/96 and its address (RFC 6052, 2.1): that address is the client. */
+static void unwrap_translated(struct address *address)
+{
+    static const unsigned char translated[12] = {0x00, 0x64, 0xff, 0x9b};
+    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+    if (memcmp(address->bytes, translated, sizeof translated) == 0)
+        memcpy(address->bytes, mapped, sizeof mapped);
+}
+
 bool address_parse(const char *text, struct address *out)
 {
     struct span host = without_port(text);
@@ -112,5 +122,10 @@ bool address_parse(const char *text, struct address *out)
         memcpy(&out->bytes[12], &ipv4, sizeof ipv4);
         return true;
     }
-    return inet_pton(AF_INET6, name, out->bytes) == 1;
+    struct address ipv6;
+    if (inet_pton(AF_INET6, name, ipv6.bytes) != 1)
+        return false;
+    unwrap_translated(&ipv6);
+    *out = ipv6;
+    return true;
 }

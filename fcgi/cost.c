@@ -1,3 +1,5 @@
+/* cost.c - how many tokens a request takes.
+ * SPDX-License-Identifier: MIT */
 #include "cost.h"
 
 #include <string.h>
@@ -16,21 +18,26 @@ const char *cost_parse(const char *text, struct cost *out)
     return source_parse((struct span){text, strlen(text)}, &out->source);
 }
 
-int64_t cost_read(struct value value)
+int64_t cost_read(struct span value)
 {
     int64_t tokens = 0;
 
-    for (int byte = value_next_byte(&value); byte >= 0; byte = value_next_byte(&value)) {
-        if (byte < '0' || byte > '9')
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.text[i] < '0' || value.text[i] > '9')
             return 1;
-        tokens = tokens * 10 + (byte - '0');
+        tokens = tokens * 10 + (value.text[i] - '0');
         if (tokens > COST_MAX)
-            tokens = COST_MAX; /* and so it stays, ten times it being more */
+            tokens = COST_MAX; /* and stays there, because ten times it is more */
     }
     return tokens < 1 ? 1 : tokens;
 }
 
-int64_t cost_of(const struct cost *cost, struct subject *subject)
+int64_t cost_of(const struct cost *cost, struct subject *subject, bool *ambiguous)
 {
-    return cost->tokens > 0 ? cost->tokens : cost_read(source_value(&cost->source, subject));
+    *ambiguous = false;
+    if (cost->tokens > 0)
+        return cost->tokens;
+    struct found found = source_value(&cost->source, subject);
+    *ambiguous = found.ambiguous;
+    return cost_read(found.value);
 }

@@ -2,6 +2,7 @@
 #ifndef COST_H
 #define COST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "source.h"
@@ -20,9 +21,9 @@ const char *cost_parse(const char *text, struct cost *out);
 
 /* The tokens that VALUE asks for, 1 .. COST_MAX: a whole number in decimal digits.  Missing, broken or below
  * 1 is 1: a client gains nothing by a wrong one.  Above COST_MAX is that. */
-int64_t cost_read(struct value value);
+int64_t cost_read(struct span value);
 
-/* The tokens that COST is for SUBJECT, 1 .. COST_MAX. */
-int64_t cost_of(const struct cost *cost, struct subject *subject);
+/* The tokens that COST is for SUBJECT, 1 .. COST_MAX.  *AMBIGUOUS becomes whether its source is; the cost is then 1. */
+int64_t cost_of(const struct cost *cost, struct subject *subject, bool *ambiguous);
 
 #endif

@@ -18,7 +18,7 @@
 /* What the limits make of a request. */
 struct explained {
     enum apply_result result[LIMITS_MAX];
-    const struct override *override[LIMITS_MAX];
+    struct applied applied[LIMITS_MAX];
     struct take take[LIMITS_MAX];
 };
 
@@ -78,15 +78,18 @@ static void print_time(FILE *out, int64_t us)
         fprintf(out, "%" PRId64 " us", us);
 }
 
-static void print_text(FILE *out, struct value value)
+static void print_text(FILE *out, struct span text)
 {
-    for (int byte = value_next_byte(&value); byte >= 0; byte = value_next_byte(&value))
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char byte = (unsigned char)text.text[i];
         fputc(byte < ' ' || byte == 0x7f ? '?' : byte, out);
+    }
 }
 
 static void print_source(FILE *out, const struct source *source)
 {
-    fprintf(out, "%s%s%s", source_word(source->kind), source->name[0] ? ":" : "", source->name);
+    fprintf(out, "%s%s%s%s%s", source->lower ? "lower(" : "", source_word(source->kind),
+            source->name[0] ? ":" : "", source->name, source->lower ? ")" : "");
 }
 
 static void print_key(FILE *out, const struct limit *limit, struct subject *subject)
@@ -100,7 +103,7 @@ static void print_key(FILE *out, const struct limit *limit, struct subject *subj
         print_source(out, values.source[i]);
         if (values.source[i]->kind == SOURCE_GLOBAL)
             continue;
-        fprintf(out, "%s", values.value[i].text.len > 0 ? " = " : " is missing");
+        fprintf(out, "%s", values.value[i].len > 0 ? " = " : " is missing");
         print_text(out, values.value[i]);
     }
     fprintf(out, "\n");
@@ -141,13 +144,16 @@ static void print_mismatch(FILE *out, const struct match *match, struct subject 
         break;
     case MATCH_PATH:
         fprintf(out, "the path ");
-        print_text(out, (struct value){.text = subject_path(subject)});
+        print_text(out, subject_path(subject));
         fprintf(out, " does not fit %s", match->path);
+        break;
+    case MATCH_HOST_UNREADABLE:
+        fprintf(out, "the host cannot be read");
         break;
     case MATCH_HOST:
         fprintf(out, "%s",
                 subject_host(subject).len > 0 ? "the host " : "a request without a host");
-        print_text(out, (struct value){.text = subject_host(subject)});
+        print_text(out, subject_host(subject));
         fprintf(out, " does not fit %s", match->host);
         break;
     }
@@ -157,6 +163,10 @@ static void print_mismatch(FILE *out, const struct match *match, struct subject 
 static const char *summary(const struct limit *limit, enum apply_result result)
 {
     switch (result) {
+    case APPLY_AMBIGUOUS:
+        return "answers 400: a source that it reads is there more than once, or in an unclear form";
+    case APPLY_TOO_MUCH:
+        return "answers 400: the patterns of the limits would take too long for this request";
     case APPLY_UNLIMITED:
         return "does not apply: the client is unlimited";
     case APPLY_BLOCKED:
@@ -169,7 +179,7 @@ static const char *summary(const struct limit *limit, enum apply_result result)
 
 /* Tell of one limit.  BUCKET may be NULL. */
 static void print_limit(FILE *out, const struct limit *limit, enum apply_result result,
-                        const struct override *override, const struct take *take,
+                        const struct applied *applied, const struct take *take,
                         const struct bucket *bucket, struct subject *subject)
 {
     if (result == APPLY_NOT) {
@@ -178,10 +188,18 @@ static void print_limit(FILE *out, const struct limit *limit, enum apply_result 
         return;
     }
     fprintf(out, "\n%s %s\n", limit->name, summary(limit, result));
+    if (result == APPLY_TOO_MUCH)
+        return;
+    if (result == APPLY_AMBIGUOUS) {
+        fprintf(out, "  source     ");
+        print_source(out, applied->ambiguous);
+        fprintf(out, "\n");
+        return;
+    }
     print_key(out, limit, subject);
     fprintf(out, "  Redis key  %s\n", take->key);
-    if (override)
-        fprintf(out, "  override   the one in line %u\n", override->line);
+    if (applied->override)
+        fprintf(out, "  override   the one in line %u\n", applied->override->line);
     if (result != APPLY_TAKE)
         return;
     fprintf(out, "  capacity   %" PRId64 "\n  refill     one token every ", take->capacity);
@@ -197,13 +215,13 @@ static void print_request(FILE *out, struct subject *subject)
     const struct request *request = subject->request;
 
     fprintf(out, "%s ", request->method);
-    print_text(out, (struct value){.text = subject_path(subject)});
+    print_text(out, subject_path(subject));
     if (subject_host(subject).len > 0) {
         fprintf(out, ", host ");
-        print_text(out, (struct value){.text = subject_host(subject)});
+        print_text(out, subject_host(subject));
     }
     fprintf(out, ", client ");
-    print_text(out, (struct value){.text = subject_client(subject)});
+    print_text(out, subject_client(subject));
     fprintf(out, "\n");
 }
 
@@ -212,27 +230,27 @@ static int explain_request(const struct limits *limits, const struct redis_addre
 {
     static struct explained explained; /* too large for a stack */
     static struct buckets buckets;
-    struct forward forward;
-    struct subject subject;
+    static struct forward forward;
+    static struct subject subject;
+    const struct forward_rules rules = {limits->trusted_proxy, limits->proxies,
+                                        limits->forward_auth};
     size_t next = 0;
 
-    request = forward_read(request, limits->trusted_proxy, limits->proxies, &forward);
+    request = forward_read(request, &rules, &forward);
     if (!request) {
-        fputs("ratelimit.fcgi: --explain: an X-Forwarded or X-Original header stands twice; write "
-              "one\n",
-              stderr);
-        return EXIT_USAGE;
+        fprintf(out, "answers 400: %s\n", forward.problem);
+        return EXIT_SUCCESS;
     }
     subject_begin(&subject, request, (unsigned)limits->ipv6_prefix_bits);
     for (size_t i = 0; i < limits->count; i++)
         explained.result[i] =
-            apply_limit(&limits->limit[i], &subject, &explained.take[i], &explained.override[i]);
+            apply_limit(&limits->limit[i], &subject, &explained.take[i], &explained.applied[i]);
     if (redis && !look(limits, &explained, redis, &buckets))
         return EXIT_FAILURE; /* the log said why */
     print_request(out, &subject);
     for (size_t i = 0; i < limits->count; i++) {
         bool looked = redis && explained.result[i] == APPLY_TAKE;
-        print_limit(out, &limits->limit[i], explained.result[i], explained.override[i],
+        print_limit(out, &limits->limit[i], explained.result[i], &explained.applied[i],
                     &explained.take[i], looked ? &buckets.bucket[next++] : NULL, &subject);
     }
     return EXIT_SUCCESS;

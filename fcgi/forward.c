@@ -1,9 +1,13 @@
+/* forward.c - the request that a proxy asks about.
+ * SPDX-License-Identifier: MIT */
 #include "forward.h"
 
 #include <stdbool.h>
 #include <string.h>
+#include <strings.h>
 
 #include "span.h"
+#include "target.h"
 
 static bool is_trusted(const struct address *address, const struct network *trusted, size_t count)
 {
@@ -23,18 +27,6 @@ static const char *behind_path(const char *uri)
     return uri + len; /* strchr finds the NUL, too */
 }
 
-/* The first of NAMES (NULL at the end) that REQUEST has and that is not empty; else OTHERWISE. */
-static const char *first_of(const struct request *request, const char *const names[],
-                            const char *otherwise)
-{
-    for (; *names; names++) {
-        const char *value = request_parameter(request, *names);
-        if (value && value[0] != '\0')
-            return value;
-    }
-    return otherwise;
-}
-
 /* Cut the last entry, without the spaces around it, off the list *REST, "a, b, c".  False where none is left. */
 static bool cut_last(struct span *rest, struct span *entry)
 {
@@ -52,15 +44,18 @@ static bool cut_last(struct span *rest, struct span *entry)
     return true;
 }
 
-/* Write the client of PEER, which is trusted and sent the list FORWARDED_FOR (may be NULL), into OUT. */
-static void find_client(const char *forwarded_for, const struct address *peer,
-                        const struct network *trusted, size_t count, char out[ADDRESS_MAX])
+/* Write the client of PEER, which is trusted and sent the list FORWARDED_FOR, into OUT->client.  False: too many hops. */
+static bool find_client(struct span forwarded_for, const struct address *peer,
+                        const struct forward_rules *rules, struct forward *out)
 {
-    struct span rest = {forwarded_for, forwarded_for ? strlen(forwarded_for) : 0}, entry;
+    struct span rest = forwarded_for, entry;
     struct address client = *peer, address;
     char text[ADDRESS_MAX];
+    unsigned hops = 0;
 
-    while (is_trusted(&client, trusted, count) && cut_last(&rest, &entry)) {
+    while (is_trusted(&client, rules->trusted, rules->trusted_count) && cut_last(&rest, &entry)) {
+        if (hops++ == FORWARD_HOPS_MAX)
+            return false;
         if (entry.len >= sizeof text)
             break;
         memcpy(text, entry.text, entry.len);
@@ -69,21 +64,85 @@ static void find_client(const char *forwarded_for, const struct address *peer,
             break;
         client = address;
     }
-    address_format(&client, ADDRESS_BITS, out);
+    address_format(&client, ADDRESS_BITS, out->client);
+    return true;
 }
 
-/* Whether REQUEST has one of NAMES (NULL at the end) twice. */
-static bool stands_twice(const struct request *request, const char *const names[])
+/* What a question has of one convention; "" for what it lacks.  NUL-terminated, borrowed. */
+struct question {
+    const char *method, *uri, *host, *scheme;
+};
+
+/* The parameter NAME of the question; "" where it is absent.  One that is there twice is OUT->problem. */
+static const char *get(struct forward *out, const char *name)
 {
-    for (; *names; names++) {
-        size_t len = strlen(*names);
-        unsigned count = 0;
-        for (char *const *parameter = request->parameters; *parameter; parameter++)
-            count += strncmp(*parameter, *names, len) == 0 && (*parameter)[len] == '=';
-        if (count > 1)
-            return true;
+    struct found found = pairs_find(&out->pairs, (struct span){name, strlen(name)});
+
+    if (found.ambiguous)
+        out->problem = "A header of this question is there more than once; a proxy sends it once.";
+    return found.value.text ? found.value.text : "";
+}
+
+static bool is_said(const struct question *question)
+{
+    return question->method[0] != '\0' || question->uri[0] != '\0' || question->host[0] != '\0';
+}
+
+static struct question x_forwarded(struct forward *out)
+{
+    return (struct question){.method = get(out, "HTTP_X_FORWARDED_METHOD"),
+                             .uri = get(out, "HTTP_X_FORWARDED_URI"),
+                             .host = get(out, "HTTP_X_FORWARDED_HOST"),
+                             .scheme = get(out, "HTTP_X_FORWARDED_PROTO")};
+}
+
+static struct question x_original(struct forward *out)
+{
+    const char *uri = get(out, "HTTP_X_ORIGINAL_URI"), *url = get(out, "HTTP_X_ORIGINAL_URL");
+
+    if (uri[0] != '\0' && url[0] != '\0')
+        out->problem =
+            "This question has both X-Original-URI and X-Original-URL; a proxy sends one.";
+    return (struct question){.method = get(out, "HTTP_X_ORIGINAL_METHOD"),
+                             .uri = uri[0] != '\0' ? uri : url,
+                             .host = get(out, "HTTP_X_ORIGINAL_HOST"),
+                             .scheme = ""};
+}
+
+/* Whether BEHIND, what follows FORWARD_PATH, names a path. */
+static bool names_path(const char *behind)
+{
+    return behind[0] == '/' && !strchr("?#", behind[1]); /* strchr finds the NUL, too */
+}
+
+/* What the question asks, by RULES; OUT->problem where that is unclear. */
+static struct question ask(const struct forward_rules *rules, const char *behind,
+                           struct forward *out)
+{
+    struct question forwarded = {"", "", "", ""}, original = forwarded;
+    struct question path = {"", behind, "", ""};
+    enum forward_convention convention = rules->convention;
+
+    if (convention == FORWARD_ANY || convention == FORWARD_X_FORWARDED)
+        forwarded = x_forwarded(out);
+    if (convention == FORWARD_ANY || convention == FORWARD_X_ORIGINAL)
+        original = x_original(out);
+    if (convention == FORWARD_ANY &&
+        is_said(&forwarded) + is_said(&original) + names_path(behind) > 1)
+        out->problem =
+            "This question mixes X-Forwarded headers, X-Original headers and a path behind "
+            "/check; name the convention of the proxy with forward_auth in the limits file.";
+    if (convention == FORWARD_ANY && is_said(&original)) {
+        original.scheme = forwarded.scheme;
+        return original;
     }
-    return false;
+    if (convention == FORWARD_ANY && !is_said(&forwarded)) {
+        path.scheme = forwarded.scheme;
+        return path;
+    }
+    return convention == FORWARD_X_ORIGINAL ? original
+           : convention == FORWARD_BY_PATH  ? path
+                                            : forwarded;
 }
 
 static void replace(struct forward *out, const char *name, const char *value)
@@ -93,31 +152,68 @@ static void replace(struct forward *out, const char *name, const char *value)
     out->replaced[request->replaced_count++] = (struct parameter){name, value};
 }
 
-const struct request *forward_read(const struct request *request, const struct network *trusted,
-                                   size_t count, struct forward *out)
+/* Replace NAME by LIST, or where that has different entries, by two values: NAME is then ambiguous. */
+static void replace_list(struct forward *out, const char *name, const char *list)
 {
-    static const char *const clients[] = {"HTTP_X_FORWARDED_FOR", NULL};
-    static const char *const methods[] = {"HTTP_X_FORWARDED_METHOD", "HTTP_X_ORIGINAL_METHOD",
-                                          NULL};
-    static const char *const uris[] = {"HTTP_X_FORWARDED_URI", "HTTP_X_ORIGINAL_URI",
-                                       "HTTP_X_ORIGINAL_URL", NULL};
-    static const char *const hosts[] = {"HTTP_X_FORWARDED_HOST", "HTTP_X_ORIGINAL_HOST",
-                                        "HTTP_HOST", NULL};
-    static const char *const schemes[] = {"HTTP_X_FORWARDED_PROTO", NULL};
-    const char *behind = count > 0 ? behind_path(request->uri) : NULL;
+    struct span rest = {list, strlen(list)}, last, entry;
+
+    if (!cut_last(&rest, &last) || !rest.text) {
+        replace(out, name, list);
+        return;
+    }
+    replace(out, name, last.text);
+    while (cut_last(&rest, &entry))
+        if (entry.len != last.len || strncasecmp(entry.text, last.text, last.len) != 0) {
+            replace(out, name, list);
+            return;
+        }
+}
+
+/* Take the host and the scheme out of QUESTION's target, if it is an absolute URL. */
+static void split_url(struct question *question, struct forward *out)
+{
+    const struct target target = target_read(question->uri);
+    size_t scheme = target.authority.text ? (size_t)(target.authority.text - question->uri) - 3 : 0;
+
+    if (!target.authority.text)
+        return;
+    if (target.authority.len >= sizeof out->host || scheme >= sizeof out->scheme) {
+        out->problem = "The host of this question is longer than any host; send it as it is.";
+        return;
+    }
+    *(char *)mempcpy(out->host, target.authority.text, target.authority.len) = '\0';
+    *(char *)mempcpy(out->scheme, question->uri, scheme) = '\0';
+    question->host = out->host;
+    question->scheme = out->scheme;
+}
+
+const struct request *forward_read(const struct request *request, const struct forward_rules *rules,
+                                   struct forward *out)
+{
+    const char *behind = rules->trusted_count > 0 ? behind_path(request->uri) : NULL;
     struct address peer;
 
     if (!behind || !address_parse(request->remote_addr, &peer) ||
-        !is_trusted(&peer, trusted, count))
+        !is_trusted(&peer, rules->trusted, rules->trusted_count))
         return request;
-    if (stands_twice(request, clients) || stands_twice(request, methods) ||
-        stands_twice(request, uris) || stands_twice(request, hosts) ||
-        stands_twice(request, schemes))
+    out->problem = NULL;
+    pairs_begin(&out->pairs);
+    for (char *const *parameter = request->parameters; *parameter; parameter++) {
+        size_t len = strcspn(*parameter, "=");
+        const char *value = *parameter + len + ((*parameter)[len] == '=');
+        pairs_add(&out->pairs, (struct span){*parameter, len}, (struct span){value, strlen(value)},
+                  false);
+    }
+    struct question question = ask(rules, behind, out);
+    const char *clients = get(out, "HTTP_X_FORWARDED_FOR"), *host = get(out, "HTTP_HOST");
+    split_url(&question, out);
+    if (!find_client((struct span){clients, strlen(clients)}, &peer, rules, out))
+        out->problem = "X-Forwarded-For has more than 32 addresses of trusted proxies.";
+    if (out->problem)
         return NULL;
-    find_client(request_parameter(request, clients[0]), &peer, trusted, count, out->client);
     out->request = *request;
-    out->request.method = first_of(request, methods, request->method);
-    out->request.uri = first_of(request, uris, behind[0] != '\0' ? behind : "/");
+    out->request.method = question.method[0] != '\0' ? question.method : request->method;
+    out->request.uri = question.uri[0] != '\0' ? question.uri : "/";
     out->request.remote_addr = out->client;
     out->request.replaced = out->replaced;
     out->request.replaced_count = 0;
@@ -126,7 +222,7 @@ const struct request *forward_read(const struct request *request, const struct n
     replace(out, "REQUEST_URI", out->request.uri);
     replace(out, "QUERY_STRING", query ? query + 1 : "");
     replace(out, "REMOTE_ADDR", out->client);
-    replace(out, "HTTP_HOST", first_of(request, hosts, ""));
-    replace(out, "REQUEST_SCHEME", first_of(request, schemes, ""));
+    replace_list(out, "HTTP_HOST", question.host[0] != '\0' ? question.host : host);
+    replace_list(out, "REQUEST_SCHEME", question.scheme);
     return &out->request;
 }

@@ -1,9 +1,101 @@
+/* glob.c - shell-like patterns for paths, hosts and the keys of overrides.
+ * SPDX-License-Identifier: MIT */
 #include "glob.h"
 
 #include <assert.h>
 #include <string.h>
 
-#include "query.h"
+#define SHORT_TEXT  4  /* bytes up to which a search is as quick as what could save it */
+#define SEARCH_COST 40 /* of a memmem(3), besides the bytes that it looks at */
+
+void glob_work_begin(struct glob_work *work)
+{
+    work->left = GLOB_WORK_MAX;
+    work->exhausted = false;
+    work->known = 0;
+}
+
+/* Take COST off WORK.  False where it is exhausted. */
+static bool spend(struct glob_work *work, size_t cost)
+{
+    if (!work)
+        return true;
+    work->left -= (int64_t)cost;
+    work->exhausted = work->exhausted || work->left < 0;
+    return !work->exhausted;
+}
+
+/* ---- Literal pieces ---- */
+
+static unsigned pair_at(const char *text)
+{
+    return (unsigned)(unsigned char)text[0] << 8 | (unsigned char)text[1];
+}
+
+/* The pairs of TEXT; NULL where WORK is exhausted. */
+static const struct glob_pairs *pairs_of(struct span text, struct glob_work *work)
+{
+    for (size_t i = 0; i < work->known && i < GLOB_TEXTS; i++)
+        if (work->pairs[i].text.text == text.text && work->pairs[i].text.len == text.len)
+            return &work->pairs[i];
+    if (!spend(work, text.len + 1024))
+        return NULL;
+    struct glob_pairs *pairs = &work->pairs[work->known++ % GLOB_TEXTS];
+    pairs->text = text;
+    memset(pairs->bits, 0, sizeof pairs->bits);
+    for (size_t i = 0; i + 1 < text.len; i++) {
+        unsigned pair = pair_at(text.text + i);
+        pairs->bits[pair / 64] |= UINT64_C(1) << pair % 64;
+    }
+    return pairs;
+}
+
+/* Whether TEXT lacks a pair of bytes that PIECE has, and so PIECE. */
+static bool lacks_a_pair(struct span text, struct span piece, struct glob_work *work)
+{
+    const struct glob_pairs *pairs =
+        work && text.len > SHORT_TEXT && piece.len > 1 ? pairs_of(text, work) : NULL;
+
+    for (size_t i = 0; pairs && i + 1 < piece.len; i++) {
+        unsigned pair = pair_at(piece.text + i);
+        if (!(pairs->bits[pair / 64] >> pair % 64 & 1))
+            return true;
+    }
+    return false;
+}
+
+/* The next piece of PATTERN without a wildcard, from *AT on, which moves behind it; len 0: none. */
+static struct span next_piece(struct span pattern, size_t *at)
+{
+    while (*at < pattern.len && pattern.text[*at] == '*')
+        ++*at;
+    size_t begin = *at;
+    while (*at < pattern.len && pattern.text[*at] != '*')
+        ++*at;
+    return (struct span){pattern.text + begin, *at - begin};
+}
+
+/* Whether MIDDLE, which is a part of TEXT, has the pieces of PATTERN one behind the other. */
+static bool has_pieces(struct span pattern, struct span text, struct span middle,
+                       struct glob_work *work)
+{
+    struct span piece;
+
+    for (size_t at = 0; (piece = next_piece(pattern, &at)).len > 0;)
+        if (lacks_a_pair(text, piece, work))
+            return false;
+    for (size_t at = 0; (piece = next_piece(pattern, &at)).len > 0;) {
+        const char *found = memmem(middle.text, middle.len, piece.text, piece.len);
+        size_t taken = found ? (size_t)(found - middle.text) + piece.len : middle.len;
+        if (!spend(work, SEARCH_COST + taken) || !found)
+            return false;
+        middle.text += taken;
+        middle.len -= taken;
+    }
+    return true;
+}
+
+/* ---- Both wildcards, and slashes ---- */
 
 /* A pattern while TEXT is read: what is left of it may be matched from each position that is set in AT.  Those
  * that may be set are FIRST .. LAST: most patterns have one or two at a time, and each byte costs but these. */
@@ -19,12 +111,17 @@ static void clear(struct positions *positions, size_t first, size_t last)
     memset(positions->at + first, 0, last - first + 1);
 }
 
+static bool is_star(struct span pattern, size_t position)
+{
+    return position < pattern.len && pattern.text[position] == '*';
+}
+
 /* Set POSITION, and those behind its wildcards: each may stand for nothing. */
-static void set(struct positions *positions, const char *pattern, size_t position)
+static void set(struct positions *positions, struct span pattern, size_t position)
 {
     positions->at[position] = true;
-    while (pattern[position] == '*') {
-        position += pattern[position + 1] == '*' ? 2 : 1;
+    while (is_star(pattern, position)) {
+        position += is_star(pattern, position + 1) ? 2 : 1;
         positions->at[position] = true;
     }
     if (position > positions->last)
@@ -32,83 +129,92 @@ static void set(struct positions *positions, const char *pattern, size_t positio
 }
 
 /* Returns whether there is any position left. */
-static bool step(const char *pattern, size_t len, char byte, const struct positions *now,
+static bool step(struct span pattern, char byte, const struct positions *now,
                  struct positions *next)
 {
     bool any = false;
 
-    clear(next, now->first, len);
+    clear(next, now->first, pattern.len);
     for (size_t i = now->first; i <= now->last; i++) {
-        if (!now->at[i] || pattern[i] == '\0')
+        if (!now->at[i] || i == pattern.len)
             continue;
-        if (pattern[i] == '*' ? byte == '/' && pattern[i + 1] != '*' : pattern[i] != byte)
+        bool star = is_star(pattern, i);
+        if (star ? byte == '/' && !is_star(pattern, i + 1) : pattern.text[i] != byte)
             continue;
         if (!any)
             next->first = i;
         any = true;
-        set(next, pattern, pattern[i] == '*' ? i : i + 1);
+        set(next, pattern, star ? i : i + 1);
     }
     return any;
 }
 
-static int next_plain_byte(struct span *text)
+/* Whether all of TEXT fits PATTERN, position by position. */
+static bool fits_by_steps(struct span pattern, struct span text, struct glob_work *work)
 {
-    if (text->len == 0)
-        return -1;
-    text->len--;
-    return (unsigned char)*text->text++;
-}
-
-/* Whether all of TEXT fits PATTERN, which begins with a wildcard. */
-static bool fits_wildcard(const char *pattern, struct span text, int (*next_byte)(struct span *))
-{
-    size_t len = strlen(pattern);
     struct positions positions[2], *now = &positions[0], *next = &positions[1];
 
-    if (strcmp(pattern, "**") == 0)
-        return true;
-    clear(now, 0, len);
+    clear(now, 0, pattern.len);
     set(now, pattern, 0);
-    for (int byte = next_byte(&text); byte >= 0; byte = next_byte(&text)) {
+    for (size_t i = 0; i < text.len; i++) {
         struct positions *spare = now;
-        if (!step(pattern, len, (char)byte, now, next))
+        if (!spend(work, 8 + 4 * (now->last - now->first) + pattern.len / 16) ||
+            !step(pattern, text.text[i], now, next))
             return false;
         now = next;
         next = spare;
     }
-    bool below = len >= 3 && strcmp(pattern + len - 3, "/**") == 0;
-    return now->at[len] || (below && now->first <= len - 3 && now->at[len - 3]);
+    return now->at[pattern.len];
 }
 
-static bool fits(const char *pattern, struct span text, int (*next_byte)(struct span *))
+/* Whether each wildcard of PATTERN is "**". */
+static bool crosses_slashes(struct span pattern)
 {
-    assert(strlen(pattern) <= GLOB_MAX);
-    /* Most texts differ from most patterns before the first wildcard. */
-    for (; *pattern && *pattern != '*'; pattern++) {
-        int byte = next_byte(&text);
-        if (byte < 0)
-            return strcmp(pattern, "/**") == 0;
-        if ((char)byte != *pattern)
+    for (size_t i = 0; i < pattern.len; i++) {
+        if (!is_star(pattern, i))
+            continue;
+        if (!is_star(pattern, i + 1))
             return false;
+        i++;
     }
-    return *pattern ? fits_wildcard(pattern, text, next_byte) : next_byte(&text) < 0;
+    return true;
 }
 
-/* Whether TEXT ends like PATTERN behind its last wildcard. */
-static bool ends_like(const char *pattern, struct span text)
-{
-    const char *wildcard = strrchr(pattern, '*'), *end = wildcard ? wildcard + 1 : pattern;
-    size_t len = strlen(end);
+/* ---- The whole ---- */
 
-    return len == 0 || (text.len >= len && memcmp(text.text + text.len - len, end, len) == 0);
+/* Whether TEXT as a whole fits PATTERN, in which a final "**" behind a slash is nothing special. */
+static bool fits(struct span pattern, struct span text, struct glob_work *work)
+{
+    const char *star = memchr(pattern.text, '*', pattern.len);
+
+    if (!star)
+        return text.len == pattern.len &&
+               (text.len == 0 || memcmp(text.text, pattern.text, text.len) == 0);
+    const char *last = memrchr(pattern.text, '*', pattern.len);
+    size_t before = (size_t)(star - pattern.text), wild = (size_t)(last + 1 - star),
+           after = pattern.len - before - wild;
+    if (text.len < before + after || memcmp(text.text, pattern.text, before) != 0 ||
+        memcmp(text.text + text.len - after, last + 1, after) != 0)
+        return false;
+    struct span wildcards = {star, wild};
+    struct span middle = {text.text + before, text.len - before - after};
+    if (!has_pieces(wildcards, text, middle, work))
+        return false;
+    if (crosses_slashes(wildcards) || middle.len == 0 || !memchr(middle.text, '/', middle.len))
+        return true;
+    return fits_by_steps(wildcards, middle, work);
 }
 
-bool glob_fits(const char *pattern, struct span text)
+bool glob_fits(const char *pattern, struct span text, struct glob_work *work)
 {
-    return ends_like(pattern, text) && fits(pattern, text, next_plain_byte);
-}
+    struct span whole = {pattern, strlen(pattern)};
 
-bool glob_fits_query(const char *pattern, struct span text)
-{
-    return fits(pattern, text, query_next_byte);
+    assert(whole.len <= GLOB_MAX);
+    if (!text.text)
+        text.text = "";
+    if (fits(whole, text, work))
+        return true;
+    if (whole.len < 3 || memcmp(pattern + whole.len - 3, "/**", 3) != 0)
+        return false;
+    return fits((struct span){pattern, whole.len - 3}, text, work);
 }

@@ -1,82 +1,94 @@
+/* key.c - from a request to the Redis key of its bucket.
+ * SPDX-License-Identifier: MIT */
 #include "key.h"
 
 #include <assert.h>
-#include <nettle/sha2.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
-/* An identity while it is written: its bytes as long as they fit, their digest once they do not.
- * So the longest input takes no more memory than the shortest. */
+#define PARTS_SIZE                                                                                 \
+    (KEY_PARTS_MAX * (sizeof "+lower:header:=" + 3 * SOURCE_NAME_MAX + KEY_IDENTITY_MAX))
+
+/* An identity while it is written: always enough room, because a long value is a digest. */
 struct identity {
     size_t len;
-    bool digested;
-    struct sha256_ctx digest;
-    char text[KEY_IDENTITY_MAX];
+    char text[PARTS_SIZE];
 };
 
-static void identity_append(struct identity *identity, const char *text, size_t len)
+static void append(struct identity *identity, const char *text, size_t len)
 {
-    if (!identity->digested && identity->len + len > sizeof identity->text) {
-        sha256_init(&identity->digest);
-        sha256_update(&identity->digest, identity->len, (const uint8_t *)identity->text);
-        identity->digested = true;
-    }
-    if (identity->digested) {
-        sha256_update(&identity->digest, len, (const uint8_t *)text);
-        return;
-    }
+    assert(len <= sizeof identity->text - identity->len);
     memcpy(identity->text + identity->len, text, len);
     identity->len += len;
 }
 
-static void identity_append_byte(struct identity *identity, unsigned char byte)
+static bool is_plain(unsigned char byte)
+{
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+           (byte >= '0' && byte <= '9') || (byte != 0 && strchr("._~:/@-", byte));
+}
+
+static void append_encoded(struct identity *identity, struct span text)
 {
     static const char hex[] = "0123456789ABCDEF";
-    bool plain = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-                 (byte >= '0' && byte <= '9') || (byte != 0 && strchr("._~:/@-", byte));
 
-    if (plain)
-        identity_append(identity, (const char *)&byte, 1);
-    else
-        identity_append(identity, (const char[]){'%', hex[byte >> 4], hex[byte & 15]}, 3);
-}
-
-static void identity_finish(struct identity *identity)
-{
-    uint8_t digest[SHA256_DIGEST_SIZE];
-
-    if (!identity->digested)
-        return;
-    sha256_digest(&identity->digest, sizeof digest, digest);
-    identity->text[0] = '#';
-    identity->len = 1;
-    for (size_t i = 0; i < sizeof digest; i++) {
-        char pair[3];
-        snprintf(pair, sizeof pair, "%02x", digest[i]);
-        memcpy(identity->text + identity->len, pair, 2);
-        identity->len += 2;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char byte = (unsigned char)text.text[i];
+        if (is_plain(byte))
+            append(identity, (const char *)&byte, 1);
+        else
+            append(identity, (const char[]){'%', hex[byte >> 4], hex[byte & 15]}, 3);
     }
 }
 
-static void append_text(struct identity *identity, const char *text)
+/* Whether the encoded form of VALUE, behind PREFIX bytes, ends beyond KEY_IDENTITY_MAX; looks no further than that. */
+static bool is_long(struct span value, size_t prefix)
 {
-    for (; *text; text++)
-        identity_append_byte(identity, (unsigned char)*text);
+    size_t len = prefix;
+
+    for (size_t i = 0; i < value.len && len <= KEY_IDENTITY_MAX; i++)
+        len += is_plain((unsigned char)value.text[i]) ? 1 : 3;
+    return value.len > 0 && len > KEY_IDENTITY_MAX;
 }
 
-static void append_part(struct identity *identity, const struct source *source, struct value value)
+static void append_digest(struct identity *identity, struct span text, struct memo *memo)
+{
+    char digest[MEMO_DIGEST_SIZE];
+
+    memo_digest(memo, text, digest);
+    append(identity, "#", 1);
+    append(identity, digest, sizeof digest);
+}
+
+static void append_part(struct identity *identity, const struct source *source, struct span value,
+                        struct memo *memo)
 {
     const char *word = source_word(source->kind);
+    size_t begin = identity->len;
 
-    identity_append(identity, word, strlen(word));
+    if (source->lower)
+        append(identity, "lower:", 6);
+    append(identity, word, strlen(word));
     if (source->name[0] != '\0') {
-        identity_append(identity, ":", 1);
-        append_text(identity, source->name);
+        append(identity, ":", 1);
+        append_encoded(identity, (struct span){source->name, strlen(source->name)});
     }
-    identity_append(identity, "=", 1);
-    for (int byte = value_next_byte(&value); byte >= 0; byte = value_next_byte(&value))
-        identity_append_byte(identity, (unsigned char)byte);
+    append(identity, "=", 1);
+    if (is_long(value, identity->len - begin))
+        append_digest(identity, value, memo);
+    else
+        append_encoded(identity, value);
+}
+
+static void shorten(struct identity *identity)
+{
+    struct identity digest = {.len = 0};
+
+    if (identity->len <= KEY_IDENTITY_MAX)
+        return;
+    append_digest(&digest, (struct span){identity->text, identity->len}, NULL);
+    memcpy(identity->text, digest.text, digest.len);
+    identity->len = digest.len;
 }
 
 /* ---- Public ---- */
@@ -123,6 +135,8 @@ void key_find(const struct key_spec *spec, struct subject *subject, struct key_v
     bool present = false;
 
     assert(spec->count > 0 && spec->part[0].alternative);
+    out->ambiguous = NULL;
+    out->memo = &subject->memo;
     for (size_t i = 0; i < spec->count; i++) {
         const struct source *source = &spec->part[i].source;
         if (spec->part[i].alternative) {
@@ -132,10 +146,12 @@ void key_find(const struct key_spec *spec, struct subject *subject, struct key_v
             out->first = i;
             out->count = 0;
         }
-        struct value value = source_value(source, subject);
+        struct found found = source_value(source, subject);
+        if (found.ambiguous && !out->ambiguous)
+            out->ambiguous = source;
         out->source[out->count] = source;
-        out->value[out->count++] = value;
-        present = present && (value.text.len > 0 || source->kind == SOURCE_GLOBAL);
+        out->value[out->count++] = found.value;
+        present = present && (found.value.len > 0 || source->kind == SOURCE_GLOBAL);
     }
 }
 
@@ -145,13 +161,12 @@ size_t key_build(const struct key_values *values, const char *limit_name, char o
     size_t name_len = strlen(limit_name);
 
     identity.len = 0;
-    identity.digested = false;
     for (size_t i = 0; i < values->count; i++) {
         if (i > 0)
-            identity_append(&identity, "+", 1);
-        append_part(&identity, values->source[i], values->value[i]);
+            append(&identity, "+", 1);
+        append_part(&identity, values->source[i], values->value[i], values->memo);
     }
-    identity_finish(&identity);
+    shorten(&identity);
     assert(4 + identity.len + 2 + name_len < KEY_MAX);
     char *end = mempcpy(out, "rl:{", 4);
     end = mempcpy(end, identity.text, identity.len);

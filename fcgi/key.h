@@ -28,7 +28,10 @@ struct key_values {
     size_t first; /* of the alternative: its first source's index in the key_spec */
     size_t count; /* 1 .. KEY_PARTS_MAX */
     const struct source *source[KEY_PARTS_MAX]; /* borrowed from the key_spec */
-    struct value value[KEY_PARTS_MAX];
+    struct span value[KEY_PARTS_MAX];           /* decoded; borrowed from the subject */
+    const struct source
+        *ambiguous;    /* the first source that was looked at and is ambiguous; or NULL */
+    struct memo *memo; /* for digests, borrowed; NULL: none */
 };
 
 /* Read TEXT into *OUT: sources, joined by "+" ("and": all of them together) and "|" ("else": the first
@@ -39,9 +42,9 @@ const char *key_parse(const char *text, struct key_spec *out);
 /* The index behind the last source of the alternative of SPEC that begins at index FIRST. */
 size_t key_alternative_end(const struct key_spec *spec, size_t first);
 
-/* Find what SUBJECT has for SPEC.  A source that is empty counts as absent.  Where none of the alternatives
- * is there, the last one stands, with an empty value for what is absent: leaving a source out is no way
- * around a limit, for all such requests share a bucket. */
+/* Find what SUBJECT has for SPEC.  A source that is empty or ambiguous counts as absent.  If no alternative is
+ * complete, the last one is used with empty values: requests that lack the key share one bucket and cannot
+ * escape the limit. */
 void key_find(const struct key_spec *spec, struct subject *subject, struct key_values *out);
 
 /* Build the key of the bucket that limit LIMIT_NAME ([A-Za-z0-9_.-], at most 64 bytes) keeps for VALUES into
@@ -52,9 +55,10 @@ void key_find(const struct key_spec *spec, struct subject *subject, struct key_v
  * The identity in braces names the sources it came from, so that the user "192.0.2.7" is not the
  * client at 192.0.2.7, and limits with the same identity fall in one slot of a Redis Cluster (cluster
  * specification, "Hash tags").
- * Values are encoded so that only [A-Za-z0-9._~:/@-] stand for themselves and all else is %XX.  An
- * identity longer than KEY_IDENTITY_MAX is "#" and the SHA-256 (FIPS 180-4) of its encoded form in
- * hexadecimal; '#' stands in no other identity, so no two identities share a key.
+ * Values are encoded so that only [A-Za-z0-9._~:/@-] are themselves and all else is %XX.  A value that
+ * would make its source longer than KEY_IDENTITY_MAX is "#" and the SHA-256 (FIPS 180-4) of the value in
+ * hexadecimal.  An identity that is still longer is "#" and the SHA-256 of its text.  '#' is in no encoded
+ * value, so no two identities share a key.  lower(...) of a source is "lower:" before its word.
  * Returns the length of the key, without the NUL. */
 size_t key_build(const struct key_values *values, const char *limit_name, char out[KEY_MAX]);
 

@@ -45,6 +45,15 @@ static void read_path(const struct yaml_tree *node, void *out, struct report *re
     read_glob(node, match->path, report);
     if (match->path[0] != '\0' && match->path[0] != '/' && match->path[0] != '*')
         fields_error(report, node, "a path begins with a slash; write /api/** or **/x");
+    for (char *byte = match->path; match->ignore_case && *byte; byte++)
+        *byte = (char)(*byte >= 'A' && *byte <= 'Z' ? *byte + ('a' - 'A') : *byte);
+}
+
+static void read_ignore_case(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct match *match = out;
+
+    fields_flag(node, &match->ignore_case, report);
 }
 
 static void read_host(const struct yaml_tree *node, void *out, struct report *report)
@@ -59,6 +68,9 @@ static void read_host(const struct yaml_tree *node, void *out, struct report *re
             return;
         }
     }
+    size_t len = strlen(match->host);
+    while (len > 1 && match->host[len - 1] == '.')
+        match->host[--len] = '\0'; /* as host.h drops it of a request */
 }
 
 static void read_method(const struct yaml_tree *node, struct match *match, struct report *report)
@@ -90,6 +102,7 @@ static void read_match(const struct yaml_tree *node, void *out, struct report *r
 {
     struct reading *reading = out;
     static const struct field fields[] = {
+        {"ignore_case", false, read_ignore_case},
         {"path", false, read_path},
         {"methods", false, read_methods},
         {"host", false, read_host},
@@ -219,6 +232,10 @@ static void decide_kind(const struct yaml_tree *node, struct override_reading *r
                      : reading->unlimited ? OVERRIDE_UNLIMITED
                                           : OVERRIDE_LIMITED;
     override->line = node->line;
+    override->stricter =
+        reading->blocked ||
+        (reading->capacity > 0 && reading->capacity < reading->limit->capacity) ||
+        (reading->interval_us > 0 && reading->interval_us > reading->limit->interval_us);
     override->capacity = reading->capacity > 0 ? reading->capacity : reading->limit->capacity;
     override->interval_us =
         reading->interval_us > 0 ? reading->interval_us : reading->limit->interval_us;

@@ -13,6 +13,8 @@
 #define SHADOW_LOG_S                                                                               \
     1 /* a shadow limit that would refuse is said so at most once in so many seconds */
 
+#define TOO_MUCH_LOG_S 60
+
 /* A request between its take and its answer.  Kept for the next one when it is answered. */
 struct pending {
     struct limiter *limiter;
@@ -38,7 +40,10 @@ struct limiter {
     take_tokens *take;
     void *store;
     limiter_reply *reply;
-    struct pending *free; /* all of them for LIMITS */
+    struct pending *free;   /* all of them for LIMITS */
+    double too_much_said_s; /* on clock_s; 0: never */
+    struct forward forward; /* of the request that is handled now ... */
+    struct subject subject; /* ... both too large for a stack */
     struct shadow_log shadow_log[LIMITS_MAX];
 };
 
@@ -177,37 +182,87 @@ static void on_taken(void *context, const struct bucket *buckets)
         answer(pending, text, reply_undecided(failure_mode(pending), pending->form, text));
 }
 
-/* Let LIMIT take from the client's bucket, or not.  False where it blocks the client. */
-static bool apply(struct pending *pending, const struct limit *limit, struct subject *subject)
-{
-    struct take *take = &pending->takes[pending->count];
-    const struct override *override;
+static const char too_much[] =
+    "This request is too long to be compared with all patterns of the limits.";
 
-    switch (apply_limit(limit, subject, take, &override)) {
-    case APPLY_NOT:
-    case APPLY_UNLIMITED:
-        break;
-    case APPLY_TAKE:
-        pending->applying[pending->count++] = limit;
-        break;
-    case APPLY_BLOCKED:
-        if (!limit->shadow)
-            return false;
-        shadow_refuses(pending, limit, take->key);
-        break;
-    }
-    return true;
+/* Log that LIMIT's patterns took too long for a request, at most once a minute. */
+static void log_too_much(struct limiter *limiter, const struct limit *limit)
+{
+    double now_s = clock_s();
+
+    if (limiter->too_much_said_s > 0 && now_s < limiter->too_much_said_s + TOO_MUCH_LOG_S)
+        return;
+    limiter->too_much_said_s = now_s;
+    log_line(
+        "limit %s: a request was refused with 400, because comparing it with the patterns of the "
+        "limits took too long",
+        limit->name);
 }
 
-/* Apply the limits that are shadows, or those that are not.  Returns the one that blocks the client, or NULL. */
-static const struct limit *apply_all(struct pending *pending, bool shadow, struct subject *subject)
+/* How the limits end a request without a take. */
+struct ending {
+    enum apply_result
+        result; /* APPLY_BLOCKED, APPLY_AMBIGUOUS, APPLY_TOO_MUCH; APPLY_NOT: they do not */
+    const struct limit *limit;
+    struct applied applied;
+};
+
+/* Answer the request as ENDING says. */
+static void answer_at_once(struct pending *pending, const struct ending *ending)
+{
+    enum reply_form form = pending->form;
+    char text[REPLY_MAX];
+
+    if (ending->result == APPLY_TOO_MUCH)
+        log_too_much(pending->limiter, ending->limit);
+    answer(pending, text,
+           ending->result == APPLY_AMBIGUOUS
+               ? reply_ambiguous(ending->applied.ambiguous, form, text)
+           : ending->result == APPLY_TOO_MUCH ? reply_unclear(too_much, form, text)
+                                              : reply_blocked(ending->limit, form, text));
+}
+
+/* Let LIMIT take from the client's bucket, or not.  Returns what it is for the request. */
+static enum apply_result apply(struct pending *pending, const struct limit *limit,
+                               struct subject *subject, struct applied *applied)
+{
+    struct take *take = &pending->takes[pending->count];
+    enum apply_result result = apply_limit(limit, subject, take, applied);
+
+    if (result == APPLY_TAKE)
+        pending->applying[pending->count++] = limit;
+    if (result == APPLY_BLOCKED && limit->shadow)
+        shadow_refuses(pending, limit, take->key);
+    return result;
+}
+
+/* Apply the limits that are enforced, up to one that ends the request. */
+static struct ending apply_enforced(struct pending *pending, struct subject *subject)
 {
     const struct limits *limits = pending->limits;
+    struct ending ending = {.result = APPLY_NOT};
+
+    for (size_t i = 0; i < limits->count; i++) {
+        ending.limit = &limits->limit[i];
+        if (ending.limit->shadow)
+            continue;
+        ending.result = apply(pending, ending.limit, subject, &ending.applied);
+        if (ending.result == APPLY_BLOCKED || ending.result == APPLY_AMBIGUOUS ||
+            ending.result == APPLY_TOO_MUCH)
+            return ending;
+    }
+    ending.result = APPLY_NOT;
+    return ending;
+}
+
+static void apply_shadows(struct pending *pending, struct subject *subject)
+{
+    const struct limits *limits = pending->limits;
+    struct applied applied;
 
     for (size_t i = 0; i < limits->count; i++)
-        if (limits->limit[i].shadow == shadow && !apply(pending, &limits->limit[i], subject))
-            return &limits->limit[i];
-    return NULL;
+        if (limits->limit[i].shadow)
+            apply(pending, &limits->limit[i], subject, &applied);
 }
 
 /* ---- Public ---- */
@@ -239,26 +294,27 @@ void limiter_handle(struct limiter *limiter, void *exchange, const struct reques
 {
     struct pending *pending = pending_get(limiter);
     const struct limits *limits = pending->limits;
-    struct forward forward;
-    struct subject subject;
+    const struct forward_rules rules = {limits->trusted_proxy, limits->proxies,
+                                        limits->forward_auth};
+    struct subject *subject = &limiter->subject;
     char text[REPLY_MAX];
 
     pending->exchange = exchange;
     pending->form = form_for(request);
-    request = forward_read(request, limits->trusted_proxy, limits->proxies, &forward);
+    request = forward_read(request, &rules, &limiter->forward);
     if (!request) {
-        answer(pending, text, reply_ambiguous(pending->form, text));
+        answer(pending, text, reply_unclear(limiter->forward.problem, pending->form, text));
         return;
     }
     pending->count = pending->enforced = pending->shadows = 0;
-    subject_begin(&subject, request, (unsigned)limits->ipv6_prefix_bits);
-    const struct limit *blocking = apply_all(pending, false, &subject);
-    if (blocking) {
-        answer(pending, text, reply_blocked(blocking, pending->form, text));
+    subject_begin(subject, request, (unsigned)limits->ipv6_prefix_bits);
+    const struct ending ending = apply_enforced(pending, subject);
+    if (ending.result != APPLY_NOT) {
+        answer_at_once(pending, &ending);
         return;
     }
     pending->enforced = pending->count;
-    apply_all(pending, true, &subject);
+    apply_shadows(pending, subject);
     if (pending->count > 0)
         limiter->take(limiter->store, pending->takes, pending->count, pending->enforced, on_taken,
                       pending);

@@ -111,8 +111,23 @@ static void read_trusted_proxies(const struct yaml_tree *node, void *out, struct
                      "10.0.0.0/8]");
         return;
     }
+    struct limits *limits = out;
+    limits->proxies_line = node->line;
+    limits->proxies_column = node->column;
     for (const struct yaml_tree *entry = node->first; entry; entry = entry->next)
-        read_proxy(entry, out, report);
+        read_proxy(entry, limits, report);
+}
+
+static void read_forward_auth(const struct yaml_tree *node, void *out, struct report *report)
+{
+    static const char *const words[] = {"x-forwarded", "x-original", "path"};
+    static const enum forward_convention conventions[] = {FORWARD_X_FORWARDED, FORWARD_X_ORIGINAL,
+                                                          FORWARD_BY_PATH};
+    struct limits *limits = out;
+    int word = fields_word(node, words, 3, report);
+
+    if (word >= 0)
+        limits->forward_auth = conventions[word];
 }
 
 static bool name_stands_before(const struct limits *limits, const char *name)
@@ -160,8 +175,11 @@ struct limits *limits_parse(const char *text, size_t len, struct report *report)
 {
     /* ipv6_prefix before the limits: their overrides rely on it. */
     static const struct field fields[] = {
-        {"redis", false, read_redis},     {"ipv6_prefix", false, read_ipv6_prefix},
-        {"headers", false, read_headers}, {"trusted_proxies", false, read_trusted_proxies},
+        {"redis", false, read_redis},
+        {"ipv6_prefix", false, read_ipv6_prefix},
+        {"headers", false, read_headers},
+        {"trusted_proxies", false, read_trusted_proxies},
+        {"forward_auth", false, read_forward_auth},
         {"limits", true, read_limits},
     };
     struct limits *limits = calloc(1, sizeof *limits);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "cost.h"
+#include "forward.h"
 #include "key.h"
 #include "match.h"
 #include "network.h"
@@ -46,10 +47,12 @@ enum limits_header {
 struct limits {
     unsigned holders; /* limits_hold, limits_release */
     struct redis_address redis;
-    unsigned redis_timeout_ms; /* 1 .. REDIS_TIMEOUT_MS_MAX */
-    int64_t ipv6_prefix_bits;  /* 1 .. 128: what counts as one client, in every key */
-    unsigned headers;          /* enum limits_header, added up */
-    size_t proxies; /* of trusted_proxies: who may ask about another's request, forward.h */
+    unsigned redis_timeout_ms;            /* 1 .. REDIS_TIMEOUT_MS_MAX */
+    int64_t ipv6_prefix_bits;             /* 1 .. 128: what counts as one client, in every key */
+    unsigned headers;                     /* enum limits_header, added up */
+    enum forward_convention forward_auth; /* how the trusted proxies ask */
+    size_t proxies; /* of trusted_proxies: they may ask about another's request, forward.h */
+    unsigned proxies_line, proxies_column; /* where they are in the file, from 1 */
     struct network trusted_proxy[LIMITS_PROXIES_MAX];
     size_t count; /* 1 .. LIMITS_MAX */
     struct limit limit[LIMITS_MAX];

@@ -53,9 +53,10 @@ const char *network_parse(const char *text, struct network *out)
 
 bool network_contains(const struct network *network, const struct address *address)
 {
-    struct address prefix = *address;
+    unsigned whole = network->bits / 8, rest = network->bits % 8;
+    const unsigned char *one = network->address.bytes, *other = address->bytes;
 
-    address_keep_prefix(&prefix, network->bits);
-    return memcmp(&prefix, &network->address, sizeof prefix) == 0 &&
+    return memcmp(one, other, whole) == 0 &&
+           (rest == 0 || ((one[whole] ^ other[whole]) & (0xff00U >> rest) & 0xff) == 0) &&
            address_is_ipv4(address) == address_is_ipv4(&network->address);
 }

@@ -1,3 +1,5 @@
+/* overrides.c - the clients of a limit that are treated differently.
+ * SPDX-License-Identifier: MIT */
 #include "overrides.h"
 
 #include <assert.h>
@@ -9,6 +11,7 @@
 #define uthash_fatal(message) abort()
 #include <uthash.h>
 
+#include "cookie.h"
 #include "glob.h"
 #include "network.h"
 
@@ -19,10 +22,13 @@ struct pattern {
     const char *glob;       /* for any other, or "**"; NULL for a network */
 };
 
+#define NONE SIZE_MAX
+
 /* An override that is for one client: found by that client's Redis key. */
 struct exact {
     UT_hash_handle hh;
-    size_t rank; /* of its override */
+    /* Of its override; [true]: of the one whose path was written with a slash at its end.  NONE: there is none. */
+    size_t rank[2];
     size_t len;
     char key[]; /* LEN bytes */
 };
@@ -42,6 +48,7 @@ struct overrides {
     size_t patterned_count; /* of ... */
     struct patterned *patterned;
     size_t patterns; /* overrides with a pattern */
+    bool has_path;   /* one of them is for a source path */
 };
 
 /* An override while it is added: what it would be for one alternative. */
@@ -98,6 +105,23 @@ static const char *read_all(size_t i, struct addition *addition)
     return NULL;
 }
 
+/* Bring VALUE, the text of an override, into the spelling that the values of SOURCE have. */
+static void spell_as(const struct source *source, char *value)
+{
+    char bytes[OVERRIDES_TEXT_MAX];
+    struct scratch scratch = {bytes, sizeof bytes, 0};
+    struct span cookie = {NULL, 0};
+
+    if (source->kind == SOURCE_COOKIE)
+        cookie = cookie_value((struct span){value, strlen(value)}, &scratch);
+    if (cookie.text && !memchr(cookie.text, '\0', cookie.len))
+        *(char *)mempcpy(value, cookie.text, cookie.len) = '\0';
+    for (char *byte = value; (source->kind == SOURCE_HOST || source->lower) && *byte; byte++)
+        *byte = (char)tolower((unsigned char)*byte);
+    if (source->kind == SOURCE_METHOD && strcmp(value, "HEAD") == 0)
+        strcpy(value, "GET");
+}
+
 static const char *read_text(const char *text, const struct source *source, size_t i,
                              struct addition *addition)
 {
@@ -106,8 +130,7 @@ static const char *read_text(const char *text, const struct source *source, size
     if (source->kind == SOURCE_PATH && text[0] != '/' && text[0] != '*')
         return "a path begins with a slash; write /api/x, /api/** or **/x";
     strcpy(value, text);
-    for (char *byte = value; source->kind == SOURCE_HOST && *byte; byte++)
-        *byte = (char)tolower((unsigned char)*byte);
+    spell_as(source, value);
     addition->part[i].glob = value;
     addition->is_exact = addition->is_exact && !strchr(value, '*');
     return NULL;
@@ -172,29 +195,52 @@ static const char *check_text(const char *text)
     return NULL;
 }
 
+/* Take the slash off the end of PATH, as a key has it (path.h).  Returns whether there was one. */
+static bool take_slash(struct span *path)
+{
+    bool slash = path->len > 1 && path->text[path->len - 1] == '/';
+
+    path->len -= slash;
+    return slash;
+}
+
+/* The entry for KEY, of LEN bytes; a new one if need be. */
+static struct exact *exact_at(struct overrides *overrides, const char *key, size_t len)
+{
+    struct exact *exact;
+
+    HASH_FIND(hh, overrides->exact, key, len, exact);
+    if (exact)
+        return exact;
+    exact = calloc(1, sizeof *exact + len);
+    assert(exact);
+    exact->rank[false] = exact->rank[true] = NONE;
+    exact->len = len;
+    memcpy(exact->key, key, len);
+    HASH_ADD(hh, overrides->exact, key, exact->len, exact);
+    return exact;
+}
+
 static unsigned add_exact(struct overrides *overrides, const struct addition *addition,
                           const char *limit_name)
 {
     struct key_values values = {.count = addition->count};
     char key[KEY_MAX];
-    struct exact *exact;
+    bool slash = false;
 
     for (size_t i = 0; i < addition->count; i++) {
         values.source[i] = &addition->spec->part[addition->first + i].source;
-        values.value[i].text = (struct span){addition->value[i], strlen(addition->value[i])};
+        values.value[i] = (struct span){addition->value[i], strlen(addition->value[i])};
+        if (values.source[i]->kind == SOURCE_PATH)
+            slash = take_slash(&values.value[i]);
     }
     size_t len = key_build(&values, limit_name, key);
-    HASH_FIND(hh, overrides->exact, key, len, exact);
-    if (exact && exact->rank == overrides->count)
+    size_t *rank = &exact_at(overrides, key, len)->rank[slash];
+    if (*rank == overrides->count)
         return 0; /* this override itself, for an alternative with the same sources */
-    if (exact)
-        return overrides->override[exact->rank].line;
-    exact = calloc(1, sizeof *exact + len);
-    assert(exact);
-    exact->rank = overrides->count;
-    exact->len = len;
-    memcpy(exact->key, key, len);
-    HASH_ADD(hh, overrides->exact, key, exact->len, exact);
+    if (*rank != NONE)
+        return overrides->override[*rank].line;
+    *rank = overrides->count;
     return 0;
 }
 
@@ -208,7 +254,7 @@ static bool covers(const struct pattern *one, const struct pattern *other)
                network_contains(&one->network, &other->network.address);
     if (strchr(other->glob, '*'))
         return strcmp(one->glob, "**") == 0 || strcmp(one->glob, other->glob) == 0;
-    return glob_fits(one->glob, (struct span){other->glob, strlen(other->glob)});
+    return glob_fits(one->glob, (struct span){other->glob, strlen(other->glob)}, NULL);
 }
 
 /* The line of an earlier override with patterns that covers ADDITION; or 0. */
@@ -328,45 +374,108 @@ const char *overrides_add(struct overrides *overrides, const struct key_spec *sp
         return why;
     if (overrides->patterned_count > patterned)
         overrides->patterns++;
+    for (size_t i = 0; i < spec->count; i++)
+        overrides->has_path = overrides->has_path || spec->part[i].source.kind == SOURCE_PATH;
     append(overrides, override);
     return NULL;
 }
 
-static bool pattern_fits(const struct pattern *pattern, struct value value, struct subject *subject)
+/* READING of a path as SOURCE has it. */
+static struct span as_source(const struct source *source, struct span reading,
+                             struct subject *subject)
 {
+    return source->lower ? memo_lower(&subject->memo, reading, &subject->scratch) : reading;
+}
+
+static bool path_fits(const struct pattern *pattern, const struct source *source, bool stricter,
+                      struct subject *subject)
+{
+    const struct path *path = subject_paths(subject);
+
+    if (path->count == 0 || (path->count > 1 && !stricter))
+        return path->count == 0 && glob_fits(pattern->glob, (struct span){"", 0}, NULL);
+    for (size_t i = 0; i < path->count; i++) {
+        struct span whole = as_source(source, path_with_slash(path->reading[i]), subject);
+        struct span bare = {whole.text, path->reading[i].len};
+        if (!whole.text)
+            return stricter;
+        if (((stricter || !path->slash) && glob_fits(pattern->glob, bare, &subject->work)) ||
+            ((stricter || path->slash) && glob_fits(pattern->glob, whole, &subject->work)))
+            return true;
+    }
+    return false;
+}
+
+static bool pattern_fits(const struct pattern *pattern, const struct source *source,
+                         struct span value, bool stricter, struct subject *subject)
+{
+    if (!pattern->is_network && source->kind == SOURCE_PATH)
+        return path_fits(pattern, source, stricter, subject);
     if (!pattern->is_network)
-        return value.encoded ? glob_fits_query(pattern->glob, value.text)
-                             : glob_fits(pattern->glob, value.text);
+        return glob_fits(pattern->glob, value, &subject->work);
     const struct address *client = subject_address(subject);
     return client && network_contains(&pattern->network, client);
 }
 
-static bool patterned_fits(const struct patterned *patterned, const struct key_values *values,
-                           struct subject *subject)
+static bool patterned_fits(const struct patterned *patterned, const struct override *override,
+                           const struct key_values *values, struct subject *subject)
 {
     if (patterned->first != values->first)
         return false;
     for (size_t i = 0; i < patterned->count; i++)
-        if (!pattern_fits(&patterned->part[i], values->value[i], subject))
+        if (!pattern_fits(&patterned->part[i], values->source[i], values->value[i],
+                          override->stricter, subject))
             return false;
     return true;
+}
+
+/* Whether the override of RANK is used for a path that was sent otherwise than it is written. */
+static bool is_strict(const struct overrides *overrides, size_t rank)
+{
+    return rank != NONE && overrides->override[rank].stricter;
+}
+
+/* The path of SUBJECT if VALUES hold it; else NULL. */
+static const struct path *path_in(const struct key_values *values, struct subject *subject)
+{
+    for (size_t i = 0; i < values->count; i++)
+        if (values->source[i]->kind == SOURCE_PATH)
+            return subject_paths(subject);
+    return NULL;
+}
+
+/* The rank of the override that the key itself has; NONE: there is none. */
+static size_t find_exact(const struct overrides *overrides, const char *key, size_t len,
+                         const struct key_values *values, struct subject *subject)
+{
+    const struct exact *exact;
+
+    HASH_FIND(hh, overrides->exact, key, len, exact);
+    if (!exact)
+        return NONE;
+    const struct path *path = overrides->has_path ? path_in(values, subject) : NULL;
+    if (!path)
+        return exact->rank[false];
+    size_t as_sent = exact->rank[path->slash], other = exact->rank[!path->slash];
+    if (as_sent != NONE && (path->count == 1 || is_strict(overrides, as_sent)))
+        return as_sent;
+    return is_strict(overrides, other) ? other : NONE;
 }
 
 const struct override *overrides_find(const struct overrides *overrides, const char *key,
                                       size_t len, const struct key_values *values,
                                       struct subject *subject)
 {
-    const struct exact *exact;
+    size_t exact = find_exact(overrides, key, len, values, subject);
 
-    HASH_FIND(hh, overrides->exact, key, len, exact);
     for (size_t i = 0; i < overrides->patterned_count; i++) {
         const struct patterned *patterned = &overrides->patterned[i];
-        if (exact && exact->rank < patterned->rank)
+        if (exact < patterned->rank)
             break;
-        if (patterned_fits(patterned, values, subject))
+        if (patterned_fits(patterned, &overrides->override[patterned->rank], values, subject))
             return &overrides->override[patterned->rank];
     }
-    return exact ? &overrides->override[exact->rank] : NULL;
+    return exact != NONE ? &overrides->override[exact] : NULL;
 }
 
 static bool is_for_all(const struct patterned *patterned)

@@ -2,6 +2,7 @@
 #ifndef OVERRIDES_H
 #define OVERRIDES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,7 +22,9 @@ enum override_kind {
 struct override {
     enum override_kind kind;
     int64_t capacity, interval_us; /* of OVERRIDE_LIMITED, bounds as struct limit's */
-    unsigned line;                 /* where it stands in the limits file, from 1 */
+    unsigned line;                 /* where it is in the limits file, from 1 */
+    /* Than the limit itself: it blocks, or has a smaller capacity or a slower refill. */
+    bool stricter;
 };
 
 /* The overrides of one limit, in the order in which they were added. */
@@ -44,7 +47,10 @@ const char *overrides_add(struct overrides *overrides, const struct key_spec *sp
 
 /* The first override that fits a client, whose Redis key is KEY, of LEN bytes, and whose VALUES were found in
  * SUBJECT; or NULL.  Exact ones are looked up in a hash table, however many there are; globs and
- * networks, of which there are at most OVERRIDES_PATTERNS_MAX, in turn. */
+ * networks, of which there are at most OVERRIDES_PATTERNS_MAX, in turn.
+ * Where a path has several readings (path.h), a glob for it that is stricter than the limit fits if any
+ * reading does, with a slash at its end or without, and an override that is not stricter does not fit, nor
+ * does it with another slash than it was written with: no client gains by a spelling. */
 const struct override *overrides_find(const struct overrides *overrides, const char *key,
                                       size_t len, const struct key_values *values,
                                       struct subject *subject);

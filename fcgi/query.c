@@ -1,3 +1,5 @@
+/* query.c - parameters of a query, and percent-encoding.
+ * SPDX-License-Identifier: MIT */
 #include "query.h"
 
 #include <string.h>
@@ -13,53 +15,63 @@ static int hex_digit(char c)
     return -1;
 }
 
-/* Cut *REST at the first SEPARATOR: what stands before it is returned, what stands after it stays
- * in *REST, which has text NULL where there was no SEPARATOR. */
-static struct span cut(struct span *rest, char separator)
+/* Cut *REST at the first of SEPARATORS: what comes before it is returned, what comes after it stays
+ * in *REST, which has text NULL where there was none of them. */
+static struct span cut(struct span *rest, const char *separators)
 {
     struct span head = *rest;
-    const char *end = head.len ? memchr(head.text, separator, head.len) : NULL;
 
-    if (!end) {
-        *rest = (struct span){NULL, 0};
+    for (size_t i = 0; i < head.len; i++) {
+        if (head.text[i] == '\0' || !strchr(separators, head.text[i]))
+            continue;
+        *rest = (struct span){head.text + i + 1, head.len - i - 1};
+        head.len = i;
         return head;
     }
-    head.len = (size_t)(end - head.text);
-    rest->text = end + 1;
-    rest->len -= head.len + 1;
+    *rest = (struct span){NULL, 0};
     return head;
 }
 
-static bool is_named(struct span encoded, const char *name)
+bool query_next(struct span *rest, struct span *name, struct span *value)
 {
-    for (; *name != '\0'; name++)
-        if (query_next_byte(&encoded) != (unsigned char)*name)
-            return false;
-    /* Not "the next byte is NUL": "user%00" is another name than "user". */
-    return encoded.len == 0;
+    while (rest->text) {
+        struct span parameter = cut(rest, "&;");
+        *value = parameter;
+        *name = cut(value, "=");
+        if (!value->text)
+            *value = (struct span){parameter.text + parameter.len, 0};
+        if (parameter.len > 0)
+            return true;
+    }
+    return false;
 }
 
-struct span query_find(const char *uri, const char *name)
+struct span query_decode(struct span encoded, struct scratch *scratch)
 {
-    size_t path_len = strcspn(uri, "?#");
-    struct span rest = {NULL, 0};
+    size_t most = encoded.len, len = 0;
+    char *out = scratch_take(scratch, most);
 
-    if (uri[path_len] == '?') {
-        rest.text = uri + path_len + 1;
-        rest.len = strcspn(rest.text, "#");
-    }
-    while (rest.text) {
-        struct span parameter = cut(&rest, '&');
-        struct span value = parameter;
-        struct span encoded_name = cut(&value, '=');
+    if (!out)
+        return (struct span){NULL, 0};
+    for (int byte = query_next_byte(&encoded); byte >= 0; byte = query_next_byte(&encoded))
+        out[len++] = (char)byte;
+    scratch_give_back(scratch, most - len);
+    return (struct span){out, len};
+}
 
-        if (parameter.len > 0 && is_named(encoded_name, name)) {
-            if (!value.text)
-                value.text = parameter.text + parameter.len;
-            return value;
-        }
+struct span query_one_name(char *name, size_t len)
+{
+    size_t first = 0, end;
+
+    while (first < len && name[first] == ' ')
+        first++;
+    for (end = first; end < len && name[end] != '\0'; end++) {
+        if (name[end] == '[' && end > first)
+            break;
+        if (name[end] == ' ' || name[end] == '.')
+            name[end] = '_';
     }
-    return (struct span){NULL, 0};
+    return (struct span){name + first, end - first};
 }
 
 int query_next_path_byte(struct span *encoded)

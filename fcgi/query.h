@@ -1,19 +1,27 @@
-/* query.h - parameters of a URI's query, and percent-encoding.  Pure. */
+/* query.h - parameters of a query, and percent-encoding.  Pure. */
 #ifndef QUERY_H
 #define QUERY_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "scratch.h"
 #include "span.h"
 
-/* Find the first parameter named NAME (NUL-terminated) in the query of URI, a request target such
- * as "/path?a=1&b=2" (RFC 9112, 3.2.1).  The query is what follows the first '?', up to a '#' or
- * the end, and a '?' after a '#' starts none (RFC 3986, 3.5); parameters are separated by '&',
- * empty ones are skipped; names are compared decoded, so "%75ser" is "user".
- * A parameter without '=' has the empty value.  Only the first of several is looked at.
- * Returns its value, still encoded, pointing into URI; text NULL where there is none. */
-struct span query_find(const char *uri, const char *name);
+/* Take the next parameter off *REST, a query or what is left of one (text NULL: nothing).  Parameters are
+ * separated by '&' and by ';' (HTML 4.01, B.2.2, which old backends still do), empty ones are skipped.
+ * *NAME and *VALUE point into *REST, still encoded; a parameter without '=' has the empty value.
+ * Returns false where no parameter is left. */
+bool query_next(struct span *rest, struct span *name, struct span *value);
+
+/* ENCODED without its encoding, in SCRATCH; text NULL where SCRATCH is full. */
+struct span query_decode(struct span encoded, struct scratch *scratch);
+
+/* Bring the LEN bytes at NAME, a decoded name, into the one spelling of all that a backend may take for the
+ * same: without leading spaces, up to '[' and NUL, with ' ' and '.' as '_', as PHP reads a name
+ * (php.net, "Variables From External Sources"); "user[]" is "user" to Express, too.
+ * Returns what is left of NAME, which is changed where it is. */
+struct span query_one_name(char *name, size_t len);
 
 /* Take one byte off the front of *ENCODED and decode it as application/x-www-form-urlencoded
  * (WHATWG URL Standard, 5.1): "%41" is 'A', '+' is a space, a '%' without two hexadecimal digits is

@@ -349,8 +349,29 @@ size_t reply_incomplete(const char *parameter, char out[REPLY_MAX])
     return write_problem(REPLY_WHOLE, 500, "Internal Server Error", detail, "", out);
 }
 
-size_t reply_ambiguous(enum reply_form form, char out[REPLY_MAX])
+size_t reply_unclear(const char *detail, enum reply_form form, char out[REPLY_MAX])
 {
-    return write_problem(form, 400, "Bad Request",
-                         "An X-Forwarded or X-Original header stands twice.", "", out);
+    return write_problem(form, 400, "Bad Request", detail, "", out);
+}
+
+/* The name of a query parameter may hold what a JSON string may not. */
+static void append_safe(struct text *text, const char *name)
+{
+    for (; *name; name++) {
+        bool safe = *name > ' ' && *name < 0x7f && *name != '"' && *name != '\\';
+        append(text, (const char[]){(char)(safe ? *name : '?'), '\0'});
+    }
+}
+
+size_t reply_ambiguous(const struct source *source, enum reply_form form, char out[REPLY_MAX])
+{
+    char detail_bytes[256];
+    struct text detail = {detail_bytes, 0, sizeof detail_bytes};
+
+    append(&detail, "A limit counts by ");
+    append(&detail, source_word(source->kind));
+    append(&detail, source->name[0] != '\0' ? ":" : "");
+    append_safe(&detail, source->name);
+    append(&detail, ", which this request has more than once or in an unclear form; send it once.");
+    return reply_unclear(detail.bytes, form, out);
 }

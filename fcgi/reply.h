@@ -84,7 +84,12 @@ size_t reply_undecided(enum redis_failure failure, enum reply_form form, char ou
  * "REMOTE_ADDR": 500, naming it, and whole, for it is for who looks into the web server.  Returns as above. */
 size_t reply_incomplete(const char *parameter, char out[REPLY_MAX]);
 
-/* Write the answer to a proxy whose question has a header twice, forward.h: 400, in FORM.  Returns as above. */
-size_t reply_ambiguous(enum reply_form form, char out[REPLY_MAX]);
+/* Write the answer to a proxy whose question does not say which request it is about: 400, in FORM, with
+ * DETAIL (a sentence without quotes).  Returns as above. */
+size_t reply_unclear(const char *detail, enum reply_form form, char out[REPLY_MAX]);
+
+/* Write the answer to a request in which SOURCE, which a limit reads, has two values or none that can be
+ * read: 400, in FORM, naming SOURCE and never its value.  Returns as above. */
+size_t reply_ambiguous(const struct source *source, enum reply_form form, char out[REPLY_MAX]);
 
 #endif

@@ -1,10 +1,9 @@
+/* source.c - where in a request a value is.
+ * SPDX-License-Identifier: MIT */
 #include "source.h"
 
 #include <ctype.h>
 #include <string.h>
-
-#include "cookie.h"
-#include "query.h"
 
 static const struct {
     const char *word;
@@ -23,7 +22,7 @@ static const struct {
 
 #define THE_SOURCES                                                                                \
     "the sources are ip, query:NAME, header:NAME, cookie:NAME, path, method, host, env:NAME, "     \
-    "global"
+    "global, and lower(SOURCE) of each"
 
 /* The FastCGI parameter of header NAME, in lower case (RFC 3875, 4.1.18): HTTP_ and the name in capitals,
  * '-' as '_'.  Two have a name of their own. */
@@ -80,8 +79,21 @@ static const char *parse_name(struct span name, struct source *source)
     return NULL;
 }
 
+/* TEXT without a lower(...) around it; *LOWER says whether there was one. */
+static struct span without_lower(struct span text, bool *lower)
+{
+    static const char open[] = "lower(";
+    size_t len = sizeof open - 1;
+
+    *lower = text.len > len && memcmp(text.text, open, len) == 0 && text.text[text.len - 1] == ')';
+    return *lower ? (struct span){text.text + len, text.len - len - 1} : text;
+}
+
 const char *source_parse(struct span text, struct source *out)
 {
+    bool lower;
+
+    text = without_lower(text, &lower);
     const char *colon = text.len > 0 ? memchr(text.text, ':', text.len) : NULL;
     size_t word = colon ? (size_t)(colon - text.text) : text.len;
 
@@ -91,9 +103,7 @@ const char *source_parse(struct span text, struct source *out)
     for (size_t i = 0; i < KINDS; i++) {
         if (strlen(kinds[i].word) != word || memcmp(kinds[i].word, text.text, word) != 0)
             continue;
-        *out = (struct source){.kind = (enum source_kind)i};
-        if (out->kind == SOURCE_COOKIE)
-            strcpy(out->parameter, "HTTP_COOKIE");
+        *out = (struct source){.kind = (enum source_kind)i, .lower = lower};
         if (kinds[i].named)
             return parse_name(colon ? (struct span){colon + 1, text.len - word - 1}
                                     : (struct span){text.text, 0},
@@ -116,50 +126,52 @@ bool source_can_be_absent(const struct source *source)
     return kinds[source->kind].named || source->kind == SOURCE_HOST;
 }
 
-static struct span parameter(const struct source *source, const struct request *request)
+/* HEAD is a GET whose answer has no body (RFC 9110, 9.3.2): one client, one bucket. */
+static const char *method_of(const struct request *request)
 {
-    const char *text = request_parameter(request, source->parameter);
-
-    return (struct span){text, text ? strlen(text) : 0};
+    return strcmp(request->method, "HEAD") == 0 ? "GET" : request->method;
 }
 
-static struct span find(const struct source *source, struct subject *subject)
+static struct found find(const struct source *source, struct subject *subject)
 {
-    const struct request *request = subject->request;
+    struct found found = {.ambiguous = false};
+    const char *method;
 
     switch (source->kind) {
     case SOURCE_IP:
-        return subject_client(subject);
+        found.value = subject_client(subject);
+        break;
     case SOURCE_QUERY:
-        return query_find(request->uri, source->name);
+        return subject_query(subject, source->name);
     case SOURCE_HEADER:
     case SOURCE_ENV:
-        return parameter(source, request);
+        return subject_parameter(subject, source->parameter);
     case SOURCE_COOKIE:
-        return cookie_find(request_parameter(request, source->parameter), source->name);
+        return subject_cookie(subject, source->name);
     case SOURCE_PATH:
-        return subject_path(subject);
+        found.value = subject_path(subject);
+        break;
     case SOURCE_METHOD:
-        return (struct span){request->method, strlen(request->method)};
+        method = method_of(subject->request);
+        found.value = (struct span){method, strlen(method)};
+        break;
     case SOURCE_HOST:
-        return subject_host(subject);
+        found.value = subject_host(subject);
+        found.ambiguous = subject->host_unreadable;
+        break;
     case SOURCE_GLOBAL:
         break;
     }
-    return (struct span){NULL, 0};
+    return found;
 }
 
-struct value source_value(const struct source *source, struct subject *subject)
+struct found source_value(const struct source *source, struct subject *subject)
 {
-    return (struct value){find(source, subject), source->kind == SOURCE_QUERY};
-}
+    struct found found = find(source, subject);
 
-int value_next_byte(struct value *value)
-{
-    if (value->encoded)
-        return query_next_byte(&value->text);
-    if (value->text.len == 0)
-        return -1;
-    value->text.len--;
-    return (unsigned char)*value->text.text++;
+    if (source->lower && found.value.len > 0) {
+        found.value = memo_lower(&subject->memo, found.value, &subject->scratch);
+        found.ambiguous = !found.value.text;
+    }
+    return found;
 }

@@ -1,4 +1,4 @@
-/* source.h - where in a request a value stands: ip, query:NAME, header:NAME ...  Pure. */
+/* source.h - where in a request a value is: ip, query:NAME, header:NAME ...  Pure. */
 #ifndef SOURCE_H
 #define SOURCE_H
 
@@ -23,19 +23,12 @@ enum source_kind {
 
 struct source {
     enum source_kind kind;
-    char name[SOURCE_NAME_MAX +
-              1]; /* as it stands in an identity, a header's in lower case; or "" */
-    char parameter[SOURCE_NAME_MAX +
-                   6]; /* the FastCGI parameter of a header, cookie or env; or "" */
+    char name[SOURCE_NAME_MAX + 1]; /* as written in an identity, a header's in lower case; or "" */
+    char parameter[SOURCE_NAME_MAX + 6]; /* the FastCGI parameter of a header or env; or "" */
+    bool lower;                          /* lower(...): A to Z count as a to z */
 };
 
-/* What a request has at a source; empty counts as absent. */
-struct value {
-    struct span text; /* borrowed from the request or its subject */
-    bool encoded;     /* as the parameters of a query are: query.h */
-};
-
-/* Read TEXT, "ip" or "query:user", into *OUT.
+/* Read TEXT, "ip", "query:user" or "lower(query:user)", into *OUT.
  * Returns NULL, or what is wrong and what would be right (static string); *OUT is then undefined. */
 const char *source_parse(struct span text, struct source *out);
 
@@ -45,10 +38,7 @@ const char *source_word(enum source_kind kind);
 /* Whether a request can lack SOURCE: a header, say, but not the client's address. */
 bool source_can_be_absent(const struct source *source);
 
-/* The value of SOURCE in SUBJECT. */
-struct value source_value(const struct source *source, struct subject *subject);
-
-/* Take one byte off the front of *VALUE, decoded.  Returns it, 0 .. 255, or -1 where nothing is left. */
-int value_next_byte(struct value *value);
+/* What SUBJECT has at SOURCE, decoded; empty counts as absent. */
+struct found source_value(const struct source *source, struct subject *subject);
 
 #endif

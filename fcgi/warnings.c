@@ -1,3 +1,5 @@
+/* warnings.c - what a limits file may say and probably does not mean.
+ * SPDX-License-Identifier: MIT */
 #include "warnings.h"
 
 #include <ctype.h>
@@ -5,7 +7,8 @@
 
 static bool same_source(const struct source *one, const struct source *other)
 {
-    return one->kind == other->kind && strcmp(one->name, other->name) == 0;
+    return one->kind == other->kind && one->lower == other->lower &&
+           strcmp(one->name, other->name) == 0;
 }
 
 static bool same_key(const struct key_spec *one, const struct key_spec *other)
@@ -40,7 +43,8 @@ static bool has_methods_of(const struct match *match, const struct match *other)
 static bool covers(const struct match *match, const struct match *other)
 {
     return has_methods_of(match, other) &&
-           (match->path[0] == '\0' || strcmp(match->path, other->path) == 0) &&
+           (match->path[0] == '\0' || (strcmp(match->path, other->path) == 0 &&
+                                       (match->ignore_case || !other->ignore_case))) &&
            (match->host[0] == '\0' || strcmp(match->host, other->host) == 0);
 }
 
@@ -161,6 +165,88 @@ static void find_twin(const struct limits *limits, const struct limit *limit, st
     }
 }
 
+/* A source before a '|' that every request has leaves the alternatives behind it without a request. */
+static void find_unreachable(const struct limit *limit, struct report *report)
+{
+    const struct key_spec *key = &limit->key;
+
+    for (size_t first = 0, end; first < key->count; first = end) {
+        end = key_alternative_end(key, first);
+        if (end == key->count || absent_source(key, first, end))
+            continue;
+        report_warning(
+            report, limit->line, limit->column,
+            "the key of '%s' has alternatives that are never used, because every request "
+            "has the source %s before them; write that one last, or leave the others out",
+            limit->name, source_word(key->part[first].source.kind));
+        return;
+    }
+}
+
+/* What PATH has that is no part of a path, or the wildcard of another language; NULL: nothing. */
+static const char *foreign_to_globs(const char *path)
+{
+    static const char *const signs[] = {"{", "}", "[", "]", "(", "/:", "^", "$", "\\", ".*", ".+"};
+
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
+        if (strstr(path, signs[i]))
+            return strcmp(signs[i], "/:") == 0 ? ":" : signs[i];
+    return NULL;
+}
+
+static void find_wrong_path(const struct limit *limit, struct report *report)
+{
+    const char *path = limit->match.path, *sign = foreign_to_globs(path);
+
+    if (strpbrk(path, "?#"))
+        report_warning(report, limit->line, limit->column,
+                       "the path of '%s' holds a '%c', and what follows one is not part of a path; "
+                       "write what comes before it, and count by the query in the key",
+                       limit->name, *strpbrk(path, "?#"));
+    else if (sign)
+        report_warning(
+            report, limit->line, limit->column,
+            "the path of '%s' holds '%s', which means only itself; a pattern has * for "
+            "any bytes but a slash and ** for any bytes, so write /users/* for each user",
+            limit->name, sign);
+}
+
+static void find_wrong_host(const struct limit *limit, struct report *report)
+{
+    for (const char *byte = limit->match.host; *byte; byte++) {
+        if ((unsigned char)*byte >= 0x80) {
+            report_warning(report, limit->line, limit->column,
+                           "the host of '%s' has letters that no request has, because clients send "
+                           "such a name in its ASCII form; write that, xn--...",
+                           limit->name);
+            return;
+        }
+        if (*byte <= ' ' || strchr("{}()^$|?#@,;\\\"<>", *byte)) {
+            report_warning(report, limit->line, limit->column,
+                           "the host of '%s' holds a '%c', which no host has; write a name or a "
+                           "pattern, such as *.example.com",
+                           limit->name, *byte);
+            return;
+        }
+    }
+}
+
+/* So wide a network has clients in it, and each of them could then say on whose behalf it asks. */
+static void find_wide_proxies(const struct limits *limits, struct report *report)
+{
+    for (size_t i = 0; i < limits->proxies; i++) {
+        const struct network *network = &limits->trusted_proxy[i];
+        bool ipv4 = address_is_ipv4(&network->address);
+        unsigned bits = ipv4 ? network->bits - 96 : network->bits;
+        if (bits >= (ipv4 ? 8U : 16U))
+            continue;
+        report_warning(report, limits->proxies_line, limits->proxies_column,
+                       "trusted_proxies has a network of /%u, whose every address could ask on "
+                       "behalf of any client; name the addresses of your proxies",
+                       bits);
+    }
+}
+
 static bool any_enforced(const struct limits *limits)
 {
     for (size_t i = 0; i < limits->count; i++)
@@ -175,11 +261,15 @@ void warnings_find(const struct limits *limits, struct report *report)
         report_warning(report, limits->limit[0].line, limits->limit[0].column,
                        "no limit is enforced, every one is a shadow; write shadow: false where one "
                        "shall refuse");
+    find_wide_proxies(limits, report);
     for (size_t i = 0; i < limits->count; i++) {
         const struct limit *limit = &limits->limit[i];
         find_never_refuses(limits, limit, report);
+        find_wrong_path(limit, report);
+        find_wrong_host(limit, report);
         find_cost(limit, report);
         find_missing_key(limit, report);
+        find_unreachable(limit, report);
         find_twin(limits, limit, report);
     }
 }

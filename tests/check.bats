@@ -40,7 +40,7 @@ assert_bad_value() {
     "limits.yaml:8:5: unknown field 'refil' in a limit; did you mean 'refill'? its fields are name, match, key, capacity, refill, cost, on_redis_failure, shadow, overrides" \
     "limits.yaml:9:23: on_redis_failure: 'alow' is neither; did you mean 'allow'? write allow or deny" \
     "limits.yaml:10:5: the name 'one' stands twice; each limit needs a name of its own" \
-    "limits.yaml:11:23: unknown field 'method' in match; did you mean 'methods'? its fields are path, methods, host" \
+    "limits.yaml:11:23: unknown field 'method' in match; did you mean 'methods'? its fields are ignore_case, path, methods, host" \
     "limits.yaml:14:13: refill: unknown unit: write s for seconds; the units are ms, s, min, h, day, in lower case; a refill is such as 1/12s"
 redis:
   timeouts: 50ms

@@ -57,16 +57,20 @@ setup() { user=user-$BATS_TEST_NUMBER; }
   assert_contains "$body" '"remaining":2'
 }
 
-@test "of two users in one request the first counts" {
-  request "/?user=$user-a&user=$user-b"
+@test "a request with two users, in any spelling of the name, is 400 and takes no token" {
+  local query
+  for query in "user=$user-a&user=$user-b" "user=$user-a&us%65r=$user-b" "user=$user-a;user=$user-b" \
+    "user[]=$user-a&user[]=$user-b" "user=$user-a&+user=$user-b" "user=&user=$user-b"; do
+    request "/?$query"
+    assert_equal "$query $(header Status)" "$query 400 Bad Request"
+    assert_contains "$body" '"detail":"A limit counts by query:user, which this request has more than once'
+  done
   request "/?user=$user-b"
   assert_contains "$body" '"remaining":4'
-  request "/?user=$user-a"
-  assert_contains "$body" '"remaining":3'
 }
 
 @test "without a user, or with an empty one, two connections of one address share its bucket" {
-  for path in / '/?user=' '/?user' '/?other=1' '/?user=&user=b'; do
+  for path in / '/?user=' '/?user' '/?other=1' '/?other=user'; do
     assert_equal "$(status "$path")" 200
   done
   assert_equal "$(status /)" 429

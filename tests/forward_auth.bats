@@ -96,7 +96,7 @@ keys() { redis_cli --scan | sort | tr '\n' ' '; }
     ask GET / 203.0.113.1 -H "$name: 198.51.100.1"
     assert_equal "$name $(header Status)" "$name 400 Bad Request"
     assert_equal "$(header Content-Type)" application/problem+json
-    assert_equal "$body" '{"type":"about:blank","title":"Bad Request","status":400,"detail":"An X-Forwarded or X-Original header stands twice."}'
+    assert_equal "$body" '{"type":"about:blank","title":"Bad Request","status":400,"detail":"A header of this question is there more than once; a proxy sends it once."}'
   done
   assert_equal "$(keys)" ''
 }
@@ -111,7 +111,17 @@ keys() { redis_cli --scan | sort | tr '\n' ' '; }
   run -0 "$PROGRAM" --limits "$BATS_FILE_TMPDIR/limits.yaml" --explain 'GET /check' --ip 192.0.2.1 \
     -H 'X-Forwarded-Uri: /login?user=frank'
   assert_equal "${lines[0]}" 'GET /check, client 192.0.2.1'
-  run -2 "$PROGRAM" --limits "$BATS_FILE_TMPDIR/limits.yaml" --explain 'GET /check' --ip 127.0.0.1 \
+  run -0 "$PROGRAM" --limits "$BATS_FILE_TMPDIR/limits.yaml" --explain 'GET /check' --ip 127.0.0.1 \
     -H 'X-Forwarded-Uri: /x' --env HTTP_X_FORWARDED_URI=/y
-  assert_contains "$output" 'stands twice; write one'
+  assert_equal "$output" 'answers 400: A header of this question is there more than once; a proxy sends it once.'
+}
+
+@test "a question in two conventions is 400, unless the limits file names one" {
+  run -0 "$PROGRAM" --limits "$BATS_FILE_TMPDIR/limits.yaml" --explain 'GET /check' --ip 127.0.0.1 \
+    -H 'X-Forwarded-Uri: /free' -H 'X-Original-URL: https://a.example/login?user=frank'
+  assert_contains "$output" 'answers 400: This question mixes X-Forwarded headers, X-Original headers'
+  sed '1i forward_auth: x-original' "$BATS_FILE_TMPDIR/limits.yaml" >"$BATS_TEST_TMPDIR/limits.yaml"
+  run -0 "$PROGRAM" --limits "$BATS_TEST_TMPDIR/limits.yaml" --explain 'GET /check' --ip 127.0.0.1 \
+    -H 'X-Forwarded-Uri: /free' -H 'X-Original-URL: https://a.example/login?user=frank'
+  assert_equal "${lines[0]}" 'GET /login, host a.example, client 127.0.0.1'
 }

@@ -51,7 +51,7 @@ teardown() {
   assert_contains "$body" '"remaining":4'
   request "/?user=${long}a"
   assert_contains "$body" '"remaining":3'
-  assert_equal "$(redis_cli --scan --pattern 'rl:{#*' | wc -l)" 2
+  assert_equal "$(redis_cli --scan --pattern 'rl:{query:user=#*' | wc -l)" 2
 }
 
 @test "a request line beyond what lighttpd reads is refused by it" {

@@ -99,16 +99,6 @@ static inline char *percent_encode(struct bytes bytes)
     return out;
 }
 
-/* VALUE, byte by byte as a key takes it. */
-static inline struct bytes value_bytes(struct value value)
-{
-    struct bytes out = {malloc(value.text.len + 1), 0};
-
-    for (int byte = value_next_byte(&value); byte >= 0; byte = value_next_byte(&value))
-        out.text[out.len++] = (char)byte;
-    return out;
-}
-
 /* KEY, of LEN bytes, is rl:{IDENTITY}:LIMIT, and no byte of it means anything to Redis, a log or a shell's
  * reader. */
 static inline void must_be_key(const char *key, size_t len, const char *limit)

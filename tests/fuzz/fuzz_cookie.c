@@ -3,6 +3,32 @@
 
 #include "cookie.h"
 
+/* The first cookie NAME of HEADER (may be NULL), as it was sent; text NULL: none. */
+static struct span cookie_find(const char *header, const char *name)
+{
+    struct span rest = {header, header ? strlen(header) : 0}, found, value;
+
+    while (cookie_next(&rest, &found, &value))
+        if (found.len == strlen(name) && memcmp(found.text, name, found.len) == 0)
+            return value;
+    return (struct span){NULL, 0};
+}
+
+/* The value of VALUE is never longer, is written within its scratch, and is itself where nothing is encoded. */
+static void has_one_value(struct span value)
+{
+    char *bytes = malloc(value.len + 1);
+    struct scratch scratch = {bytes, value.len, 0};
+    struct span one = cookie_value(value, &scratch);
+
+    must(!one.text || one.len == scratch.used, "what is not used is given back");
+    if (one.text && value.text && value.len > 0 && value.text[0] != '"' &&
+        !memchr(value.text, '%', value.len))
+        must(one.len == value.len && memcmp(one.text, value.text, one.len) == 0,
+             "a plain value is itself");
+    free(bytes);
+}
+
 /* TEXT without the spaces and tabs around it, which are overwritten. */
 static char *trimmed(char *text)
 {
@@ -20,8 +46,8 @@ static const char *reference(char *header, const char *name)
     for (char *piece; (piece = strsep(&header, ";"));) {
         char *value = trimmed(piece);
         const char *found = strsep(&value, "=");
-        if (value && strcmp(found, name) == 0)
-            return value;
+        if (value && strcmp(trimmed((char *)found), name) == 0)
+            return trimmed(value);
     }
     return NULL;
 }
@@ -44,6 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         must(!want || (got.text >= header && got.text + got.len <= header + strlen(header)),
              "its value stands in the header");
         must(!cookie_find(NULL, source.name).text, "without a header there is none");
+        has_one_value(got);
     }
     free(copy);
     free(header);

@@ -100,10 +100,12 @@ static void limits_are_within_bounds(const struct limits *limits)
 static void applies_to(const struct limit *limit, struct subject *subject)
 {
     struct take take;
-    const struct override *override = NULL;
-    enum apply_result result = apply_limit(limit, subject, &take, &override);
+    struct applied applied;
+    enum apply_result result = apply_limit(limit, subject, &take, &applied);
+    const struct override *override = applied.override;
 
-    if (result == APPLY_NOT)
+    must((result == APPLY_AMBIGUOUS) <= !limit->shadow, "a shadow never refuses");
+    if (result == APPLY_NOT || result == APPLY_AMBIGUOUS || result == APPLY_TOO_MUCH)
         return;
     must_be_key(take.key, take.key_len, limit->name);
     must(take.cost >= 1 && take.cost <= COST_MAX, "a request costs 1 to 1000000 tokens");

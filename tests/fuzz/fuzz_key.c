@@ -17,6 +17,16 @@ struct keyed {
     char key[KEY_MAX];
 };
 
+/* VALUE; the caller's to free. */
+static struct bytes copy_of(struct span value)
+{
+    struct bytes copy = {malloc(value.len + 1), value.len};
+
+    if (value.len > 0)
+        memcpy(copy.text, value.text, value.len);
+    return copy;
+}
+
 /* Returns whether TEXT is a key at all. */
 static bool build(struct keyed *keyed)
 {
@@ -34,7 +44,7 @@ static bool build(struct keyed *keyed)
     key_find(&keyed->spec, &keyed->subject, &keyed->values);
     must_be_key(keyed->key, key_build(&keyed->values, "a.limit", keyed->key), "a.limit");
     for (size_t i = 0; i < keyed->values.count; i++)
-        keyed->value[i] = value_bytes(keyed->values.value[i]);
+        keyed->value[i] = copy_of(keyed->values.value[i]);
     return true;
 }
 
@@ -44,13 +54,16 @@ static void must_say(char *part, const struct keyed *keyed, size_t i)
     const struct source *source = keyed->values.source[i];
     char *value = part, *name = strsep(&value, "="), *want;
 
-    must(asprintf(&want, "%s%s%s", source_word(source->kind), *source->name ? ":" : "",
-                  source->name) > 0,
+    must(asprintf(&want, "%s%s%s%s", source->lower ? "lower:" : "", source_word(source->kind),
+                  *source->name ? ":" : "", source->name) > 0,
          "memory");
     struct bytes named = percent_decode(name, strlen(name), false);
     must(same_bytes(named, (struct bytes){want, strlen(want)}), "a key names its sources");
     struct bytes decoded = percent_decode(value, strlen(value), false);
-    must(same_bytes(decoded, keyed->value[i]), "a key's values can be read back");
+    if (value[0] == '#')
+        must(strlen(value) == 65 && strspn(value + 1, "0123456789abcdef") == 64, "a digest");
+    else
+        must(same_bytes(decoded, keyed->value[i]), "a key's values can be read back");
     free(decoded.text);
     free(named.text);
     free(want);
@@ -77,7 +90,7 @@ static bool same_values(const struct keyed *one, const struct keyed *other)
 
     for (size_t i = 0; same && i < one->values.count; i++) {
         const struct source *a = one->values.source[i], *b = other->values.source[i];
-        same = a->kind == b->kind && strcmp(a->name, b->name) == 0 &&
+        same = a->kind == b->kind && a->lower == b->lower && strcmp(a->name, b->name) == 0 &&
                same_bytes(one->value[i], other->value[i]);
     }
     return same;
@@ -99,8 +112,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct input input = {data, size};
     static struct keyed one, other;
 
-    memset(&one, 0, sizeof one);
-    memset(&other, 0, sizeof other);
+    memset(one.value, 0, sizeof one.value);
+    memset(other.value, 0, sizeof other.value);
+    memset(one.parameter, 0, sizeof one.parameter);
+    memset(other.parameter, 0, sizeof other.parameter);
     for (size_t i = 0; i < FIELDS; i++)
         one.text[i] = next_text(&input);
     for (size_t i = 0; i < FIELDS; i++) {

@@ -1,6 +1,7 @@
 /* fuzz_overrides.c - the override found is the first in the list that fits the client, looked at one by one */
 #include "fuzz.h"
 
+#include "cookie.h"
 #include "glob.h"
 #include "network.h"
 #include "overrides.h"
@@ -55,17 +56,52 @@ static bool is_all(const char *text)
     return strcmp(text, "*") == 0 || strcmp(text, "**") == 0;
 }
 
-static bool text_fits(const char *text, const struct source *source, struct value value)
+/* TEXT in the spelling that values of SOURCE have; the caller's to free. */
+static char *spelled(const char *text, const struct source *source)
 {
-    struct bytes bytes = value_bytes(value);
-    char *wanted = strdup(text);
+    char *wanted = malloc(strlen(text) + 4);
+    struct scratch scratch = {wanted, strlen(text), 0};
+    struct span cookie = {NULL, 0};
 
-    for (char *byte = wanted; source->kind == SOURCE_HOST && *byte; byte++)
+    if (source->kind == SOURCE_COOKIE)
+        cookie = cookie_value((struct span){text, strlen(text)}, &scratch);
+    if (cookie.text && !memchr(cookie.text, '\0', cookie.len))
+        wanted[cookie.len] = '\0';
+    else
+        strcpy(wanted, text);
+    for (char *byte = wanted; (source->kind == SOURCE_HOST || source->lower) && *byte; byte++)
         *byte = (char)tolower((unsigned char)*byte);
-    bool fits = strchr(wanted, '*') ? glob_fits(wanted, (struct span){bytes.text, bytes.len})
-                                    : same_bytes(bytes, (struct bytes){wanted, strlen(wanted)});
+    if (source->kind == SOURCE_METHOD && strcmp(wanted, "HEAD") == 0)
+        strcpy(wanted, "GET");
+    return wanted;
+}
+
+/* An override here is not stricter than its limit: a path has one reading, and its own slash. */
+static bool path_text_fits(const char *text, struct span value, struct subject *subject)
+{
+    const struct path *path = subject_paths(subject);
+    struct span sent = path->slash ? path_with_slash(path->reading[0]) : value;
+
+    if (path->count > 1 || path->count == 0)
+        return path->count == 0 && strchr(text, '*') && glob_fits(text, value, NULL);
+    return strchr(text, '*') ? glob_fits(text, (struct span){value.text, sent.len}, NULL)
+                             : strlen(text) == sent.len && memcmp(value.text, text, sent.len) == 0;
+}
+
+static bool text_fits(const char *text, const struct source *source, struct span value,
+                      struct subject *subject)
+{
+    char *wanted = spelled(text, source);
+    bool fits;
+
+    if (source->kind == SOURCE_PATH)
+        fits = path_text_fits(wanted, value, subject);
+    else
+        fits = strchr(wanted, '*')
+                   ? glob_fits(wanted, value, NULL)
+                   : strlen(wanted) == value.len &&
+                         (value.len == 0 || memcmp(wanted, value.text, value.len) == 0);
     free(wanted);
-    free(bytes.text);
     return fits;
 }
 
@@ -79,7 +115,7 @@ static bool fits(const struct set *set, size_t number, const struct key_values *
         const struct address *client = subject_address(subject);
         struct network network;
         if (values->source[i]->kind != SOURCE_IP)
-            all = text_fits(text, values->source[i], values->value[i]) &&
+            all = text_fits(text, values->source[i], values->value[i], subject) &&
                   (values->source[i]->kind != SOURCE_GLOBAL || is_all(text)) &&
                   !(network_is_meant(text) && has_ip(&set->spec, values->count, i));
         else if (!is_all(text))

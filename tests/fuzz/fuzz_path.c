@@ -44,17 +44,47 @@ static void same_as_by_reference(const char *uri, struct bytes path)
     size_t len = strcspn(uri, "?#");
     char *raw = strndup(uri, len), *authority = raw[0] == '/' ? NULL : strstr(raw, "://");
     const char *encoded = authority ? strchrnul(authority + 3, '/') : raw;
+    bool readable = raw[0] == '/' || raw[0] == '\0' ||
+                    (authority && authority > raw && strcspn(authority + 3, "/") > 0 &&
+                     isalpha((unsigned char)raw[0]) &&
+                     strspn(raw, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                 "+-.") == (size_t)(authority - raw));
     struct bytes decoded = percent_decode(encoded, strlen(encoded), false);
     struct bytes want = {malloc(decoded.len + 2), 0};
 
     want.len = reference(decoded, want.text);
     if (path.len > 0)
-        must(same_bytes(path, want), "a path is what a stack of its segments makes of it");
-    else
+        must(readable && same_bytes(path, want),
+             "a path is what a stack of its segments makes of it");
+    else if (readable)
         must(decoded.len >= PATH_BYTES_MAX - 1, "only a path that is too long is refused");
     free(want.text);
     free(decoded.text);
     free(raw);
+}
+
+/* Every reading is a path within its bounds, no two are the same, and the first is the usual one. */
+static void has_its_readings(const char *uri, struct bytes usual)
+{
+    static struct path path;
+    const struct target target = target_read(uri);
+
+    path_read(&target, &path);
+    must(path.count <= PATH_READINGS_MAX && (usual.len > 0 || path.count == 0),
+         "a path that cannot be read has no reading");
+    for (size_t i = 0; i < path.count; i++) {
+        struct span whole = path_with_slash(path.reading[i]);
+        must(whole.len > 0 && whole.text[0] == '/' && whole.text[whole.len - 1] == '/',
+             "a reading is a path, and a slash can be put behind it");
+        for (size_t j = 0; j < i; j++)
+            must(path.reading[j].len != path.reading[i].len ||
+                     memcmp(path.reading[j].text, path.reading[i].text, path.reading[i].len) != 0,
+                 "readings differ");
+    }
+    if (path.count > 0)
+        must(path.reading[0].len <= usual.len &&
+                 memcmp(path.reading[0].text, usual.text, path.reading[0].len) == 0,
+             "the first reading is the usual one");
 }
 
 static void is_its_own_normal_form(struct bytes path)
@@ -86,6 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         uri[i] = rest[i % len];
     struct bytes path = normalised(uri);
     same_as_by_reference(uri, path);
+    has_its_readings(uri, path);
     if (path.len > 0)
         is_its_own_normal_form(path);
     free(path.text);

@@ -2,6 +2,46 @@
 #include "fuzz.h"
 
 #include "query.h"
+#include "target.h"
+
+/* The first parameter NAME in the query of URI, still encoded; text NULL: none. */
+static struct span query_find(const char *uri, const char *name)
+{
+    struct span rest = target_read(uri).query, found, value;
+
+    while (query_next(&rest, &found, &value)) {
+        struct bytes decoded = percent_decode(found.text, found.len, true);
+        bool same = same_bytes(decoded, (struct bytes){(char *)name, strlen(name)});
+        free(decoded.text);
+        if (same)
+            return value;
+    }
+    return (struct span){NULL, 0};
+}
+
+/* The LEN bytes at TEXT, decoded by query.h; the owner's to free. */
+static struct bytes decoded_bytes(const char *text, size_t len)
+{
+    struct bytes out = {malloc(len + 1), 0};
+    struct scratch scratch = {out.text, len, 0};
+
+    out.len = query_decode((struct span){text, len}, &scratch).len;
+    must(scratch.used == out.len, "what is not used is given back");
+    return out;
+}
+
+/* A name has one spelling, which is its own. */
+static void has_one_name(const char *name)
+{
+    char *copy = strdup(name);
+    struct span one = query_one_name(copy, strlen(copy));
+    char *again = strndup(one.text, one.len);
+    struct span same = query_one_name(again, one.len);
+
+    must(same.len == one.len, "the one spelling of a name stays as it is");
+    free(again);
+    free(copy);
+}
 
 /* The parameter NAME of URI, of which this makes pieces; NULL where there is none. */
 static const char *reference(char *uri, const char *name)
@@ -10,7 +50,7 @@ static const char *reference(char *uri, const char *name)
     struct bytes wanted = {(char *)name, strlen(name)};
 
     strsep(&query, "?");
-    for (char *piece; (piece = strsep(&query, "&"));) {
+    for (char *piece; (piece = strsep(&query, "&;"));) {
         char *value = piece, *encoded = *piece ? strsep(&value, "=") : NULL;
         if (!encoded)
             continue;
@@ -26,7 +66,7 @@ static const char *reference(char *uri, const char *name)
 /* What stands behind the LEN bytes at TEXT is none of their decoding's business. */
 static void decoded_as_by_reference(const char *text, size_t len)
 {
-    struct bytes got = value_bytes((struct value){{text, len}, true});
+    struct bytes got = decoded_bytes(text, len);
     struct bytes want = percent_decode(text, len, true);
 
     must(same_bytes(got, want), "a value is decoded as by strtoul");
@@ -55,7 +95,7 @@ static void comes_back(const char *name, struct bytes value)
 
     must(asprintf(&uri, "/a=b&?&x&%s=%s&%s=y#", encoded_name, encoded, encoded_name) > 0, "memory");
     struct span found = query_find(uri, name);
-    struct bytes decoded = value_bytes((struct value){found, true});
+    struct bytes decoded = decoded_bytes(found.text, found.len);
     must(strcmp(name, "x") == 0 || (found.text && same_bytes(decoded, value)),
          "what is encoded comes back");
     free(decoded.text);
@@ -72,6 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     found_as_by_reference(name, uri);
     decoded_as_by_reference(uri, strlen(uri) / 2);
     comes_back(name, (struct bytes){(char *)data, size});
+    has_one_name(name);
     free(name);
     free(uri);
     return 0;

@@ -6,7 +6,18 @@
 
 #define ROUNDS 100000
 
-/* The value that cookie_find gives, or "(none)", into OUT. */
+/* The first cookie NAME of HEADER (may be NULL), as it was sent; text NULL: none. */
+static struct span cookie_find(const char *header, const char *name)
+{
+    struct span rest = {header, header ? strlen(header) : 0}, found, value;
+
+    while (cookie_next(&rest, &found, &value))
+        if (found.len == strlen(name) && memcmp(found.text, name, found.len) == 0)
+            return value;
+    return (struct span){NULL, 0};
+}
+
+/* What cookie_find gives, or "(none)", into OUT. */
 static const char *found(const char *header, const char *name, char *out, size_t size)
 {
     struct span value = cookie_find(header, name);
@@ -35,7 +46,7 @@ static void a_cookie_is_found_by_its_name(void **state)
         {"a=1 ; b=2", "a", "1"},
         {"a=1\t \t; b=2", "a", "1"},
         {"a=1  ", "a", "1"},
-        {"a= 1", "a", " 1"},
+        {"a= 1", "a", "1"},
         {"a=1 2", "a", "1 2"},
         {";;; a=1;;", "a", "1"},
         {"; ; ;a=1", "a", "1"},
@@ -64,8 +75,8 @@ static void a_cookie_is_found_by_its_name(void **state)
         {"ba=1", "a", "(none)"},
         {"a", "a", "(none)"},
         {"a; a=2", "a", "2"},
-        {"a =1", "a", "(none)"},
-        {"a =1; a=2", "a", "2"},
+        {"a =1", "a", "1"},
+        {"a =1; a=2", "a", "1"},
         {"=1", "a", "(none)"},
         {"x=a=1", "a", "(none)"},
         {"x=;a=1", "a", "1"},
@@ -103,10 +114,12 @@ static const char *reference(const char *header, const char *name, char *out)
         while (len > 0 && (out[len - 1] == ' ' || out[len - 1] == '\t'))
             len--;
         out[len] = '\0';
-        char *equals = strchr(out, '=');
-        if (equals && strlen(name) == (size_t)(equals - out) &&
+        char *equals = strchr(out, '='), *behind = equals;
+        while (behind && behind > out && (behind[-1] == ' ' || behind[-1] == '\t'))
+            behind--;
+        if (equals && strlen(name) == (size_t)(behind - out) &&
             strncmp(out, name, strlen(name)) == 0)
-            return equals + 1;
+            return equals + 1 + strspn(equals + 1, " \t");
         if (*at == '\0')
             return "(none)";
     }
@@ -128,6 +141,35 @@ static void a_cookie_is_found_where_a_slow_reference_finds_it(void **state)
         assert_non_null(copy);
         want_text(header, found(copy, name, got, sizeof got), reference(header, name, want));
         free(copy);
+    }
+}
+
+static void every_spelling_of_a_value_is_one_value(void **state)
+{
+    static const struct {
+        const char *value, *want; /* WANT NULL: it has two readings */
+    } cases[] = {
+        {"abc", "abc"},       {"\"abc\"", "abc"},     {"%61bc", "abc"},
+        {"%61%62%63", "abc"}, {"\"%61bc\"", "abc"},   {"\"\\141bc\"", "abc"},
+        {"\"a\\bc\"", "abc"}, {"\"a\\\"c\"", "a\"c"}, {"a\\141", "a\\141"},
+        {"abc\"", "abc\""},   {"a+b", "a+b"},         {"a%2Bb", "a+b"},
+        {"%", "%"},           {"%4", "%4"},           {"", ""},
+        {"\"\"", ""},         {"\"", NULL},           {"\"abc", NULL},
+        {"\"abcd\\", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        char bytes[64];
+        struct scratch scratch = {bytes, strlen(cases[i].value), 0};
+        struct span value = {cases[i].value, strlen(cases[i].value)};
+        struct span got = cookie_value(value, &scratch);
+        char text[64] = "(none)";
+
+        if (got.text)
+            snprintf(text, sizeof text, "%.*s", (int)got.len, got.text);
+        want_text(cases[i].value, text, cases[i].want ? cases[i].want : "(none)");
+        want_number(cases[i].value, (int64_t)scratch.used, (int64_t)got.len);
     }
 }
 
@@ -153,6 +195,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cookie_is_found_by_its_name),
         cmocka_unit_test(a_cookie_is_found_where_a_slow_reference_finds_it),
+        cmocka_unit_test(every_spelling_of_a_value_is_one_value),
         cmocka_unit_test(a_header_as_long_as_a_client_likes_is_read_once),
     };
 

@@ -12,6 +12,9 @@
 static const char *const trusted_texts[] = {"127.0.0.1", "10.0.0.0/8", "2001:db8:ffff::/48"};
 static struct network trusted[LENGTH(trusted_texts)];
 
+static const struct forward_rules rules = {trusted, LENGTH(trusted), FORWARD_ANY};
+static const struct forward_rules no_rules = {trusted, 0, FORWARD_ANY};
+
 static int read_trusted(void **state)
 {
     (void)state;
@@ -34,7 +37,7 @@ static const struct request *read_one(const char *uri, char *header, struct forw
 
     parameters[0] = header;
     request = ask(uri, "127.0.0.1", parameters);
-    return forward_read(&request, trusted, LENGTH(trusted), out);
+    return forward_read(&request, &rules, out);
 }
 
 static void only_a_trusted_peer_is_believed(void **state)
@@ -64,7 +67,7 @@ static void only_a_trusted_peer_is_believed(void **state)
     for (size_t i = 0; i < LENGTH(cases); i++) {
         const struct request request = ask("/check", cases[i].peer, parameters);
         struct forward forward;
-        const struct request *got = forward_read(&request, trusted, LENGTH(trusted), &forward);
+        const struct request *got = forward_read(&request, &rules, &forward);
 
         want_number(cases[i].peer, got != &request, cases[i].believed);
         want_text(cases[i].peer, got->remote_addr,
@@ -73,7 +76,7 @@ static void only_a_trusted_peer_is_believed(void **state)
     }
     const struct request request = ask("/check", "127.0.0.1", parameters);
     struct forward forward;
-    assert_ptr_equal(forward_read(&request, trusted, 0, &forward), &request);
+    assert_ptr_equal(forward_read(&request, &no_rules, &forward), &request);
 }
 
 static void only_the_path_and_what_is_below_it_asks(void **state)
@@ -169,7 +172,7 @@ static void each_property_is_its_first_header_that_is_not_empty(void **state)
         const char *parameters[6];
         const char *method, *target, *query, *host, *scheme;
     } cases[] = {
-        {{"HTTP_HOST=limiter"}, "GET", "/below", "", "limiter", ""},
+        {{"HTTP_HOST=limiter"}, "GET", "/", "", "limiter", ""},
         {{"HTTP_HOST=limiter", "HTTP_X_FORWARDED_METHOD=POST", "HTTP_X_FORWARDED_HOST=a.com:80",
           "HTTP_X_FORWARDED_URI=/x?user=1?2", "HTTP_X_FORWARDED_PROTO=https"},
          "POST",
@@ -185,14 +188,6 @@ static void each_property_is_its_first_header_that_is_not_empty(void **state)
          "o.com",
          ""},
         {{"HTTP_X_ORIGINAL_URL=/url?"}, "GET", "/url?", "", "", ""},
-        {{"HTTP_X_ORIGINAL_URL=/url", "HTTP_X_ORIGINAL_URI=/uri"}, "GET", "/uri", "", "", ""},
-        {{"HTTP_X_ORIGINAL_URI=/o", "HTTP_X_FORWARDED_URI=/f", "HTTP_X_ORIGINAL_METHOD=PUT",
-          "HTTP_X_FORWARDED_METHOD=POST"},
-         "POST",
-         "/f",
-         "",
-         "",
-         ""},
         {{"HTTP_X_FORWARDED_URI=", "HTTP_X_ORIGINAL_URI=/o", "HTTP_X_FORWARDED_METHOD="},
          "GET",
          "/o",
@@ -203,12 +198,12 @@ static void each_property_is_its_first_header_that_is_not_empty(void **state)
          "GET",
          "http://evil/x?user=a",
          "user=a",
-         "",
-         ""},
+         "evil",
+         "http"},
         /* What only begins or ends like one of them is another. */
         {{"HTTP_X_FORWARDED_URIS=/x", "X_FORWARDED_URI=/x", "HTTP_X_FORWARDED_METHODS=X"},
          "GET",
-         "/below",
+         "/",
          "",
          "",
          ""},
@@ -217,10 +212,10 @@ static void each_property_is_its_first_header_that_is_not_empty(void **state)
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
         const struct request request =
-            ask("/check/below", "10.0.0.1", (char *const *)cases[i].parameters);
+            ask("/check", "10.0.0.1", (char *const *)cases[i].parameters);
         const char *name = cases[i].parameters[0];
         struct forward forward;
-        const struct request *got = forward_read(&request, trusted, LENGTH(trusted), &forward);
+        const struct request *got = forward_read(&request, &rules, &forward);
 
         want_text(name, got->method, cases[i].method);
         want_text(name, request_parameter(got, "REQUEST_METHOD"), cases[i].method);
@@ -242,7 +237,7 @@ static void the_rest_of_the_question_stays(void **state)
 
     (void)state;
     request.authorizer = true;
-    const struct request *got = forward_read(&request, trusted, LENGTH(trusted), &forward);
+    const struct request *got = forward_read(&request, &rules, &forward);
     assert_true(got->authorizer);
     assert_string_equal(request_parameter(got, "HTTP_X_API_KEY"), "secret");
     assert_string_equal(request_parameter(got, "HTTP_COOKIE"), "a=b");
@@ -266,15 +261,15 @@ static void a_header_that_stands_twice_is_no_question(void **state)
         snprintf(first, sizeof first, "%s=203.0.113.1", names[i]);
         snprintf(second, sizeof second, "%s=", names[i]);
         const struct request trusting = ask("/check", "127.0.0.1", parameters);
-        if (forward_read(&trusting, trusted, LENGTH(trusted), &forward))
+        if (forward_read(&trusting, &rules, &forward))
             fail_msg("%s stands twice, and one was taken", names[i]);
         const struct request other = ask("/check", "192.0.2.1", parameters);
-        assert_ptr_equal(forward_read(&other, trusted, LENGTH(trusted), &forward), &other);
+        assert_ptr_equal(forward_read(&other, &rules, &forward), &other);
     }
     char *const parameters[] = {"HTTP_X_TEST=1", "HTTP_X_TEST=2", NULL};
     const struct request request = ask("/check", "127.0.0.1", parameters);
     struct forward forward;
-    assert_non_null(forward_read(&request, trusted, LENGTH(trusted), &forward));
+    assert_non_null(forward_read(&request, &rules, &forward));
 }
 
 /* Whatever stands left of what a trusted proxy added: the client is the one that it added. */

@@ -139,7 +139,7 @@ static void every_source_and_alternative_is_read(void **state)
          1,
          {{{SOURCE_HEADER, "content-types", "HTTP_CONTENT_TYPES"}, true}}},
         {"header:" NAME_64, 1, {{{SOURCE_HEADER, NAME_64, "HTTP_" UPPER_64}, true}}},
-        {"cookie:Session.id", 1, {{{SOURCE_COOKIE, "Session.id", "HTTP_COOKIE"}, true}}},
+        {"cookie:Session.id", 1, {{{SOURCE_COOKIE, "Session.id", ""}, true}}},
         {"path", 1, {{{SOURCE_PATH, "", ""}, true}}},
         {"method", 1, {{{SOURCE_METHOD, "", ""}, true}}},
         {"host", 1, {{{SOURCE_HOST, "", ""}, true}}},
@@ -306,9 +306,11 @@ static void the_first_source_that_a_request_has_is_its_identity(void **state)
         {"query:user | ip", "/?", IP, "ip=192.0.2.7"},
         {"query:user | ip", "/?user", IP, "ip=192.0.2.7"},
         {"query:user | ip", "/?user=", IP, "ip=192.0.2.7"},
-        {"query:user | ip", "/?user=&user=ann", IP, "ip=192.0.2.7"},
+        {"query:user | ip", "/?user[]=ann", IP, "query:user=ann"},
+        {"query:user | ip", "/?a=1;user=ann;b=2", IP, "query:user=ann"},
+        {"query:user | ip", "/?+user=ann", IP, "query:user=ann"},
+        {"query:user_id | ip", "/?user.id=ann", IP, "query:user_id=ann"},
         {"query:user | ip", "/?users=ann", IP, "ip=192.0.2.7"},
-        {"query:user | ip", "/?user=ann&user=bob", IP, "query:user=ann"},
         {"query:user | ip", "/?%75ser=ann", IP, "query:user=ann"},
         {"ip | query:user", "/?user=ann", IP, "ip=192.0.2.7"},
         {"ip | query:user", "/?user=ann", "", "query:user=ann"},
@@ -371,7 +373,6 @@ static void a_header_is_found_whatever_case_its_name_is_in(void **state)
         {"header:X-API-Key", {"HTTP_X_API_KEY=k1"}, "header:x-api-key=k1"},
         {"header:x-api-key", {"HTTP_X_API_KEY=k1"}, "header:x-api-key=k1"},
         {"header:X-Api-Key", {"A=1", "HTTP_X_API_KEY=k1", "B=2"}, "header:x-api-key=k1"},
-        {"header:X-A", {"HTTP_X_A=1", "HTTP_X_A=2"}, "header:x-a=1"},
         {"header:X-A", {"HTTP_X_A=K b+c"}, "header:x-a=K%20b%2Bc"},
         {"header:X-A", {"HTTP_X_A=%41"}, "header:x-a=%2541"},
         {"header:X-A", {"HTTP_X_A=a=b"}, "header:x-a=a%3Db"},
@@ -387,7 +388,6 @@ static void a_header_is_found_whatever_case_its_name_is_in(void **state)
         {"header:X-A | ip", {"HTTP_X_A="}, "ip=192.0.2.7"},
         {"header:X-A | ip", {NULL}, "ip=192.0.2.7"},
         {"header:X-A | ip", {"HTTP_X_A=0"}, "header:x-a=0"},
-        {"header:X-A | ip", {"HTTP_X_A=", "HTTP_X_A=2"}, "ip=192.0.2.7"},
         {"header:X-A", {"HTTP_X_A="}, "header:x-a="},
     };
 
@@ -405,19 +405,20 @@ static void a_cookie_is_found_among_others(void **state)
         {"cookie:s", {"HTTP_COOKIE=  s=1 \t; b=2"}, "cookie:s=1"},
         {"cookie:s", {"HTTP_COOKIE=a=0; \ts=1  "}, "cookie:s=1"},
         {"cookie:s", {"HTTP_COOKIE=s=1 2"}, "cookie:s=1%202"},
-        {"cookie:s", {"HTTP_COOKIE=s=1; s=2"}, "cookie:s=1"},
         {"cookie:s", {"HTTP_COOKIE=ss=0; xs=0; s=1"}, "cookie:s=1"},
         {"cookie:ss", {"HTTP_COOKIE=s=0; ss=1"}, "cookie:ss=1"},
         {"cookie:s", {"HTTP_COOKIE=s; s=1"}, "cookie:s=1"},
         {"cookie:s", {"HTTP_COOKIE=s=a=b"}, "cookie:s=a%3Db"},
         {"cookie:s", {"HTTP_COOKIE=a=s=0; s=1"}, "cookie:s=1"},
-        {"cookie:s", {"HTTP_COOKIE=s=\"1\""}, "cookie:s=%221%22"},
-        {"cookie:s", {"HTTP_COOKIE=s=%41+"}, "cookie:s=%2541%2B"},
+        {"cookie:s", {"HTTP_COOKIE=s=\"1\""}, "cookie:s=1"},
+        {"cookie:s", {"HTTP_COOKIE=s=%41+"}, "cookie:s=A%2B"},
         {"cookie:S", {"HTTP_COOKIE=s=0; S=1"}, "cookie:S=1"},
         {"cookie:s | ip", {"HTTP_COOKIE=s"}, "ip=192.0.2.7"},
         {"cookie:s | ip", {"HTTP_COOKIE=s="}, "ip=192.0.2.7"},
         {"cookie:s | ip", {"HTTP_COOKIE=s=  ; a=1"}, "ip=192.0.2.7"},
-        {"cookie:s | ip", {"HTTP_COOKIE=s=; s=1"}, "ip=192.0.2.7"},
+        {"cookie:s | ip", {"HTTP_COOKIE=s =1"}, "cookie:s=1"},
+        {"cookie:s | ip", {"HTTP_COOKIE=s=  1"}, "cookie:s=1"},
+        {"cookie:s | ip", {"HTTP_COOKIE=s=\"\\061\""}, "cookie:s=1"},
         {"cookie:s | ip", {"HTTP_COOKIE=ss=1; xs=2; a=s"}, "ip=192.0.2.7"},
         {"cookie:s | ip", {"HTTP_COOKIE=S=1"}, "ip=192.0.2.7"},
         {"cookie:s | ip", {"HTTP_COOKIE="}, "ip=192.0.2.7"},
@@ -443,7 +444,9 @@ static void a_host_is_in_lower_case_without_port_and_final_dot(void **state)
         {"host", {"HTTP_HOST=[::1]"}, "host=%5B::1%5D"},
         {"host", {"HTTP_HOST=[::1]:80"}, "host=%5B::1%5D"},
         {"host", {"HTTP_HOST=[2001:DB8::A]:80"}, "host=%5B2001:db8::a%5D"},
-        {"host", {"HTTP_HOST=[::1"}, "host=%5B::1"},
+        {"host", {"HTTP_HOST=[0:0::1]"}, "host=%5B::1%5D"},
+        {"host", {"HTTP_HOST=user@example.org"}, "host=example.org"},
+        {"host", {"HTTP_HOST=ex%61mple.org.."}, "host=example.org"},
         {"host", {"HTTP_HOST=\xc3\x89.org"}, "host=%C3%89.org"},
         {"host | ip", {"HTTP_HOST="}, "ip=192.0.2.7"},
         {"host | ip", {"HTTP_HOST=."}, "ip=192.0.2.7"},
@@ -462,7 +465,6 @@ static void any_parameter_and_nothing_at_all_are_sources(void **state)
         {"env:REMOTE_USER", {"REMOTE_USER=ann"}, "env:REMOTE_USER=ann"},
         {"env:REMOTE_USER", {"REMOTE_USER=a b"}, "env:REMOTE_USER=a%20b"},
         {"env:REMOTE_USER", {"REMOTE_USERS=x", "REMOTE_USER=ann"}, "env:REMOTE_USER=ann"},
-        {"env:REMOTE_USER", {"REMOTE_USER=ann", "REMOTE_USER=bob"}, "env:REMOTE_USER=ann"},
         {"env:HTTP_X_A", {"HTTP_X_A=1"}, "env:HTTP_X_A=1"},
         {"env:remote_user | ip", {"REMOTE_USER=ann"}, "ip=192.0.2.7"},
         {"env:REMOTE_USER | ip", {"REMOTE_USER="}, "ip=192.0.2.7"},
@@ -486,14 +488,17 @@ static void the_path_and_the_method_are_sources(void **state)
         {"path", "GET", "/api/x", "path=/api/x"},
         {"path", "GET", "//api/./y/../x?user=ann", "path=/api/x"},
         {"path", "GET", "/%61pi%2Fx#top", "path=/api/x"},
-        {"path", "GET", "/api/x/", "path=/api/x/"},
+        {"path", "GET", "/api/x/", "path=/api/x"},
         {"path", "GET", "/a%00b+c d", "path=/a%00b%2Bc%20d"},
         {"path", "GET", "/%7D:{", "path=/%7D:%7B"},
         {"path", "GET", "", "path=/"},
-        {"path", "OPTIONS", "*", "path=/%2A"},
+        {"path", "OPTIONS", "*", "path="},
         {"path | ip", "GET", "?user=ann", "path=/"},
         {"method", "GET", "/", "method=GET"},
         {"method", "get", "/", "method=get"},
+        {"method", "HEAD", "/", "method=GET"},
+        {"lower(method)", "PUT", "/", "lower:method=put"},
+        {"lower(path)", "GET", "/Api/X", "lower:path=/api/x"},
         {"method", "M-SEARCH", "/", "method=M-SEARCH"},
         {"method", "A+B", "/", "method=A%2BB"},
         {"method | ip", "", "/", "ip=192.0.2.7"},
@@ -620,7 +625,7 @@ static void a_value_is_decoded_then_encoded_in_one_way(void **state)
         {"100%", "100%25"},
         {"%23", "%23"},
         {"a*b?c[d]\\", "a%2Ab%3Fc%5Bd%5D%5C"},
-        {"\"'`$|;<>,!()", "%22%27%60%24%7C%3B%3C%3E%2C%21%28%29"},
+        {"\"'`$|<>,!()%3B", "%22%27%60%24%7C%3C%3E%2C%21%28%29%3B"},
         {"\xc3\xa9", "%C3%A9"},
         {"%C3%A9", "%C3%A9"},
         {"%c3%a9", "%C3%A9"},
@@ -711,12 +716,15 @@ static void an_identity_that_is_too_long_is_its_digest(void **state)
         size_t count;
         const char *want;
     } cases[] = {
-        {"a", 118, "#46e37bb83f92aeb2b079a03b306275d9ab7a1ab81e8bba561ecb4cf099d6ab36"},
-        {"a", 8192, "#54a70ae79cbd6fc1a4aadd1a1771033397220c78bcb47c4276af658adf97038a"},
-        {"%00", 40, "#8ec70c869a196e8650bb46b41982fc8268ab3cff3d007216c0a21ee5119e47ac"},
-        {"%FF", 2730, "#c6465882ccda15ec0a131e2ef6407d7d1247faa6caa99384d92488d2f0935601"},
-        {"%ff", 2730, "#c6465882ccda15ec0a131e2ef6407d7d1247faa6caa99384d92488d2f0935601"},
-        {"\xff", 2730, "#c6465882ccda15ec0a131e2ef6407d7d1247faa6caa99384d92488d2f0935601"},
+        {"a", 118, "query:user=#879dc4f05b19ebc3b037f4683633df1332b054cf52fa372d323c421cb893a2aa"},
+        {"a", 8192, "query:user=#dd4e6730520932767ec0a9e33fe19c4ce24399d6eba4ff62f13013c9ed30ef87"},
+        {"%00", 40, "query:user=#2c34ce1df23b838c5abf2a7f6437cca3d3067ed509ff25f11df6b11b582b51eb"},
+        {"%FF", 2730,
+         "query:user=#5db1ab1273a072c7771b86781e53ec2e5b17abab8b6836193d3d9efefa8d8721"},
+        {"%ff", 2730,
+         "query:user=#5db1ab1273a072c7771b86781e53ec2e5b17abab8b6836193d3d9efefa8d8721"},
+        {"\xff", 2730,
+         "query:user=#5db1ab1273a072c7771b86781e53ec2e5b17abab8b6836193d3d9efefa8d8721"},
     };
 
     (void)state;
@@ -745,8 +753,8 @@ static void an_identity_is_digested_from_the_first_byte_that_does_not_fit(void *
             size_t len = strlen("query:user=") + count * cases[i].width;
             struct span tag = hash_tag(build(&spec, uri, IP, key));
 
-            want_number(uri, tag.text[0] == '#', len > KEY_IDENTITY_MAX);
-            want_number(uri, (int64_t)tag.len, len > KEY_IDENTITY_MAX ? 1 + 64 : (int64_t)len);
+            want_number(uri, tag.text[11] == '#', len > KEY_IDENTITY_MAX);
+            want_number(uri, (int64_t)tag.len, len > KEY_IDENTITY_MAX ? 11 + 1 + 64 : (int64_t)len);
             free(uri);
         }
     }
@@ -761,7 +769,7 @@ static void an_address_that_is_too_long_is_digested_as_well(void **state)
     memset(remote_addr, 'x', 200);
     remote_addr[200] = '\0';
     want_identity(remote_addr, build(&spec, "/", remote_addr, key),
-                  "#d02b0f16a68597b1891a16de8a6c251e0b8d95cdf6c48fdb01c56c793939a500");
+                  "ip=#aa20c23e3201834050679e1d88941b9a6fed0557c9a705cb2c315e2e63fd486d");
 }
 
 /* A name is written whole even where it alone is too long. */
@@ -798,12 +806,12 @@ static void a_user_who_writes_a_digest_is_not_the_one_it_stands_for(void **state
 
     (void)state;
     build(&spec, uri, IP, digested);
-    snprintf(forged, sizeof forged, "/?user=%.*s", (int)hash_tag(digested).len,
-             hash_tag(digested).text);
+    snprintf(forged, sizeof forged, "/?user=%.*s", (int)hash_tag(digested).len - 11,
+             hash_tag(digested).text + 11);
     build(&spec, forged, IP, written);
     assert_string_not_equal(digested, written);
-    snprintf(forged, sizeof forged, "/?user=%%23%.*s", (int)hash_tag(digested).len - 1,
-             hash_tag(digested).text + 1);
+    snprintf(forged, sizeof forged, "/?user=%%23%.*s", (int)hash_tag(digested).len - 12,
+             hash_tag(digested).text + 12);
     build(&spec, forged, IP, written);
     assert_string_not_equal(digested, written);
     free(uri);
@@ -851,7 +859,7 @@ static const char *const sources[] = {"query:user", "query:user=",   "query:use"
 
 static void decode(const char *encoded, struct client *client)
 {
-    const char *end = encoded + strcspn(encoded, "&#");
+    const char *end = encoded + strcspn(encoded, "&;#");
 
     for (client->len = 0; encoded < end; client->len++) {
         unsigned value = (unsigned char)*encoded == '+' ? ' ' : (unsigned char)*encoded;

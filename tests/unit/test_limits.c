@@ -302,15 +302,15 @@ static void an_override_of_a_key_that_names_a_source_twice_is_no_repetition(void
     static char *const nothing[] = {NULL};
     struct request request = {"GET", "/?user=bob", "192.0.2.7", nothing};
     struct subject subject;
-    const struct override *override = NULL;
+    struct applied applied;
     struct take take;
 
     (void)state;
     want_number("warnings", reading->report.warnings, 0);
     subject_begin(&subject, &request, 64);
-    want_number("bob", apply_limit(&reading->limits->limit[0], &subject, &take, &override),
+    want_number("bob", apply_limit(&reading->limits->limit[0], &subject, &take, &applied),
                 APPLY_BLOCKED);
-    want_number("bob", override->kind, OVERRIDE_BLOCKED);
+    want_number("bob", applied.override->kind, OVERRIDE_BLOCKED);
     reading_free(reading);
 }
 
@@ -394,7 +394,7 @@ static void a_wrong_match_or_prefix_is_a_mistake_with_its_place(void **state)
         {GOOD_LIMIT "ipv6_prefix: 0\n", "6:14", "a prefix is 1 to 128 bits"},
         {GOOD_LIMIT "ipv6_prefix: 129\n", "6:14", "a prefix is 1 to 128 bits"},
         {GOOD_LIMIT "ipv6_prefix: /64\n", "6:14", "a prefix is 1 to 128 bits"},
-        {GOOD_LIMIT "    match: x\n", "6:12", "its fields are path, methods, host"},
+        {GOOD_LIMIT "    match: x\n", "6:12", "its fields are ignore_case, path, methods, host"},
         {GOOD_LIMIT "    match: { paths: /x }\n", "6:14", "unknown field 'paths' in match"},
         {GOOD_LIMIT "    match: { path: api }\n", "6:20", "a path begins with a slash"},
         {GOOD_LIMIT "    match: { path: '' }\n", "6:20", "'path' needs a value"},
@@ -470,7 +470,7 @@ static void a_field_that_is_unknown_missing_or_double_is_a_mistake_with_its_plac
     } cases[] = {
         {GOOD_LIMIT "colour: red\n", "6:1",
          "unknown field 'colour' in the file; its fields are "
-         "redis, ipv6_prefix, headers, trusted_proxies, limits"},
+         "redis, ipv6_prefix, headers, trusted_proxies, forward_auth, limits"},
         {GOOD_LIMIT "    colour: red\n", "6:5",
          "unknown field 'colour' in a limit; its fields are "
          "name, match, key, capacity, refill, cost, on_redis_failure, shadow, overrides"},
@@ -510,7 +510,7 @@ static void a_file_of_another_shape_is_a_mistake_with_its_place(void **state)
         {"---\n", "2:1", "the file must be a mapping"},
         {"hello\n", "1:1",
          "the file must be a mapping, FIELD: VALUE; its fields are redis, ipv6_prefix, headers, "
-         "trusted_proxies, limits"},
+         "trusted_proxies, forward_auth, limits"},
         {"- a\n", "1:1", "the file must be a mapping"},
         {"42", "1:1", "the file must be a mapping"},
         {"limits:\n", "1:8", "'limits' must be a list of at least one limit; write - name: NAME"},
@@ -751,9 +751,9 @@ static void a_mistake_cannot_forge_a_line_nor_lose_its_end(void **state)
     reading = read_text(text);
     want_lines(text, reading, "test.yaml");
     assert_int_equal(reading->mistakes, 1);
-    assert_non_null(
-        strstr(reading->errors,
-               "'; its fields are redis, ipv6_prefix, headers, trusted_proxies, limits\n"));
+    assert_non_null(strstr(
+        reading->errors,
+        "'; its fields are redis, ipv6_prefix, headers, trusted_proxies, forward_auth, limits\n"));
     reading_free(reading);
 }
 

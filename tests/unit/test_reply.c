@@ -849,6 +849,7 @@ static void want_in_the_head(const char *whole, const char *got, size_t len)
 static void auth_request_is_told_in_the_head_what_a_client_is_told(void **state)
 {
     static const struct bucket refusals[] = {{false, 0, 11999000, 59999000}, {false, 5, -1, 0}};
+    static const struct source source = {SOURCE_QUERY, "a\"b\\", "", false};
     char whole[REPLY_MAX], got[REPLY_MAX];
 
     (void)state;
@@ -867,8 +868,8 @@ static void auth_request_is_told_in_the_head_what_a_client_is_told(void **state)
     want_in_the_head(whole, got, reply_blocked(&per_user, REPLY_AUTH_REQUEST, got));
     reply_undecided(REDIS_FAILURE_DENY, REPLY_WHOLE, whole);
     want_in_the_head(whole, got, reply_undecided(REDIS_FAILURE_DENY, REPLY_AUTH_REQUEST, got));
-    reply_ambiguous(REPLY_WHOLE, whole);
-    want_in_the_head(whole, got, reply_ambiguous(REPLY_AUTH_REQUEST, got));
+    reply_ambiguous(&source, REPLY_WHOLE, whole);
+    want_in_the_head(whole, got, reply_ambiguous(&source, REPLY_AUTH_REQUEST, got));
 }
 
 int main(void)

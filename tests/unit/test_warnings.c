@@ -214,7 +214,7 @@ static void two_limits_with_the_same_key_and_match_are_warned_about(void **state
         {A("query:u | ip", "") B("query:U | ip", ""), ""},
         {A("query:u | ip", "") B("query:u + ip | ip", ""), ""},
         {A("path + ip", "") B("ip + path", ""), ""},
-        {A("path + ip", "") B("path | ip", ""), ""},
+        {A("path + ip", "") B("query:q | ip", ""), ""},
         {A("ip", ", match: { path: /x }") B("ip", ", match: { path: /x }"),
          AT("3") TWIN("b", "a", "2")},
         {A("ip", ", match: { path: /x }") B("ip", ", match: { path: /y }"), ""},
@@ -271,10 +271,6 @@ static void a_key_that_a_request_can_lack_is_warned_about(void **state)
         {"query:u | ip", NULL},
         {"query:u | global", NULL},
         {"query:u + path | ip + path", NULL},
-        /* an alternative that is always there stands before */
-        {"ip | query:u", NULL},
-        {"header:X | ip | query:u", NULL},
-        {"ip + path | query:u", NULL},
         {"ip + query:v | query:u", "query:u"},
         /* those that lack it have a bucket for each client */
         {"header:X + ip", NULL},
@@ -289,6 +285,113 @@ static void a_key_that_a_request_can_lack_is_warned_about(void **state)
         snprintf(limits, sizeof limits, LIMIT("a", "%s", "5", "1/s", ""), cases[i].key);
         if (cases[i].missing)
             snprintf(want, sizeof want, AT("2") MISSING("a", "%s"), cases[i].missing);
+        want_warnings(limits, want);
+    }
+}
+
+static void alternatives_that_no_request_uses_are_warned_about(void **state)
+{
+    static const struct {
+        const char *key, *first; /* FIRST: the source that every request has; NULL: no warning */
+    } cases[] = {
+        {"ip | query:u", "ip"},
+        {"header:X | ip | query:u", "ip"},
+        {"ip + path | query:u", "ip"},
+        {"global | ip", "global"},
+        {"path | ip", "path"},
+        {"method | query:u | ip", "method"},
+        {"lower(path) | query:u", "path"},
+        {"query:u | ip", NULL},
+        {"host | ip", NULL},
+        {"query:u + ip | ip", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        char limits[256], want[400] = "";
+
+        snprintf(limits, sizeof limits, LIMIT("a", "%s", "5", "1/s", ""), cases[i].key);
+        if (cases[i].first)
+            snprintf(want, sizeof want,
+                     AT("2") "the key of 'a' has alternatives that are never used, because every "
+                             "request has the source %s before them; write that one last, or leave "
+                             "the others out\n",
+                     cases[i].first);
+        want_warnings(limits, want);
+    }
+}
+
+/* A limit with MATCH is warned about in words that hold FRAGMENT; NULL: not at all. */
+static void want_match_warning(const char *match, const char *fragment)
+{
+    struct report report = {.file = "f"};
+    char file[512], *got;
+    size_t size;
+    FILE *out = open_memstream(&got, &size);
+
+    assert_non_null(out);
+    snprintf(file, sizeof file, "limits:\n" LIMIT("a", "ip", "5", "1/s", ", match: { %s }"), match);
+    struct limits *read = limits_parse(file, strlen(file), &report);
+    report_write(&report, REPORT_ALL, out);
+    fclose(out);
+    if (!read || (fragment ? !strstr(got, fragment) : got[0] != '\0'))
+        fail_msg("%s: \"%s\", want \"%s\"", match, got, fragment ? fragment : "");
+    free(got);
+    report_free(&report);
+    limits_release(read);
+}
+
+static void a_path_or_host_that_no_request_has_is_warned_about(void **state)
+{
+    static const struct {
+        const char *match, *fragment;
+    } cases[] = {
+        {"path: '/api?x=1'", "holds a '?', and what follows one is not part of a path"},
+        {"path: '/api#top'", "holds a '#'"},
+        {"path: '/users/{id}'", "holds '{', which means only itself"},
+        {"path: '/users/:id'", "holds ':'"},
+        {"path: '/v[12]/**'", "holds '['"},
+        {"path: '/{a,b}'", "holds '{'"},
+        {"path: '/(a|b)'", "holds '('"},
+        {"path: '/api/.*'", "holds '.*'"},
+        {"path: '/api/x$'", "holds '$'"},
+        {"path: /a:b", NULL},
+        {"path: /api/**/x.json", NULL},
+        {"path: /login/", NULL},
+        {"host: 'example.com.'", NULL},
+        {"host: EXAMPLE.com", NULL},
+        {"host: '*.example.com'", NULL},
+        {"host: '\xc3\xbcr.example'", "write that, xn--..."},
+        {"host: 'a b.example'", "holds a ' ', which no host has"},
+        {"host: '{a,b}.example'", "holds a '{'"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_match_warning(cases[i].match, cases[i].fragment);
+}
+
+static void proxies_that_could_be_clients_are_warned_about(void **state)
+{
+    static const struct {
+        const char *proxies;
+        unsigned bits; /* in the warning; 99: none */
+    } cases[] = {
+        {"[0.0.0.0/0]", 0}, {"['::/0']", 0},           {"[10.0.0.0/8]", 99},
+        {"[0.0.0.0/1]", 1}, {"['2001:db8::/32']", 99}, {"['2000::/3']", 3},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        char limits[256], want[300] = "";
+
+        snprintf(limits, sizeof limits, LIMIT("a", "ip", "5", "1/s", "") "trusted_proxies: %s\n",
+                 cases[i].proxies);
+        if (cases[i].bits < 99)
+            snprintf(want, sizeof want,
+                     "f:3:18: warning: trusted_proxies has a network of /%u, whose every address "
+                     "could ask on behalf of any client; name the addresses of your proxies\n",
+                     cases[i].bits);
         want_warnings(limits, want);
     }
 }
@@ -364,6 +467,9 @@ int main(void)
         cmocka_unit_test(a_cost_above_the_capacity_is_warned_about),
         cmocka_unit_test(a_key_that_a_request_can_lack_is_warned_about),
         cmocka_unit_test(a_file_of_which_no_limit_is_enforced_is_warned_about),
+        cmocka_unit_test(alternatives_that_no_request_uses_are_warned_about),
+        cmocka_unit_test(a_path_or_host_that_no_request_has_is_warned_about),
+        cmocka_unit_test(proxies_that_could_be_clients_are_warned_about),
         cmocka_unit_test(an_override_that_is_never_used_is_warned_about),
         cmocka_unit_test(all_warnings_of_a_file_come_in_the_order_of_its_lines),
         cmocka_unit_test(a_file_with_a_mistake_has_no_warnings),
