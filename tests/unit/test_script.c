@@ -1,0 +1,146 @@
+#include "table.h"
+#include "script.h"
+
+#include <stdio.h>
+
+static const struct take two[2] = {
+    {.key = "rl:{a}:x", .key_len = 8, .interval_us = 12000000, .capacity = 5, .cost = 1},
+    {.key = "rl:{a}:y", .key_len = 8, .interval_us = 1000, .capacity = 100, .cost = 0},
+};
+
+/* The arguments of COMMAND from FIRST on, with a space between them. */
+static void want_arguments(const struct script_command *command, int first, const char *want)
+{
+    char got[256] = "";
+
+    for (int i = first; i < command->argc; i++) {
+        strncat(got, command->argv[i], command->len[i]);
+        if (i + 1 < command->argc)
+            strcat(got, " ");
+    }
+    want_text("arguments", got, want);
+}
+
+static void a_take_is_evalsha_with_its_sha(void **state)
+{
+    static const char sha[] = "0123456789012345678901234567890123456789";
+    struct script_command command;
+
+    (void)state;
+    script_run(&command, sha, two, 2, 2);
+    want_arguments(&command, 0,
+                   "EVALSHA 0123456789012345678901234567890123456789 2 rl:{a}:x rl:{a}:y "
+                   "12000000 5 1 1000 100 0");
+    script_run(&command, sha, two, 2, 1);
+    want_arguments(&command, 2, "2 rl:{a}:x rl:{a}:y 12000000 5 1 1000 100 0 1");
+}
+
+static void without_a_sha_it_is_eval_with_the_text_that_is_loaded(void **state)
+{
+    struct script_command run, load;
+
+    (void)state;
+    script_run(&run, NULL, two, 1, 1);
+    script_load(&load);
+    assert_int_equal(run.len[0], 4);
+    assert_memory_equal(run.argv[0], "EVAL", 4);
+    want_arguments(&run, 2, "1 rl:{a}:x 12000000 5 1");
+    assert_int_equal(load.argc, 3);
+    assert_int_equal(run.len[1], load.len[2]);
+    assert_memory_equal(run.argv[1], load.argv[2], load.len[2]);
+}
+
+static void the_most_limits_fit(void **state)
+{
+    static struct take takes[LIMITS_MAX];
+    struct script_command command;
+
+    (void)state;
+    for (size_t i = 0; i < LIMITS_MAX; i++) {
+        takes[i] = two[0];
+        takes[i].interval_us = takes[i].capacity = takes[i].cost = INT64_MAX;
+    }
+    script_run(&command, NULL, takes, LIMITS_MAX, LIMITS_MAX - 1);
+    assert_int_equal(command.argc, SCRIPT_ARGUMENTS_MAX);
+}
+
+static void a_reply_is_read_only_if_it_can_be_one_to_the_take(void **state)
+{
+    static const struct {
+        const char *what;
+        struct redis_reply reply;
+        bool want;
+    } cases[] = {
+        {"allowed", {REDIS_SAYS_NUMBERS, .number = {1, 4, 0, 12000000}, .count = 4}, true},
+        {"refused", {REDIS_SAYS_NUMBERS, .number = {0, 0, 1, 1}, .count = 4}, true},
+        {"never", {REDIS_SAYS_NUMBERS, .number = {0, 5, -1, 0}, .count = 4}, true},
+        {"too few", {REDIS_SAYS_NUMBERS, .number = {1, 4, 0}, .count = 3}, false},
+        {"too many", {REDIS_SAYS_NUMBERS, .number = {1, 4, 0, 0, 1, 4, 0, 0}, .count = 8}, false},
+        {"none", {REDIS_SAYS_NUMBERS}, false},
+        {"a status", {REDIS_SAYS_STATUS, .text = "OK"}, false},
+        {"an error", {REDIS_SAYS_ERROR, .text = "ERR"}, false},
+        {"a bulk", {REDIS_SAYS_BULK, .text = "x"}, false},
+        {"other", {REDIS_SAYS_OTHER}, false},
+        {"allowed 2", {REDIS_SAYS_NUMBERS, .number = {2, 4, 0, 0}, .count = 4}, false},
+        {"allowed -1", {REDIS_SAYS_NUMBERS, .number = {-1, 4, 0, 0}, .count = 4}, false},
+        {"negative", {REDIS_SAYS_NUMBERS, .number = {1, -1, 0, 0}, .count = 4}, false},
+        {"over capacity", {REDIS_SAYS_NUMBERS, .number = {1, 6, 0, 0}, .count = 4}, false},
+        {"wait -2", {REDIS_SAYS_NUMBERS, .number = {0, 0, -2, 0}, .count = 4}, false},
+        {"no wait", {REDIS_SAYS_NUMBERS, .number = {0, 0, 0, 0}, .count = 4}, false},
+        {"long wait", {REDIS_SAYS_NUMBERS, .number = {0, 0, INT64_MAX, 0}, .count = 4}, false},
+        {"full -1", {REDIS_SAYS_NUMBERS, .number = {1, 4, 0, -1}, .count = 4}, false},
+        {"full late", {REDIS_SAYS_NUMBERS, .number = {1, 4, 0, INT64_MAX}, .count = 4}, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct bucket bucket;
+
+        want_number(cases[i].what, script_read(&cases[i].reply, two, 1, &bucket), cases[i].want);
+        if (cases[i].want)
+            want_number(cases[i].what, bucket.wait_us, cases[i].reply.number[2]);
+    }
+}
+
+static void an_error_has_its_code_wherever_redis_writes_it(void **state)
+{
+    static const struct {
+        const char *error, *code;
+        bool want;
+    } cases[] = {
+        {"OOM command not allowed when used memory > 'maxmemory'.", "OOM", true},
+        {"OOM", "OOM", true},
+        {"@user_script: 72: -OOM command not allowed", "OOM", true},
+        {"ERR Error running script (call to f_0123): @user_script:72: @user_script: 72: "
+         "-READONLY You can't write against a read only replica.  ",
+         "READONLY", true},
+        {"ERR Error running script (call to f_0123): @user_script:72: @user_script: 72: "
+         "-READONLY You can't write against a read only replica.  ",
+         "ERR", true},
+        {"READONLY You can't write against a read only replica. script: f_01, on "
+         "@user_script:72.",
+         "READONLY", true},
+        {"OOMX", "OOM", false},
+        {"ERR OOM", "OOM", false},
+        {"ERR key rl:{a: -OOMPH}", "OOM", false},
+        {"", "OOM", false},
+        {": -", "OOM", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_number(cases[i].error, script_error_is(cases[i].error, cases[i].code), cases[i].want);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_take_is_evalsha_with_its_sha),
+        cmocka_unit_test(without_a_sha_it_is_eval_with_the_text_that_is_loaded),
+        cmocka_unit_test(the_most_limits_fit),
+        cmocka_unit_test(a_reply_is_read_only_if_it_can_be_one_to_the_take),
+        cmocka_unit_test(an_error_has_its_code_wherever_redis_writes_it),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
