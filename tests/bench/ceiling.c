@@ -34,6 +34,11 @@ void redis_take(void *store, const struct take *takes, size_t count, size_t enfo
     done(context, buckets);
 }
 
+void redis_turn(struct redis *redis)
+{
+    (void)redis;
+}
+
 void redis_free(struct redis *redis)
 {
     free(redis);
