@@ -22,8 +22,8 @@
 #include "log.h"
 #include "reply.h"
 
-/* Requests taken in one wake-up before Redis' replies get their turn. */
-#define ACCEPTS_PER_WAKE 64
+/* Connections accepted in one wake-up before those that are kept get their turn. */
+#define ACCEPTS_PER_WAKE FASTCGI_BATCH
 /* Accept fails, out of descriptors perhaps: to try again at once would only burn CPU. */
 #define ACCEPT_PAUSE_S 0.1
 /* libfcgi reads a request until it is whole.  A peer that sends none, or half of one, is let go after
@@ -48,6 +48,8 @@ struct fastcgi {
     bool is_unix;            /* so is the listening socket */
     const char *web_servers; /* FCGI_WEB_SERVER_ADDRS: whom to accept; NULL: all */
     fastcgi_handler *handler;
+    fastcgi_batch *batch;
+    unsigned batch_count; /* requests since the last call of BATCH */
     void *context;
     ev_io readable;
     ev_timer pause;
@@ -212,8 +214,18 @@ static void refuse_role(struct exchange *exchange, int id)
     exchange_linger(exchange);
 }
 
+/* Kept connections are ready one by one, and new ones come in a loop: whichever it is, Redis must not wait for all of
+ * them.  EXCHANGE may be gone when this returns. */
+static void count_request(struct fastcgi *fastcgi)
+{
+    if (++fastcgi->batch_count < FASTCGI_BATCH)
+        return;
+    fastcgi->batch_count = 0;
+    fastcgi->batch(fastcgi->context);
+}
+
 /* Decide about the request of EXCHANGE, which is in a list. */
-static void handle(struct exchange *exchange)
+static void decide(struct exchange *exchange)
 {
     struct fastcgi *fastcgi = exchange->fastcgi;
     struct request request;
@@ -234,6 +246,14 @@ static void handle(struct exchange *exchange)
         reply_missing(exchange, missing);
     else
         fastcgi->handler(fastcgi->context, exchange, &request);
+}
+
+static void handle(struct exchange *exchange)
+{
+    struct fastcgi *fastcgi = exchange->fastcgi;
+
+    decide(exchange);
+    count_request(fastcgi);
 }
 
 /* Read the request that comes on EXCHANGE, which is idle, and decide about it; or close. */
@@ -401,7 +421,7 @@ static void on_kept_readable(struct ev_loop *loop, ev_io *watcher, int events)
 /* ---- Public ---- */
 
 struct fastcgi *fastcgi_new(struct ev_loop *loop, int listen_fd, fastcgi_handler *handler,
-                            void *context)
+                            fastcgi_batch *batch, void *context)
 {
     /* libfcgi waits in poll(2) for a peer to close, 2 s by default.  In a loop that serves everybody, nobody is
      * waited for. */
@@ -418,6 +438,7 @@ struct fastcgi *fastcgi_new(struct ev_loop *loop, int listen_fd, fastcgi_handler
     fastcgi->is_unix = listener_is_unix(listen_fd);
     fastcgi->web_servers = getenv("FCGI_WEB_SERVER_ADDRS");
     fastcgi->handler = handler;
+    fastcgi->batch = batch;
     fastcgi->context = context;
     LIST_INIT(&fastcgi->in_flight);
     LIST_INIT(&fastcgi->idle);

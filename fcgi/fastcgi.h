@@ -13,11 +13,17 @@ struct fastcgi;
  * is borrowed for the call, its strings until the answer. */
 typedef void fastcgi_handler(void *context, void *exchange, const struct request *request);
 
+/* Called after each FASTCGI_BATCH requests, so that other work gets its turn in a long wake-up.  It may answer
+ * exchanges. */
+typedef void fastcgi_batch(void *context);
+
+#define FASTCGI_BATCH 64
+
 /* Serve the listening socket LISTEN_FD (made non-blocking here) from LOOP; each request goes to
- * HANDLER with CONTEXT.  Returns it, the caller's to free with fastcgi_free; NULL where libfcgi cannot
- * be initialised. */
+ * HANDLER with CONTEXT, and BATCH is called with it.  Returns it, the caller's to free with
+ * fastcgi_free; NULL where libfcgi cannot be initialised. */
 struct fastcgi *fastcgi_new(struct ev_loop *loop, int listen_fd, fastcgi_handler *handler,
-                            void *context);
+                            fastcgi_batch *batch, void *context);
 
 /* Answer EXCHANGE with the LEN bytes at TEXT (borrowed): CGI headers, an empty line, a body.
  * EXCHANGE and the strings of its request are gone when this returns. */

@@ -40,7 +40,17 @@ struct server {
 
 static void on_request(void *context, void *exchange, const struct request *request)
 {
-    limiter_handle(context, exchange, request);
+    struct server *server = context;
+
+    limiter_handle(server->limiter, exchange, request);
+}
+
+/* While hundreds of requests are read, Redis works on those before them. */
+static void on_batch(void *context)
+{
+    struct server *server = context;
+
+    redis_turn(server->redis);
 }
 
 static bool same_redis(const struct limits *one, const struct limits *other)
@@ -88,6 +98,7 @@ static void watch_signals(struct server *server)
 {
     signal(SIGPIPE, SIG_IGN);
     signal(SIGUSR1, SIG_IGN);
+    signal(SIGUSR2, SIG_IGN);
     ev_signal_init(&server->terminate, on_stop, SIGTERM);
     ev_signal_init(&server->interrupt, on_stop, SIGINT);
     ev_timer_init(&server->drained_out, on_drained_out, DRAIN_S, 0.);
@@ -213,7 +224,7 @@ static int serve(struct server *server, const struct options *options,
     wait_for_batches();
     server->redis = redis_new(server->loop, redis, limits->redis_timeout_ms);
     server->limiter = limiter_new(server->limits, redis_take, server->redis, fastcgi_reply);
-    server->fastcgi = fastcgi_new(server->loop, server->listen_fd, on_request, server->limiter);
+    server->fastcgi = fastcgi_new(server->loop, server->listen_fd, on_request, on_batch, server);
     if (!server->fastcgi) {
         fprintf(stderr, "ratelimit.fcgi: libfcgi cannot be initialised\n");
         listener_close(server->listen_fd, server->listen);
@@ -227,6 +238,15 @@ static int serve(struct server *server, const struct options *options,
     fastcgi_free(server->fastcgi);
     limiter_free(server->limiter);
     return EXIT_SUCCESS;
+}
+
+/* What is wrong in a parser, ours or a library's, is worse in a process that may do anything. */
+static void warn_of_root(void)
+{
+    if (geteuid() == 0)
+        log_line(
+            "running as root, which a rate limiter never needs; start it as the user of the web "
+            "server, or as one of its own");
 }
 
 static int start(const struct options *options)
@@ -248,8 +268,10 @@ static int start(const struct options *options)
     /* Before the file is read: what is written to it from now on is seen. */
     server.reload = reload_new(server.loop, options->limits, on_reload, &server);
     server.limits = configure(options, &redis);
-    if (server.limits)
+    if (server.limits) {
+        warn_of_root();
         status = serve(&server, options, &redis);
+    }
     limits_release(server.limits);
     reload_free(server.reload);
     ev_loop_destroy(server.loop);
