@@ -46,6 +46,32 @@ start_guarded() {
   assert_matches_the_request_itself
 }
 
+@test "a part of a file, or a file that has not changed, is answered by the file server" {
+  write_limits
+  sed -i 's/capacity: 3/capacity: 100/' "$LIMITS_FILE"
+  start_listener
+  start_apache
+  assert_answers_ranges_and_conditions '/index.html?user=ranges'
+}
+
+@test "a request target that Apache serves and that is no path is limited by every path" {
+  local line answers=''
+  printf 'limits: [{ name: two, match: { path: /fcgi/login }, key: ip, capacity: 2, refill: 1/day }]\n' \
+    >"$BATS_TEST_TMPDIR/limits.yaml"
+  LIMITS_FILE=$BATS_TEST_TMPDIR/limits.yaml
+  start_listener
+  start_apache
+  for _ in 1 2 3 4; do
+    exec 9<>"/dev/tcp/127.0.0.1/${URL##*:}"
+    printf 'GET http:/fcgi/login HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n' >&9
+    IFS= read -r -t 10 line <&9
+    exec 9>&-
+    answers+="${line:9:3} "
+  done
+  # What is refused by Apache itself (400) is no way out, either.
+  assert_matches "$answers" '^(200 200 429 429 |400 400 400 400 )$'
+}
+
 @test "200 parallel requests admit exactly the capacity" {
   start_guarded
   assert_admits_exactly_the_capacity

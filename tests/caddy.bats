@@ -52,6 +52,20 @@ start_guarded() {
   assert_equal "$(header X-RateLimit-Limit) $(header X-RateLimit-Remaining) $(header X-RateLimit-Reset)" '3 2 86400'
 }
 
+@test "a part of a file, or a file that has not changed, is answered by the file server" {
+  write_limits 'trusted_proxies: [127.0.0.1]'
+  sed -i 's/capacity: 3/capacity: 100/' "$LIMITS_FILE"
+  start_limiter conf/lighttpd.conf
+  export LIMITER=127.0.0.1:$PORT
+  start_caddy
+  assert_answers_ranges_and_conditions '/index.html?user=ranges'
+}
+
+@test "a head of 30 KB, which Caddy and the application accept, is no reason for the limiter to refuse" {
+  start_guarded
+  assert_equal "$(status '/fcgi/?user=large' -H "Cookie: a=$(head -c 29000 /dev/zero | tr '\0' x)")" 200
+}
+
 @test "200 parallel requests admit exactly the capacity" {
   start_guarded
   assert_admits_exactly_the_capacity

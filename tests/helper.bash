@@ -211,6 +211,26 @@ assert_fields() {
   assert_equal "$actual" "$(printf '%s\n' "$@")"
 }
 
+# assert_answers_ranges_and_conditions PATH - behind a guard, PATH is that of conf/demo/site/index.html with a query:
+# a client that asks for a part of it, or whether it has changed, is answered by the file server and not by the limiter
+assert_answers_ranges_and_conditions() {
+  local file=$1 modified page=conf/demo/site/index.html
+  request "$file" -H 'Range: bytes=3-12'
+  assert_equal "$(header Status)" '206 Partial Content'
+  assert_equal "$body" "$(tail -c +4 $page | head -c 10)"
+  request "$file" -H 'Range: bytes=50000-'
+  assert_equal "$(header Status | cut -c 1-3)" 416
+  [[ $body != *allowed* ]] || fail "$body" 'is' "not the limiter's"
+  request "$file"
+  modified=$(header Last-Modified)
+  request "$file" -H "If-Modified-Since: $modified"
+  assert_equal "$(header Status)" '304 Not Modified'
+  request "$file" -H 'If-None-Match: "none"' -H 'Range: bytes=0-4' -H "If-Range: $modified"
+  assert_equal "$(header Status)" '206 Partial Content'
+  request "$file" -H 'Expect: 100-continue' -H 'Upgrade: websocket' -H 'Connection: upgrade'
+  assert_contains "$body" 'This page is static.'
+}
+
 # status PATH [CURL-OPTION...] - print the status code alone
 status() {
   local path=$1

@@ -69,6 +69,10 @@ use_up() {
 
 sha256() { sha256sum | cut -d ' ' -f 1; }
 
+@test "a part of a file, or a file that has not changed, is answered by the file server" {
+  assert_answers_ranges_and_conditions '/index.html?user=many'
+}
+
 @test "an allowed request reaches static, proxied and FastCGI backends, its answer the client" {
   local path
   request '/?user=get'

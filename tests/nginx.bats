@@ -23,6 +23,8 @@ limits:
     refill: 1/12s
     overrides: [{ key: mallory, blocked: true }, { key: "load*", unlimited: true }]
   - { name: fifty, match: { path: /**/storm }, key: global, capacity: 50, refill: 1/day }
+  - { name: hosted, match: { path: /**/hosted, host: a.example }, key: ip, capacity: 2, refill: 1/day }
+  - { name: keyed, match: { path: /**/keyed }, key: "header:X-API-Key", capacity: 2, refill: 1/day }
   - { name: strict, match: { path: /**/vault }, key: ip, capacity: 50, refill: 1/day, on_redis_failure: deny }
 YAML
   cp -r conf/demo/site "$SITE"
@@ -81,6 +83,29 @@ assert_problem() {
 quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
 
 # ---- Allowed ----
+
+@test "a part of a file, or a file that has not changed, is answered by the file server" {
+  assert_answers_ranges_and_conditions '/index.html?user=load-ranges'
+}
+
+@test "a request line that names a host is limited as what nginx routes by it, whatever Host says" {
+  local _
+  for _ in 1 2; do
+    assert_equal "$(status '/fcgi/hosted?user=load-host' --request-target "http://a.example/fcgi/hosted?user=load-host" \
+      -H "Host: $RANDOM.example")" 200
+  done
+  assert_equal "$(status '/fcgi/hosted?user=load-host' --request-target "http://a.example/fcgi/hosted?user=load-host" \
+    -H "Host: $RANDOM.example")" 429
+  assert_equal "$(status '/fcgi/hosted?user=load-host' -H 'Host: a.example')" 429
+  assert_equal "$(status '/fcgi/hosted?user=load-host' -H 'Host: other.example')" 200
+}
+
+@test "a header that nginx sends twice is 400 where a limit reads it, and no backend is asked" {
+  request /fcgi/keyed -H 'X-API-Key: junk' -H 'X-API-Key: valid'
+  assert_problem 400 about:blank
+  assert_contains "$body" 'header:x-api-key, which this request has more than once'
+  assert_equal "$(wc -l <"$ECHO_LOG")" 0
+}
 
 @test "an allowed request gets the static file, and the RateLimit headers with it" {
   request '/index.html?user=alice'
