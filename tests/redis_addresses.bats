@@ -1,0 +1,170 @@
+#!/usr/bin/env bats
+# redis_addresses.bats - a name with two addresses, of which one is a server that cannot decide: it is skipped as one that
+# is not there, at the start and later.  Also what a Redis behind an access list, a proxy or a firewall needs.
+
+load helper
+
+setup() {
+  export REDIS_PORT
+  FIRST=$BATS_TEST_TMPDIR/first
+  export LIMITS_FILE=$BATS_TEST_TMPDIR/limits.yaml
+  echo '{ redis: { timeout: 200ms }, limits: [{ name: three, key: "query:user | ip", capacity: 3, refill: 1/day }] }' \
+    >"$LIMITS_FILE"
+}
+
+teardown() { stop_all; }
+
+# start_two_addresses - Redis on 127.0.0.3, and a program for which redis.test is 127.0.0.2 and 127.0.0.3
+start_two_addresses() {
+  local socket=$BATS_TEST_TMPDIR/program.sock
+  printf '127.0.0.2 redis.test\n127.0.0.3 redis.test\n' >"$BATS_TEST_TMPDIR/hosts"
+  # shellcheck disable=SC2016 # the inner shell expands
+  HOSTS=$BATS_TEST_TMPDIR/hosts SOCKET=$socket unshare --mount sh -c '
+    mount --bind "$HOSTS" /etc/hosts && exec "$PROGRAM" --redis "redis.test:$REDIS_PORT" --listen "unix:$SOCKET"
+  ' 3>&- 2>"$BATS_TEST_TMPDIR/program.log" &
+  PROGRAM_PID=$!
+  wait_until 5 test -S "$socket"
+  start_limiter conf/lighttpd-connect.conf SOCKET="$socket"
+  LIMITER_LOG=$BATS_TEST_TMPDIR/program.log
+}
+
+two_addresses_or_skip() { unshare --mount true 2>/dev/null || skip 'no right to mount a hosts file of its own'; }
+
+# start_first LINE... - tests/fake_redis.pl on 127.0.0.2, which behaves like that
+start_first() {
+  mkdir "$FIRST"
+  printf '%s\n' "$@" >"$FIRST/behaviour"
+  perl tests/fake_redis.pl "$FIRST" "127.0.0.2:$REDIS_PORT" 3>&- &
+  HELPER_PIDS=$!
+  wait_until 5 test -e "$FIRST/listens"
+}
+
+# start_redis_at HOST FOLDER - a Redis at HOST:REDIS_PORT
+start_redis_at() { REDIS_DIR=$2 start_redis --bind "$1"; }
+
+decided() {
+  request "/?user=decided-$RANDOM"
+  [[ -n $(header RateLimit) ]]
+}
+
+assert_limits() {
+  wait_until 10 decided
+  local user=limited-$RANDOM
+  for _ in 1 2 3; do assert_equal "$(status "/?user=$user")" 200; done
+  assert_equal "$(status "/?user=$user")" 429
+}
+
+@test "a first address that is unfit, silent, or talks nonsense is skipped for the second" {
+  two_addresses_or_skip
+  REDIS_PORT=$(free_port)
+  start_redis_at 127.0.0.3 "$BATS_TEST_TMPDIR/second"
+  local behaviour
+  for behaviour in 'EVALSHA instead -READONLY replica\r\n' 'SCRIPT instead -LOADING data\r\n' \
+    'EVALSHA instead -MASTERDOWN Link is down\r\n' 'SCRIPT instead -NOAUTH Authentication required.\r\n' \
+    'SCRIPT instead -WRONGPASS no\r\n' 'connect instead -ERR max number of clients reached\r\n' \
+    'connect instead +OK\r\n' 'EVALSHA instead +OK\r\n' 'connect instead close' 'SCRIPT before sleep 30'; do
+    start_first "$behaviour"
+    start_two_addresses
+    assert_limits
+    assert_equal "$(wc -l <"$FIRST/connections")" 1
+    stop_limiters
+    stop "$HELPER_PIDS"
+    rm -r "$FIRST"
+  done
+}
+
+@test "a first address that may run neither EVALSHA nor EVAL is skipped for the second" {
+  two_addresses_or_skip
+  REDIS_PORT=$(free_port)
+  start_redis_at 127.0.0.3 "$BATS_TEST_TMPDIR/second"
+  start_first "EVALSHA instead -NOPERM no 'evalsha'\r\n" "EVAL instead -NOPERM no 'eval'\r\n"
+  start_two_addresses
+  assert_limits
+}
+
+@test "when all addresses fail, the log names each with its reason" {
+  two_addresses_or_skip
+  REDIS_PORT=$(free_port)
+  start_first 'EVALSHA instead -READONLY replica\r\n'
+  start_two_addresses
+  wait_until 10 grep -q "is lost (127.0.0.2: READONLY replica; 127.0.0.3: Connection refused)" "$LIMITER_LOG"
+}
+
+@test "a Redis that becomes a replica is left for the other address of its name" {
+  two_addresses_or_skip
+  REDIS_PORT=$(free_port)
+  start_redis_at 127.0.0.3 "$BATS_TEST_TMPDIR/second"
+  HELPER_PIDS=$REDIS_PID
+  start_redis_at 127.0.0.2 "$BATS_TEST_TMPDIR/first"
+  HELPER_PIDS+=" $REDIS_PID"
+  start_two_addresses
+  assert_limits
+  redis-cli -h 127.0.0.2 -p "$REDIS_PORT" REPLICAOF 127.0.0.1 1
+  wait_until 5 lost
+  assert_limits
+  assert_contains "$(grep 'is lost' "$LIMITER_LOG")" READONLY
+}
+lost() { decided && grep -q 'is lost' "$LIMITER_LOG"; }
+
+@test "a Redis that answers nothing any more is left for the other address of its name" {
+  two_addresses_or_skip
+  REDIS_PORT=$(free_port)
+  start_redis_at 127.0.0.3 "$BATS_TEST_TMPDIR/second"
+  HELPER_PIDS=$REDIS_PID
+  start_redis_at 127.0.0.2 "$BATS_TEST_TMPDIR/first"
+  HELPER_PIDS+=" $REDIS_PID"
+  start_two_addresses
+  assert_limits
+  kill -STOP "$REDIS_PID"
+  wait_until 5 lost
+  assert_limits
+}
+
+# by_eval COMMANDS... - with an access list of these commands requests are limited, the whole script is sent, and the log
+# says so once
+by_eval() {
+  redis_cli ACL SETUSER limiter reset on '>secret' '~rl:*' "$@" >/dev/null
+  redis_cli CONFIG RESETSTAT
+  start_program REDIS_ADDR="redis://limiter:secret@127.0.0.1:$REDIS_PORT"
+  assert_limits
+  assert_limits
+  assert_matches "$(redis_cli INFO commandstats)" 'cmdstat_eval:calls=[0-9]'
+  assert_equal "$(grep -c 'the whole script is sent with each request (EVAL)' "$LIMITER_LOG")" 1
+  assert_equal "$(grep -c 'is lost' "$LIMITER_LOG")" 0
+  stop_limiters
+}
+
+@test "an access list without SCRIPT LOAD or without EVALSHA: the whole script is sent, and the log says so once" {
+  start_redis
+  by_eval +eval +time +get +set +pttl
+  by_eval +eval +evalsha +time +get +set +pttl
+  by_eval +eval '+script|load' +time +get +set +pttl
+}
+
+@test "a proxy that does not know SCRIPT, or loads the script elsewhere, is sent the whole script" {
+  REDIS_PORT=$(free_port)
+  local behaviour
+  for behaviour in "SCRIPT instead -ERR unknown command 'SCRIPT'\r\n" "EVALSHA instead -ERR unknown command\r\n" \
+    'EVALSHA instead -NOSCRIPT No matching script. Please use EVAL.\r\n'; do
+    start_first "$behaviour"
+    start_program REDIS_ADDR="127.0.0.2:$REDIS_PORT"
+    wait_until 10 decided
+    assert_equal "$(grep -c '(EVAL)' "$LIMITER_LOG")" 1
+    stop_limiters
+    stop "$HELPER_PIDS"
+    rm -r "$FIRST"
+  done
+}
+
+@test "an idle TCP connection has a keepalive timer of 15 seconds" {
+  start_redis
+  start_program REDIS_ADDR="127.0.0.1:$REDIS_PORT"
+  wait_until 10 decided
+  local port timer
+  port=$(printf '0100007F:%04X' "$REDIS_PORT")
+  # proc(5): remote address, state (01: established), queues, timer (02: keepalive) and when it is due, in 1/100 s.
+  wait_until 5 keepalive_timer "$port"
+  timer=$(keepalive_timer "$port")
+  assert_between $((16#$timer)) 1 1500
+}
+keepalive_timer() { awk -v to="$1" '$3 == to && $4 == "01" && $6 ~ /^02:/ { print substr($6, 4); found = 1 } END { exit !found }' /proc/net/tcp; }

@@ -1,0 +1,122 @@
+#!/usr/bin/env bats
+# redis_late.bats - late is what Redis makes late: a process that was stopped, or a busy one, takes its own delay for no
+# failure of Redis, and a client with an empty bucket is refused whenever Redis is there to say so.
+
+load helper
+
+setup() { start_redis --enable-debug-command yes; }
+
+teardown() { stop_all; }
+
+# start TIMEOUT [ADDRESS] - the program in front of Redis
+start() {
+  printf '{ redis: { timeout: %s }, limits: [{ name: three, key: "query:user | ip", capacity: %s, refill: 1/day }] }\n' \
+    "$1" "${3:-3}" >"$BATS_TEST_TMPDIR/limits.yaml"
+  start_program LIMITS_FILE="$BATS_TEST_TMPDIR/limits.yaml" REDIS_ADDR="${2:-unix:$REDIS_SOCK}"
+}
+
+decided() {
+  request "/?user=decided-$RANDOM"
+  [[ -n $(header RateLimit) ]]
+}
+
+empty() { [[ $(status "/?user=$1") == 429 ]]; }
+
+lines() { grep -c "$1" "$LIMITER_LOG" || true; }
+
+@test "a process that is stopped again and again under load refuses every client whose bucket is empty" {
+  start 100ms
+  wait_until 5 decided
+  wait_until 5 empty full
+  wrk -c 256 -t 2 -d 6s "$URL/?user=full" >"$BATS_TEST_TMPDIR/wrk" 3>&- &
+  local load=$!
+  HELPER_PIDS+=" $load"
+  for _ in {1..20}; do
+    sleep 0.1
+    kill -STOP "$PROGRAM_PID"
+    sleep 0.15
+    kill -CONT "$PROGRAM_PID"
+  done
+  wait "$load"
+  # All of them are 429.
+  local requests
+  requests=$(sed -n 's/^ *\([0-9]*\) requests in .*/\1/p' "$BATS_TEST_TMPDIR/wrk")
+  assert_between "$requests" 1 10000000
+  assert_equal "$(sed -n 's/^ *Non-2xx or 3xx responses: //p' "$BATS_TEST_TMPDIR/wrk")" "$requests"
+  assert_equal "$(lines 'redis ')" 0
+}
+
+@test "a Redis that sleeps for longer than the timeout costs the requests of that time, and not the connection" {
+  start 1s
+  wait_until 5 decided
+  wait_until 5 empty full
+  local connection
+  connection=$(limiter_connection)
+  for _ in 1 2; do
+    redis_cli DEBUG SLEEP 1.5 >/dev/null &
+    local sleep=$!
+    wait_until 5 asleep
+    # It waits for as long as the timeout, and is not decided; or Redis is awake again.
+    assert_matches "$(status '/?user=full')" '^(200|429)$'
+    wait "$sleep"
+    wait_until 5 decided
+    assert_equal "$(status '/?user=full')" 429
+  done
+  assert_equal "$(lines 'is lost')" 0
+  assert_equal "$(limiter_connection)" "$connection"
+}
+limiter_connection() { redis_cli CLIENT LIST | grep cmd=evalsha | cut -d' ' -f1; }
+# A command does not come back within a fifth of a second.
+asleep() { ! timeout 0.2 redis-cli -s "$REDIS_SOCK" PING >/dev/null; }
+
+# start_fake - tests/fake_redis.pl in FAKE, in place of Redis
+start_fake() {
+  FAKE=$BATS_TEST_TMPDIR/fake
+  mkdir "$FAKE"
+  perl tests/fake_redis.pl "$FAKE" 3>&- &
+  HELPER_PIDS+=" $!"
+  wait_until 5 test -e "$FAKE/listens"
+}
+
+@test "a late reply is discarded, and the connection stays" {
+  start_fake
+  echo 'take before sleep 0.7' >"$FAKE/behaviour"
+  start 500ms "unix:$FAKE/socket" 1000
+  wait_until 5 test -s "$FAKE/commands"
+  request '/?n=1'
+  assert_equal "$(header RateLimit)" ''
+  wait_until 5 grep -q 'does not decide every request (a reply took [0-9]* ms, and the timeout is 500 ms)' "$LIMITER_LOG"
+  # The reply that was late has arrived, with a number of its own.  The next ones are late as well: the connection is slow.
+  request '/?n=2'
+  assert_equal "$(header RateLimit)" ''
+  wait_until 5 two_takes
+  assert_equal "$(wc -l <"$FAKE/connections")" 1
+  assert_equal "$(lines 'is lost')" 0
+}
+two_takes() { [[ $(cat "$FAKE/takes") == .. ]]; }
+
+@test "of two requests to a slow Redis the one that is answered in time is decided" {
+  start_fake
+  echo 'take before sleep 0.65' >"$FAKE/behaviour"
+  start 1s "unix:$FAKE/socket" 1000
+  wait_until 5 test -s "$FAKE/commands"
+  # Replies come after 0.65, 1.3 and 1.95 s; the second is late, and Redis has not been silent for 2 s.
+  curl -s -i "$URL/?n=1" >"$BATS_TEST_TMPDIR/1" &
+  local first=$!
+  curl -s -i "$URL/?n=2" >"$BATS_TEST_TMPDIR/2" &
+  wait "$first" $!
+  assert_equal "$(cat "$BATS_TEST_TMPDIR"/[12] | grep -c '^RateLimit:')" 1
+  request '/?n=3'
+  assert_equal "$(wc -l <"$FAKE/connections")" 1
+  assert_equal "$(lines 'is lost')" 0
+}
+
+@test "a Redis that owes a reply and sends none for twice the timeout is lost" {
+  start_fake
+  echo 'take before sleep 3' >"$FAKE/behaviour"
+  start 500ms "unix:$FAKE/socket" 1000
+  wait_until 5 test -s "$FAKE/commands"
+  request '/?n=1'
+  assert_equal "$(header RateLimit)" ''
+  wait_until 5 grep -q 'is lost (no reply for 1000 ms)' "$LIMITER_LOG"
+}
