@@ -169,14 +169,68 @@ log_lines() { grep -c "$1" "$LIMITER_LOG" || true; }
   assert_limiting_resumes
 }
 
-@test "a Redis out of memory counts as lost until it has some" {
+@test "a Redis out of memory: an empty bucket refuses, a request that cannot be charged is undecided, and nothing is lost" {
   start_limiter conf/lighttpd.conf WORKERS=1
   decided
+  for _ in 1 2 3; do status '/?user=full' >/dev/null; done
   redis_cli CONFIG SET maxmemory 1
   wait_until 5 undecided
   load_with 20
   assert_answers 20 200
+  assert_equal "$(status '/?user=full')" 429
+  assert_equal "$(log_lines "does not decide every request (OOM")" 1
+  assert_equal "$(log_lines 'is lost')" 0
   redis_cli CONFIG SET maxmemory 0
+  assert_limiting_resumes
+}
+
+@test "a Redis that is out of memory when the limiter connects refuses for empty buckets" {
+  start_limiter conf/lighttpd.conf WORKERS=1
+  for _ in 1 2 3; do status '/?user=full' >/dev/null; done
+  stop_limiters
+  redis_cli CONFIG SET maxmemory 1
+  start_limiter conf/lighttpd.conf WORKERS=1
+  assert_equal "$(status '/?user=full')" 429
+  wait_until 5 undecided
+  assert_equal "$(status '/?user=full')" 429
+  assert_equal "$(log_lines 'is lost')" 0
+}
+
+@test "names that are made up until Redis is full unlimit no client whose bucket is empty" {
+  start_limiter conf/lighttpd.conf WORKERS=2
+  decided
+  for _ in 1 2 3; do status '/?user=full' >/dev/null; done
+  # Most is filled by other keys, and what is left by requests.
+  redis_cli CONFIG SET maxmemory 20mb
+  local part=0
+  while fill_part $((part += 1)); do :; done
+  redis_cli EVAL 'for i = 1, 1000 do redis.call("DEL", "1:" .. i) end' 0
+  wait_until 30 full_of_names
+  assert_equal "$(status '/?user=full')" 429
+  load_with 50
+  assert_equal "$(status '/?user=full')" 429
+  assert_equal "$(burst 100 '/?user=full')" 429:100
+  assert_equal "$(log_lines 'is lost')" 0
+}
+# fill_part NUMBER - 1000 keys, unless Redis is out of memory: a script that has begun to write goes on
+fill_part() {
+  ! redis_cli EVAL 'for i = 1, 1000 do redis.call("SET", ARGV[1] .. ":" .. i, string.rep("x", 100)) end' 0 "$1" |
+    grep -q OOM
+}
+full_of_names() {
+  curl -s --parallel --parallel-max 20 -o /dev/null "$URL/?user=made-up-$RANDOM-[1-200]"
+  redis_cli SET probe x | grep -q OOM
+}
+
+@test "a Redis that lacks its replicas, and so refuses to write, refuses for empty buckets" {
+  start_limiter conf/lighttpd.conf WORKERS=1
+  for _ in 1 2 3; do status '/?user=full' >/dev/null; done
+  redis_cli CONFIG SET min-replicas-to-write 1
+  wait_until 5 undecided
+  assert_equal "$(status '/?user=full')" 429
+  assert_equal "$(log_lines 'does not decide every request (NOREPLICAS')" 1
+  assert_equal "$(log_lines 'is lost')" 0
+  redis_cli CONFIG SET min-replicas-to-write 0
   assert_limiting_resumes
 }
 
