@@ -18,11 +18,29 @@ static const char default_limits[] = {
 
 /* ---- redis ---- */
 
+static void read_password_file(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct limits *limits = out;
+    const char *path = fields_text(node, report);
+    bool open = false;
+    const char *error = path ? password_file_read(path, limits->redis_password, &open) : NULL;
+
+    if (error)
+        report_error(report, node->line, node->column,
+                     "password_file: %s; name a file that holds the password alone", error);
+    else if (open)
+        report_warning(report, node->line, node->column,
+                       "everyone on this machine can read this password file; take the right to "
+                       "read it from others: chmod o-r");
+    strcpy(limits->redis.password, limits->redis_password);
+}
+
 static void read_address(const struct yaml_tree *node, void *out, struct report *report)
 {
     struct limits *limits = out;
     const char *text = fields_text(node, report);
-    const char *error = text ? redis_address_parse(text, &limits->redis) : NULL;
+    const char *error =
+        text ? redis_address_parse_for(text, limits->redis_password, &limits->redis) : NULL;
 
     if (error)
         report_error(report, node->line, node->column,
@@ -48,7 +66,9 @@ static void read_timeout(const struct yaml_tree *node, void *out, struct report 
 
 static void read_redis(const struct yaml_tree *node, void *out, struct report *report)
 {
+    /* The address after the password, which it may need. */
     static const struct field fields[] = {
+        {"password_file", false, read_password_file},
         {"address", false, read_address},
         {"timeout", false, read_timeout},
     };

@@ -11,6 +11,7 @@
 #include "match.h"
 #include "network.h"
 #include "overrides.h"
+#include "password_file.h"
 #include "redis_address.h"
 #include "report.h"
 #include "units.h"
@@ -47,6 +48,7 @@ enum limits_header {
 struct limits {
     unsigned holders; /* limits_hold, limits_release */
     struct redis_address redis;
+    char redis_password[PASSWORD_SIZE];   /* that of redis.password_file; "" without one */
     unsigned redis_timeout_ms;            /* 1 .. REDIS_TIMEOUT_MS_MAX */
     int64_t ipv6_prefix_bits;             /* 1 .. 128: what counts as one client, in every key */
     unsigned headers;                     /* enum limits_header, added up */

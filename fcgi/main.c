@@ -133,15 +133,38 @@ static const char *limits_name(const struct options *options)
     return options->limits ? options->limits : "the built-in limits";
 }
 
+/* PASSWORD for the address that OPTIONS have; "" where that has one of its own, which wins over the limits file's. */
+static const char *own_password(const struct options *options, const char *password)
+{
+    struct redis_address address;
+
+    if (options->redis_password_file || redis_address_parse(options->redis, &address) ||
+        address.password[0] == '\0')
+        return password;
+    return "";
+}
+
 /* Where Redis is, as OPTIONS say or else LIMITS, into *OUT.  False: said why not. */
 static bool read_redis_address(const struct options *options, const struct limits *limits,
                                struct redis_address *out)
 {
+    char password[PASSWORD_SIZE];
     const char *error = NULL;
+    bool open;
 
+    strcpy(password, limits->redis_password);
+    if (options->redis_password_file)
+        error = password_file_read(options->redis_password_file, password, &open);
+    if (error) {
+        fprintf(stderr, "ratelimit.fcgi: REDIS_PASSWORD_FILE: %s: %s\n",
+                options->redis_password_file, error);
+        return false;
+    }
     *out = limits->redis;
     if (options->redis)
-        error = redis_address_parse(options->redis, out);
+        error = redis_address_parse_for(options->redis, own_password(options, password), out);
+    else if (options->redis_password_file)
+        strcpy(out->password, password);
     if (error)
         fprintf(stderr, "ratelimit.fcgi: the address of Redis (--redis or REDIS_ADDR): %s\n",
                 error);
@@ -209,6 +232,15 @@ static int open_socket(const struct options *options)
     return fd;
 }
 
+/* What is wrong in a parser, ours or a library's, is worse in a process that may do anything. */
+static void warn_of_root(void)
+{
+    if (geteuid() == 0)
+        log_line(
+            "running as root, which a rate limiter never needs; start it as the user of the web "
+            "server, or as one of its own");
+}
+
 /* Serve by SERVER->limits until a signal.  Returns the exit status. */
 static int serve(struct server *server, const struct options *options,
                  const struct redis_address *redis)
@@ -219,6 +251,7 @@ static int serve(struct server *server, const struct options *options,
     server->listen_fd = open_socket(options);
     if (server->listen_fd < 0)
         return EXIT_FAILURE;
+    warn_of_root();
     srand48(time(NULL) ^ getpid());
     raise_descriptor_limit();
     wait_for_batches();
@@ -240,15 +273,6 @@ static int serve(struct server *server, const struct options *options,
     return EXIT_SUCCESS;
 }
 
-/* What is wrong in a parser, ours or a library's, is worse in a process that may do anything. */
-static void warn_of_root(void)
-{
-    if (geteuid() == 0)
-        log_line(
-            "running as root, which a rate limiter never needs; start it as the user of the web "
-            "server, or as one of its own");
-}
-
 static int start(const struct options *options)
 {
     struct server server = {.loop = ev_default_loop(EVFLAG_AUTO)};
@@ -268,10 +292,8 @@ static int start(const struct options *options)
     /* Before the file is read: what is written to it from now on is seen. */
     server.reload = reload_new(server.loop, options->limits, on_reload, &server);
     server.limits = configure(options, &redis);
-    if (server.limits) {
-        warn_of_root();
+    if (server.limits)
         status = serve(&server, options, &redis);
-    }
     limits_release(server.limits);
     reload_free(server.reload);
     ev_loop_destroy(server.loop);

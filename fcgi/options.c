@@ -1,9 +1,12 @@
 #include "options.h"
 
+#include <assert.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "redis_address.h"
 
 const char options_help[] =
     "usage: ratelimit.fcgi [--limits FILE] [--redis ADDR] [--listen ADDR]\n"
@@ -31,8 +34,10 @@ const char options_help[] =
     "  --version      print the version\n"
     "  --help         print this\n"
     "\n"
-    "environment: LIMITS_FILE and REDIS_ADDR, for --limits and --redis.  An option wins over the\n"
-    "environment, the environment over the limits file.\n"
+    "environment: LIMITS_FILE and REDIS_ADDR, for --limits and --redis; REDIS_PASSWORD_FILE, a "
+    "file\n"
+    "that holds the password of Redis.  An option wins over the environment, the environment over\n"
+    "the limits file.\n"
     "signals: HUP reads the limits file again, TERM and INT stop\n"
     "exit status: 0 stopped by a signal, 1 could not start, 2 wrong options or limits file\n";
 
@@ -81,6 +86,18 @@ static void read_operands(int argc, char **argv, struct options *options)
         wrong(options, options->ip ? "--ip" : "-H or --env", "goes with --explain");
 }
 
+/* Everyone on the machine can read a command line (ps, /proc/PID/cmdline): keep a copy of ADDRESS, and hide the
+ * password in it.  Returns the copy, in the place of BEFORE. */
+static const char *take_secret(const char *before, char *address)
+{
+    char *copy = strdup(address);
+
+    assert(copy);
+    free((char *)before);
+    redis_address_hide(address);
+    return copy;
+}
+
 struct options options_read(int argc, char **argv)
 {
     enum { LIMITS = 256, REDIS, LISTEN, STRICT, EXPLAIN, IP, ENV };
@@ -107,7 +124,7 @@ struct options options_read(int argc, char **argv)
             options.limits = optarg;
             break;
         case REDIS:
-            options.redis = optarg;
+            options.redis = take_secret(options.redis, optarg);
             options.redis_given = true;
             break;
         case LISTEN:
@@ -142,5 +159,6 @@ struct options options_read(int argc, char **argv)
         options.limits = environment("LIMITS_FILE");
     if (!options.redis)
         options.redis = environment("REDIS_ADDR");
+    options.redis_password_file = environment("REDIS_PASSWORD_FILE");
     return options;
 }

@@ -25,11 +25,12 @@ struct option_list {
 /* Strings are borrowed from the command line or the environment; NULL where nothing was said. */
 struct options {
     enum options_action action;
-    const char *limits; /* --limits or the FILE of --check, else LIMITS_FILE */
-    const char *redis;  /* --redis, else REDIS_ADDR */
-    const char *listen; /* --listen */
-    bool redis_given;   /* by --redis */
-    bool strict;        /* --strict: a warning fails --check */
+    const char *limits;              /* --limits or the FILE of --check, else LIMITS_FILE */
+    const char *redis;               /* --redis, else REDIS_ADDR */
+    const char *redis_password_file; /* REDIS_PASSWORD_FILE */
+    const char *listen;              /* --listen */
+    bool redis_given;                /* by --redis */
+    bool strict;                     /* --strict: a warning fails --check */
 
     const char *explain;        /* the REQUEST of --explain */
     const char *ip;             /* --ip */

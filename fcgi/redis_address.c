@@ -163,10 +163,9 @@ static const char *read_login(struct span login, struct redis_address *out)
 
     if (login.len == 0)
         return "nothing stands before the '@': write redis://host or redis://:password@host";
-    if (!colon) {
-        return "a user without a password cannot log in: write redis://user:password@host, or "
-               "redis://:password@host";
-    }
+    if (!colon)
+        return decode(login, out->user, sizeof out->user,
+                      "the user is too long: write 255 bytes or less");
     /* Not "none", for that is what an unset variable in a template makes of a password. */
     if (colon + 1 == end)
         return "the password is empty: write redis://user:password@host, or redis://host for none";
@@ -263,14 +262,40 @@ static const char *read_any(const char *text, struct redis_address *out)
     return read_plain(text, out);
 }
 
-const char *redis_address_parse(const char *text, struct redis_address *out)
+const char *redis_address_parse_for(const char *text, const char *password,
+                                    struct redis_address *out)
 {
     struct redis_address address = {0};
     const char *error = read_any(text, &address);
 
-    if (!error)
-        *out = address;
-    return error;
+    if (error)
+        return error;
+    if (password[0] != '\0' && address.password[0] != '\0')
+        return "a password in the address and a password file: leave one of them out";
+    if (password[0] != '\0')
+        strcpy(address.password, password);
+    if (address.user[0] != '\0' && address.password[0] == '\0')
+        return "a user without a password cannot log in: write redis://user:password@host, or name "
+               "a password file";
+    *out = address;
+    return NULL;
+}
+
+const char *redis_address_parse(const char *text, struct redis_address *out)
+{
+    return redis_address_parse_for(text, "", out);
+}
+
+void redis_address_hide(char *text)
+{
+    char *at = strrchr(text, '@'), *scheme = strstr(text, "://");
+    char *from = scheme && scheme < at ? scheme + 3 : text;
+
+    if (!at)
+        return;
+    char *colon = memchr(from, ':', (size_t)(at - from));
+    from = colon ? colon + 1 : from;
+    memset(from, 'x', (size_t)(at - from));
 }
 
 const char *redis_address_show(const struct redis_address *address,

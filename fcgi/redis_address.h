@@ -25,6 +25,14 @@ struct redis_address {
  * (IANA "redis" URI scheme, provisional registration.) */
 const char *redis_address_parse(const char *text, struct redis_address *out);
 
+/* The same with the PASSWORD of a password file, or "": it is that of an address without one, so that
+ * "redis://user@host" can log in.  An address with a password of its own is then an error. */
+const char *redis_address_parse_for(const char *text, const char *password,
+                                    struct redis_address *out);
+
+/* Overwrite what is a password in TEXT, an address, or could be one, with 'x'. */
+void redis_address_hide(char *text);
+
 /* Write ADDRESS for people, without user and password: "127.0.0.1:6379", "[::1]:6379",
  * "unix:/path", and "/2" after it where the database is not 0.  Returns OUT. */
 const char *redis_address_show(const struct redis_address *address,

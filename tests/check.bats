@@ -33,7 +33,7 @@ assert_bad_value() {
 
 @test "every mistake, in the order of their places, with what would be right" {
   assert_refused <<'YAML' \
-    "limits.yaml:2:3: unknown field 'timeouts' in redis; did you mean 'timeout'? its fields are address, timeout" \
+    "limits.yaml:2:3: unknown field 'timeouts' in redis; did you mean 'timeout'? its fields are password_file, address, timeout" \
     "limits.yaml:3:15: 'itef' is neither; did you mean 'ietf'? write ietf or x-ratelimit" \
     "limits.yaml:5:5: the field 'refill' is missing in a limit; add refill: VALUE" \
     "limits.yaml:7:15: capacity: a sign is not allowed: write plain digits, such as 5; a capacity is 1 to 1000000000 tokens" \

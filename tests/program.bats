@@ -156,6 +156,49 @@ served_by() { [[ $(awk '/^SigCgt/ { print $2 }' "/proc/$1/status") != *0 ]]; }
   run ! grep -q hush-password "$LIMITER_LOG"
 }
 
+@test "it reads the password from a file, that of the environment or of the limits file" {
+  local file=$BATS_TEST_TMPDIR/password
+  start_redis --requirepass hush-password
+  echo hush-password >"$file"
+  chmod 600 "$file"
+  start_program REDIS_ADDR="127.0.0.1:$REDIS_PORT" REDIS_PASSWORD_FILE="$file"
+  wait_until 5 ratelimited
+  stop_limiters
+  REDISCLI_AUTH=hush-password redis_cli ACL SETUSER alice on '>hush-password' '~rl:*' +@all
+  cat >"$BATS_TEST_TMPDIR/limits.yaml" <<YAML
+redis: { address: "redis://alice@127.0.0.1:$REDIS_PORT", password_file: $file }
+limits: [{ name: per-user, key: "query:user | ip", capacity: 5, refill: 1/12s }]
+YAML
+  start_program REDIS_ADDR= LIMITS_FILE="$BATS_TEST_TMPDIR/limits.yaml"
+  wait_until 5 ratelimited
+  run -0 "$PROGRAM" --check --strict "$BATS_TEST_TMPDIR/limits.yaml"
+  chmod 644 "$file"
+  run -0 "$PROGRAM" --check "$BATS_TEST_TMPDIR/limits.yaml"
+  assert_contains "$output" "limits.yaml:1:67: warning: everyone on this machine can read this password file"
+}
+
+@test "a password file that cannot be one is a mistake with its place, and its content is never shown" {
+  local file=$BATS_TEST_TMPDIR/password
+  printf 'limits: [{ name: a, key: ip, capacity: 5, refill: 1/s }]\nredis: { password_file: %s }\n' "$file" \
+    >"$BATS_TEST_TMPDIR/limits.yaml"
+  run -2 "$PROGRAM" --check "$BATS_TEST_TMPDIR/limits.yaml"
+  assert_contains "$output" 'limits.yaml:2:25: password_file: No such file or directory; name a file'
+  printf 'hush\npassword\n' >"$file"
+  run -2 "$PROGRAM" --check "$BATS_TEST_TMPDIR/limits.yaml"
+  assert_contains "$output" 'limits.yaml:2:25: password_file: the password file holds a NUL or more than one line'
+  run ! grep -q hush <<<"$output"
+  echo hush-password >"$file"
+  REDIS_ADDR='redis://:secret@127.0.0.1' REDIS_PASSWORD_FILE=$file run -2 "$PROGRAM" --check
+  assert_contains "$output" 'a password in the address and a password file: leave one of them out'
+}
+
+@test "a password on the command line is not seen in the list of processes" {
+  start_redis --requirepass hush-password
+  start_program REDIS_ADDR= -- --redis "redis://:hush-password@127.0.0.1:$REDIS_PORT/3"
+  wait_until 5 ratelimited
+  assert_contains "$(tr '\0' ' ' <"/proc/$PROGRAM_PID/cmdline")" "--redis redis://:xxxxxxxxxxxxx@127.0.0.1:$REDIS_PORT/3"
+}
+
 @test "Redis over IPv6" {
   [[ -e /proc/net/if_inet6 ]] && grep -q ' lo$' /proc/net/if_inet6 || skip 'no IPv6 loopback here: Redis over IPv6 is NOT tested'
   start_redis --bind ::1

@@ -367,7 +367,7 @@ static void a_wrong_value_is_a_mistake_with_its_place(void **state)
         {GOOD_LIMIT "    on_redis_failure: Allow\n", "6:23", "write allow or deny"},
         {GOOD_LIMIT "    on_redis_failure:\n", "6:22", "'on_redis_failure' needs a value"},
         {GOOD_LIMIT "redis: 127.0.0.1\n", "6:8", "redis must be a mapping"},
-        {GOOD_LIMIT "redis:\n", "6:7", "its fields are address, timeout"},
+        {GOOD_LIMIT "redis:\n", "6:7", "its fields are password_file, address, timeout"},
         {GOOD_LIMIT "redis: [ { timeout: 1s } ]\n", "6:8", "redis must be a mapping"},
         {GOOD_LIMIT "redis:\n  address:\n", "7:11", "'address' needs a value"},
         {GOOD_LIMIT "redis:\n  address: host:0\n", "7:12", "6379; an address is such as"},
