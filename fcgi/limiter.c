@@ -1,6 +1,7 @@
 #include "limiter.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -15,6 +16,13 @@
 
 #define TOO_MUCH_LOG_S 60
 
+/* After a burst of requests the memory that it took is given back to the system: if at least BURST_COUNT were under way,
+ * and less than a sixteenth of it are left; at most once in TRIM_S, because it takes milliseconds. */
+#define BURST_COUNT 2048
+#define TRIM_S      10
+/* Requests that are kept for the next ones. */
+#define SPARE_MAX 256
+
 /* A request between its take and its answer.  Kept for the next one when it is answered. */
 struct pending {
     struct limiter *limiter;
@@ -22,11 +30,11 @@ struct pending {
     struct pending *next_free;
     void *exchange;
     enum reply_form form;
-    size_t count, enforced; /* of the limits that are taken from; these come first */
-    const struct limit *applying[LIMITS_MAX]; /* the first COUNT of it: which */
-    size_t shadows;                           /* shadow limits that would have refused ... */
-    const struct limit *shadow[LIMITS_MAX];   /* ... and which */
-    struct take takes[];                      /* as many as LIMITS has */
+    size_t count, enforced;        /* of the limits that are taken from; these come first */
+    size_t shadows;                /* shadow limits that would have refused */
+    const struct limit **applying; /* the first COUNT of it: which */
+    const struct limit **shadow;   /* the first SHADOWS of it: which */
+    struct take takes[]; /* as many as LIMITS has, as APPLYING and SHADOW; those lie behind it */
 };
 
 /* What the log has been told of a shadow limit. */
@@ -40,10 +48,13 @@ struct limiter {
     take_tokens *take;
     void *store;
     limiter_reply *reply;
-    struct pending *free;   /* all of them for LIMITS */
     double too_much_said_s; /* on clock_s; 0: never */
     struct forward forward; /* of the request that is handled now ... */
     struct subject subject; /* ... both too large for a stack */
+    struct pending *free;   /* all of them for LIMITS */
+    size_t free_count;
+    size_t under_way, most_under_way; /* MOST: since memory was given back */
+    double trimmed_s;                 /* on clock_s */
     struct shadow_log shadow_log[LIMITS_MAX];
 };
 
@@ -52,13 +63,20 @@ struct limiter {
 static struct pending *pending_get(struct limiter *limiter)
 {
     struct pending *pending = limiter->free;
+    size_t count = limiter->limits->count;
 
+    if (++limiter->under_way > limiter->most_under_way)
+        limiter->most_under_way = limiter->under_way;
     if (pending) {
         limiter->free = pending->next_free;
+        limiter->free_count--;
         return pending;
     }
-    pending = malloc(sizeof *pending + limiter->limits->count * sizeof pending->takes[0]);
+    pending = malloc(sizeof *pending +
+                     count * (sizeof pending->takes[0] + 2 * sizeof pending->applying[0]));
     assert(pending);
+    pending->applying = (const struct limit **)&pending->takes[count];
+    pending->shadow = pending->applying + count;
     pending->limiter = limiter;
     pending->limits = limits_hold(limiter->limits);
     return pending;
@@ -70,16 +88,34 @@ static void pending_free(struct pending *pending)
     free(pending);
 }
 
+/* A burst is over: what it took is free, but glibc keeps it. */
+static void trim_after_burst(struct limiter *limiter)
+{
+    double now_s;
+
+    if (limiter->most_under_way < BURST_COUNT || limiter->under_way > BURST_COUNT / 16)
+        return;
+    now_s = clock_s();
+    if (limiter->trimmed_s > 0 && now_s < limiter->trimmed_s + TRIM_S)
+        return;
+    limiter->trimmed_s = now_s;
+    limiter->most_under_way = limiter->under_way;
+    malloc_trim(0);
+}
+
 static void pending_put(struct pending *pending)
 {
     struct limiter *limiter = pending->limiter;
 
-    if (pending->limits != limiter->limits) {
+    limiter->under_way--;
+    if (pending->limits != limiter->limits || limiter->free_count == SPARE_MAX) {
         pending_free(pending);
-        return;
+    } else {
+        pending->next_free = limiter->free;
+        limiter->free = pending;
+        limiter->free_count++;
     }
-    pending->next_free = limiter->free;
-    limiter->free = pending;
+    trim_after_burst(limiter);
 }
 
 static void pool_empty(struct limiter *limiter)
@@ -89,6 +125,7 @@ static void pool_empty(struct limiter *limiter)
         pending_free(limiter->free);
         limiter->free = next;
     }
+    limiter->free_count = 0;
 }
 
 /* ---- Shadow limits ---- */

@@ -1,6 +1,7 @@
 #include "table.h"
 #include "limiter.h"
 
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <time.h>
@@ -283,6 +284,53 @@ static void many_requests_are_answered_in_any_order_each_with_its_own(void **sta
     limiter_free(limiter);
     limits_release(limits);
     free(exchanges);
+}
+
+#define BURST 10000
+
+/* A store that answers when all of a burst have asked. */
+struct late_store {
+    take_done *done;
+    void *context[BURST];
+    size_t count;
+};
+
+static void late_take(void *context, const struct take *takes, size_t count, size_t enforced,
+                      take_done *done, void *done_context)
+{
+    struct late_store *store = context;
+
+    (void)takes, (void)count, (void)enforced;
+    store->done = done;
+    store->context[store->count++] = done_context;
+}
+
+static void ignore_reply(void *exchange, const char *text, size_t len)
+{
+    (void)exchange, (void)text, (void)len;
+}
+
+static void the_memory_of_a_burst_is_given_back(void **state)
+{
+    static const enum redis_failure failures[] = {ALLOW};
+    static struct late_store store;
+    struct limits *limits = limits_of(1, failures);
+    struct limiter *limiter = limiter_new(limits, late_take, &store, ignore_reply);
+    struct request request = {
+        .method = "GET", .uri = "/?user=a", .remote_addr = "192.0.2.7", .parameters = nothing};
+    size_t before = mallinfo2().uordblks;
+
+    (void)state;
+    for (size_t i = 0; i < BURST; i++)
+        limiter_handle(limiter, NULL, &request);
+    size_t most = mallinfo2().uordblks - before; /* 0 with a sanitizer's malloc */
+    assert_int_equal(store.count, BURST);
+    assert_true(most / BURST < 1024);
+    for (size_t i = 0; i < BURST; i++)
+        store.done(store.context[i], &allowed);
+    assert_true(mallinfo2().uordblks - before <= most / 16);
+    limiter_free(limiter);
+    limits_release(limits);
 }
 
 /* Contexts are what the limiter keeps for each request in flight: no more than were so at once. */
@@ -1067,6 +1115,7 @@ int main(void)
         cmocka_unit_test(the_log_names_a_shadow_that_would_refuse_once_a_second),
         cmocka_unit_test(the_log_names_a_shadow_that_would_block),
         cmocka_unit_test(the_log_says_nothing_of_limits_that_were_replaced),
+        cmocka_unit_test(the_memory_of_a_burst_is_given_back),
         cmocka_unit_test(no_limiter_can_be_freed),
     };
 
