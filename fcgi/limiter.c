@@ -73,7 +73,7 @@ static struct pending *pending_get(struct limiter *limiter)
         return pending;
     }
     pending = malloc(sizeof *pending +
-                     count * (sizeof pending->takes[0] + 2 * sizeof pending->applying[0]));
+                     count * (sizeof pending->takes[0] + 2 * sizeof(const struct limit *)));
     assert(pending);
     pending->applying = (const struct limit **)&pending->takes[count];
     pending->shadow = pending->applying + count;

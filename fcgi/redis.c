@@ -198,6 +198,7 @@ static void call_decide(struct redis *redis, struct call *call, const struct buc
 {
     take_done *done = call->done;
 
+    assert(done);
     call->done = NULL;
     if (!buckets)
         redis->undecided++;

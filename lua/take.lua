@@ -70,9 +70,10 @@ for i = 1, #KEYS do
   if charge > 0 and (taken or stale) then
     -- Not tostring, which keeps 14 digits of the 16.
     local set = redis.pcall('SET', KEYS[i], string.format('%.0f', now - credit), 'PX', ttl)
-    -- A refusal does without its write, because a bucket that is empty must refuse also when Redis is out of
-    -- memory.  A charge that cannot be written is an error, and nothing is charged: Redis refuses the first
-    -- write of a script or none (it checks OOM, MISCONF, NOREPLICAS and READONLY until a script has written).
+    -- A refusal does without its write, because a bucket that is empty must refuse also when Redis
+    -- is out of memory.  A charge that cannot be written is an error, and nothing is charged: Redis
+    -- refuses the first write of a script or none (it checks OOM, MISCONF, NOREPLICAS and READONLY
+    -- until a script has written).
     if set.err and taken then return set end
   end
 

@@ -24,7 +24,7 @@ teardown_file() {
   stop "$PROGRAM_PID"
   stop_all
   # The leaks that a sanitizer finds are told at the end.
-  [[ ! $(grep -v 'running as root' "$LIMITER_LOG") ]] || fail "$(cat "$LIMITER_LOG")" 'is not' 'nothing'
+  run ! grep -v 'running as root' "$LIMITER_LOG" || fail "$(cat "$LIMITER_LOG")" 'is not' 'nothing'
 }
 
 # Whatever the test did: the same process goes on to serve, it has left no descriptor open, and it sleeps.

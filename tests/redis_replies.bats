@@ -55,6 +55,7 @@ assert_lost() {
   assert_survives
 }
 
+# shellcheck disable=SC2016  # '$' is RESP's
 @test "a reply that nothing asked for, before the first command: Redis is lost, the process is not" {
   local bytes
   for bytes in '+OK\r\n' ':1\r\n' '$-1\r\n' '*0\r\n' '>2\r\n+a\r\n+b\r\n' '-ERR max number of clients reached\r\n' \
@@ -84,6 +85,7 @@ assert_lost() {
   done
 }
 
+# shellcheck disable=SC2016
 @test "a reply that never ends: Redis is lost, in little time and memory" {
   local at bytes
   for at in connect SCRIPT take; do
