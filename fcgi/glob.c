@@ -5,8 +5,9 @@
 #include <assert.h>
 #include <string.h>
 
-#define SHORT_TEXT  4  /* bytes up to which a search is as quick as what could save it */
-#define SEARCH_COST 40 /* of a memmem(3), besides the bytes that it looks at */
+#define SHORT_TEXT  4   /* bytes up to which a search is as quick as what could save it */
+#define CLEAR_COST  128 /* of clearing the pairs of a text */
+#define SEARCH_COST 40  /* of a memmem(3), besides the bytes that it looks at */
 
 void glob_work_begin(struct glob_work *work)
 {
@@ -38,7 +39,7 @@ static const struct glob_pairs *pairs_of(struct span text, struct glob_work *wor
     for (size_t i = 0; i < work->known && i < GLOB_TEXTS; i++)
         if (work->pairs[i].text.text == text.text && work->pairs[i].text.len == text.len)
             return &work->pairs[i];
-    if (!spend(work, text.len + 1024))
+    if (!spend(work, text.len + CLEAR_COST))
         return NULL;
     struct glob_pairs *pairs = &work->pairs[work->known++ % GLOB_TEXTS];
     pairs->text = text;

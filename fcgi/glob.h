@@ -12,7 +12,7 @@
 
 /* What matching may cost one request, in bytes and positions that are looked at; one to two nanoseconds each. */
 #define GLOB_WORK_MAX 200000
-#define GLOB_TEXTS    4
+#define GLOB_TEXTS    24 /* twice the readings of a path (path.h), and the values of some keys */
 
 /* Which pairs of neighbouring bytes a text has: a bit for each. */
 struct glob_pairs {

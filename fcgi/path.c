@@ -128,13 +128,15 @@ size_t path_normalise(const char *uri, char out[PATH_BYTES_MAX])
     return raw.text ? normalise(raw, USUAL, out) : 0;
 }
 
-/* Whether RAW holds bytes that readings differ about: an encoded slash, backslash, dot or ';', "//", "/.", '\' or ';'. */
+/* Whether RAW holds bytes that readings differ about: '\', ';', "//", "/.", or one of '/', '\', ';' and '.' encoded. */
 static bool has_several_readings(struct span raw)
 {
     for (size_t i = 0; i < raw.len; i++) {
-        char byte = raw.text[i], next = (char)(i + 1 < raw.len ? raw.text[i + 1] : '\0');
-        if (byte == '\\' || byte == ';' || (byte == '/' && (next == '/' || next == '.')) ||
-            (byte == '%' && (next == '2' || next == '3' || next == '5')))
+        struct span rest = {raw.text + i, raw.len - i};
+        bool encoded = raw.text[i] == '%';
+        int byte = query_next_path_byte(&rest), next = rest.len > 0 ? rest.text[0] : 0;
+        if (byte == '\\' || byte == ';' || (encoded && (byte == '/' || byte == '.')) ||
+            (byte == '/' && (next == '/' || next == '.')))
             return true;
     }
     return false;

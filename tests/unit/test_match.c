@@ -134,6 +134,48 @@ static void no_client_can_make_a_glob_slow(void **state)
     want_fits("*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b", text, false);
 }
 
+/* What limits cost a request of an honest client, beside what begins and ends otherwise: 64 limits with 256 globs, a value
+ * of 60 bytes that has all but the last piece of each. */
+static void a_short_value_stays_within_the_bound(void **state)
+{
+    static struct glob_work work;
+    static const char *const patterns[] = {"*@domain#.example", "premium-#*", "**/adm#/**", "*x#*",
+                                           "*-#-*-z"};
+    static const struct span value = {"someone.with.a-long-name/at/work@department.company.example",
+                                      58};
+    char pattern[64];
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(patterns); i++) {
+        glob_work_begin(&work);
+        for (unsigned limit = 0; limit < 64; limit++)
+            for (unsigned j = 0; j < 256; j++) {
+                snprintf(pattern, sizeof pattern, "%.*s%u%s", (int)strcspn(patterns[i], "#"),
+                         patterns[i], j, strchr(patterns[i], '#') + 1);
+                glob_fits(pattern, value, &work);
+            }
+        want_number(patterns[i], work.exhausted, false);
+    }
+}
+
+static void what_takes_too_long_fits_nothing_and_says_so(void **state)
+{
+    static struct glob_work work;
+    static char text[PATH_BYTES_MAX];
+    size_t fits = 0;
+
+    (void)state;
+    for (size_t i = 0; i + 1 < sizeof text; i++)
+        text[i] = "ab/"[i % 3];
+    text[sizeof text - 2] = 'b';
+    glob_work_begin(&work);
+    for (unsigned i = 0; i < 256; i++)
+        fits += glob_fits("**a*b**b*a*a*b*b", span_of(text), &work);
+    assert_true(work.exhausted);
+    assert_int_equal(fits, 0);
+    assert_false(glob_fits("*b*", span_of("abc"), &work) && work.left > 0);
+}
+
 static void a_host_has_one_spelling(void **state)
 {
     static const struct {
@@ -249,6 +291,8 @@ int main(void)
         cmocka_unit_test(a_glob_agrees_with_a_slow_reference),
         cmocka_unit_test(the_longest_pattern_and_no_text_at_all_are_matched),
         cmocka_unit_test(no_client_can_make_a_glob_slow),
+        cmocka_unit_test(a_short_value_stays_within_the_bound),
+        cmocka_unit_test(what_takes_too_long_fits_nothing_and_says_so),
         cmocka_unit_test(a_host_has_one_spelling),
         cmocka_unit_test(a_limit_is_for_the_requests_that_meet_all_its_conditions),
         cmocka_unit_test(a_path_too_long_to_be_read_slips_past_no_limit),
