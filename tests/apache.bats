@@ -46,6 +46,12 @@ start_guarded() {
   assert_matches_the_request_itself
 }
 
+@test "limits that an application tells of itself give way to those of the limiter" {
+  start_guarded
+  assert_replaces_own_limits /proxy/?user=own
+  assert_replaces_own_limits /fcgi/?user=own
+}
+
 @test "a part of a file, or a file that has not changed, is answered by the file server" {
   write_limits
   sed -i 's/capacity: 3/capacity: 100/' "$LIMITS_FILE"

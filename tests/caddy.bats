@@ -52,6 +52,12 @@ start_guarded() {
   assert_equal "$(header X-RateLimit-Limit) $(header X-RateLimit-Remaining) $(header X-RateLimit-Reset)" '3 2 86400'
 }
 
+@test "limits that an application tells of itself give way to those of the limiter" {
+  start_guarded
+  assert_replaces_own_limits /proxy/?user=own
+  assert_replaces_own_limits /fcgi/?user=own
+}
+
 @test "a part of a file, or a file that has not changed, is answered by the file server" {
   write_limits 'trusted_proxies: [127.0.0.1]'
   sed -i 's/capacity: 3/capacity: 100/' "$LIMITS_FILE"

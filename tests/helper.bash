@@ -211,6 +211,16 @@ assert_fields() {
   assert_equal "$actual" "$(printf '%s\n' "$@")"
 }
 
+# assert_replaces_own_limits PATH - behind a guard, PATH is that of the echo application: fields of its own give way to the
+# limiter's, and are there once
+assert_replaces_own_limits() {
+  request "$1" -H 'X-Own-Limits: 1'
+  assert_equal "$(header Status)" '200 OK'
+  assert_equal "$(grep -ci '^ratelimit: ' <<<"$head") $(grep -ci '^ratelimit-policy: ' <<<"$head")" '1 1'
+  [[ $head != *'"own"'* ]] || fail "$head" 'has' "the application's fields"
+  ! grep -qiE '^X-RateLimit-[A-Za-z]+: 9[789]' <<<"$head" || fail "$head" 'has' "the application's numbers"
+}
+
 # assert_answers_ranges_and_conditions PATH - behind a guard, PATH is that of conf/demo/site/index.html with a query:
 # a client that asks for a part of it, or whether it has changed, is answered by the file server and not by the limiter
 assert_answers_ranges_and_conditions() {
@@ -225,7 +235,7 @@ assert_answers_ranges_and_conditions() {
   modified=$(header Last-Modified)
   request "$file" -H "If-Modified-Since: $modified"
   assert_equal "$(header Status)" '304 Not Modified'
-  request "$file" -H 'If-None-Match: "none"' -H 'Range: bytes=0-4' -H "If-Range: $modified"
+  request "$file" -H 'If-None-Match: "none"' -H 'Range: bytes=0-4'
   assert_equal "$(header Status)" '206 Partial Content'
   request "$file" -H 'Expect: 100-continue' -H 'Upgrade: websocket' -H 'Connection: upgrade'
   assert_contains "$body" 'This page is static.'

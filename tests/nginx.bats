@@ -84,6 +84,14 @@ quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
 
 # ---- Allowed ----
 
+@test "limits that an application tells of itself give way to those of the limiter" {
+  assert_replaces_own_limits /proxy/?user=own
+  assert_replaces_own_limits /fcgi/?user=own
+  # Where no limit applies the fields stay as the application wrote them.
+  request '/fcgi/?user=load-own' -H 'X-Own-Limits: 1'
+  assert_equal "$(header RateLimit) $(header X-RateLimit-Limit)" '"own";r=99 99'
+}
+
 @test "a part of a file, or a file that has not changed, is answered by the file server" {
   assert_answers_ranges_and_conditions '/index.html?user=load-ranges'
 }

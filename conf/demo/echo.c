@@ -2,6 +2,8 @@
  *
  * The answer has the request's body, or, where that is empty, its FastCGI parameters, a line each; and the headers
  * X-Method, X-Uri, X-Query, X-Test (the request's header of that name) and X-Length (bytes of the body).
+ * A request with the header X-Own-Limits is answered with limits of the application's own: RateLimit,
+ * RateLimit-Policy and X-RateLimit-Limit, -Remaining and -Reset.
  * Each request is a line "METHOD URI" in the file ECHO_LOG, if that is set.
  * One thread, one request at a time, on the listening socket that it is given as standard input. */
 #include <fcgiapp.h>
@@ -35,6 +37,11 @@ static void answer(FCGX_Request *request, char *body)
     int len = FCGX_GetStr(body, BODY_MAX, request->in);
 
     FCGX_FPrintF(request->out, "Content-Type: text/plain\r\nX-Length: %d\r\n", len);
+    if (FCGX_GetParam("HTTP_X_OWN_LIMITS", request->envp))
+        FCGX_PutS("RateLimit: \"own\";r=99\r\nRateLimit-Policy: \"own\";q=99\r\n"
+                  "X-RateLimit-Limit: 99\r\nX-RateLimit-Remaining: 98\r\n"
+                  "X-RateLimit-Reset: 97\r\n",
+                  request->out);
     FCGX_FPrintF(request->out, "X-Method: %s\r\n", parameter(request, "REQUEST_METHOD"));
     FCGX_FPrintF(request->out, "X-Uri: %s\r\n", parameter(request, "REQUEST_URI"));
     FCGX_FPrintF(request->out, "X-Query: %s\r\n", parameter(request, "QUERY_STRING"));
