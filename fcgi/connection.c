@@ -22,7 +22,8 @@ static void fail(struct connection *connection, const char *reason, bool unfit)
     connection->events->closed(connection->context, kept, unfit);
 }
 
-/* Handle the replies that have been read.  False if the connection is no longer the one that it was. */
+/* Handle the replies that have been read.  False if the connection is no longer the one that it
+ * was. */
 static bool handle_replies(struct connection *connection)
 {
     unsigned generation = connection->generation;
@@ -136,7 +137,8 @@ void connection_init(struct connection *connection, struct ev_loop *loop,
     *connection = (struct connection){.loop = loop, .events = events, .context = context};
     ev_init(&connection->readable, on_readable);
     ev_init(&connection->writable, on_writable);
-    /* Replies are read before more requests are: libev calls the watchers that are due by their priority. */
+    /* Replies are read before more requests are: libev calls the watchers that are due by their
+     * priority. */
     ev_set_priority(&connection->readable, EV_MAXPRI);
     ev_set_priority(&connection->writable, EV_MAXPRI);
     connection->readable.data = connection->writable.data = connection;

@@ -1,6 +1,6 @@
-/* connection.h - one connection to Redis on a libev loop.  With redis_reply.c the only file that knows
- * hiredis.  It uses hiredis without its asynchronous layer, which aborts the process on a reply that no
- * command asked for. */
+/* connection.h - one connection to Redis on a libev loop.  With redis_reply.c the only file that
+ * knows hiredis.  It uses hiredis without its asynchronous layer, which aborts the process on a
+ * reply that no command asked for. */
 #ifndef CONNECTION_H
 #define CONNECTION_H
 
@@ -11,9 +11,10 @@
 
 #include "redis_reply.h"
 
-/* TCP keepalive, so that a firewall or a load balancer does not forget an idle connection, and one that was
- * forgotten is noticed before a request needs it: a probe after 15 s without traffic, then every 5 s, lost
- * after three without an answer.  TCP_USER_TIMEOUT bounds what was sent and not acknowledged to as long. */
+/* TCP keepalive, so that a firewall or a load balancer does not forget an idle connection, and one
+ * that was forgotten is noticed before a request needs it: a probe after 15 s without traffic, then
+ * every 5 s, lost after three without an answer.  TCP_USER_TIMEOUT bounds what was sent and not
+ * acknowledged to as long. */
 #define CONNECTION_KEEPALIVE_IDLE_S     15
 #define CONNECTION_KEEPALIVE_INTERVAL_S 5
 #define CONNECTION_KEEPALIVE_PROBES     3
@@ -27,8 +28,8 @@ struct connection_events {
     void (*opened)(void *context);
     /* REPLY (borrowed for the call) has come. */
     void (*reply)(void *context, const struct redis_reply *reply);
-    /* It could not be made, was closed, or failed, for REASON (borrowed for the call); UNFIT: because of bytes
-     * that are no reply.  It is closed already. */
+    /* It could not be made, was closed, or failed, for REASON (borrowed for the call); UNFIT:
+     * because of bytes that are no reply.  It is closed already. */
     void (*closed)(void *context, const char *reason, bool unfit);
 };
 
@@ -46,13 +47,14 @@ struct connection {
     struct redis_reply reply;
 };
 
-/* Make CONNECTION ready, closed.  EVENTS and CONTEXT are borrowed until connection_close.  CONNECTION must not
- * move. */
+/* Make CONNECTION ready, closed.  EVENTS and CONTEXT are borrowed until connection_close.
+ * CONNECTION must not move. */
 void connection_init(struct connection *connection, struct ev_loop *loop,
                      const struct connection_events *events, void *context);
 
 /* Begin to connect to the unix socket PATH, or if it is NULL to the numeric address IP and PORT.
- * CONNECTION is closed.  False if that failed at once: REASON (SIZE bytes) then says why, and no event follows. */
+ * CONNECTION is closed.  False if that failed at once: REASON (SIZE bytes) then says why, and no
+ * event follows. */
 bool connection_open(struct connection *connection, const char *path, const char *ip, unsigned port,
                      char *reason, size_t size);
 
@@ -62,11 +64,12 @@ bool connection_is_open(const struct connection *connection);
 void connection_command(struct connection *connection, int argc, const char **argv,
                         const size_t *len);
 
-/* Write what was gathered, as far as the socket takes it; the rest follows by itself.  False if there is no
- * connection (any more). */
+/* Write what was gathered, as far as the socket takes it; the rest follows by itself.  False if
+ * there is no connection (any more). */
 bool connection_write(struct connection *connection);
 
-/* Read what has come, without waiting: at most CONNECTION_READS_MAX times.  Does nothing inside of a reply event. */
+/* Read what has come, without waiting: at most CONNECTION_READS_MAX times.  Does nothing inside of
+ * a reply event. */
 void connection_read(struct connection *connection);
 
 /* Close the connection, if there is one.  No event follows. */

@@ -60,8 +60,8 @@ void log_line(const char *format, ...)
     size_t length = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
     length += (size_t)snprintf(line + length, sizeof line - length, " ratelimit.fcgi[%d]: %s\n",
                                (int)getpid(), escaped);
-    /* The pipe may be shared, so it cannot be made non-blocking.  A line is below PIPE_BUF: one that is
-     * writable takes it whole. */
+    /* The pipe may be shared, so it cannot be made non-blocking.  A line is below PIPE_BUF: one
+     * that is writable takes it whole. */
     struct pollfd standard_error = {.fd = STDERR_FILENO, .events = POLLOUT};
     if (poll(&standard_error, 1, 0) == 1 && write(STDERR_FILENO, line, length) < 0)
         return; /* nowhere to say so */

@@ -1,4 +1,4 @@
-/* redis.c - the store of buckets in Redis: calls and their deadlines, the way to a ready connection, loss and return. */
+/* redis.c - buckets in Redis: calls, their deadlines, and a connection that comes and goes. */
 /* SPDX-License-Identifier: MIT */
 #include "redis.h"
 
@@ -26,8 +26,8 @@
 #define REASON_SIZE 512  /* for the log, NUL included */
 #define SPARE_MAX   1024 /* calls that are kept for the next requests */
 
-/* A trouble ends in the log when there was none of its kind for so long: it must not fill the log if it comes
- * and goes. */
+/* A trouble ends in the log when there was none of its kind for so long: it must not fill the log
+ * if it comes and goes. */
 #define TROUBLE_QUIET_S 10.0
 
 struct call;
@@ -212,7 +212,8 @@ static void call_end(struct redis *redis, struct call *call, const struct bucket
     call_decide(redis, call, buckets);
 }
 
-/* The calls that wait for a connection end without a decision, because there will be none soon for REASON. */
+/* The calls that wait for a connection end without a decision, because there will be none soon for
+ * REASON. */
 static void waiting_fail(struct redis *redis, const char *reason)
 {
     struct call *call;
@@ -225,8 +226,8 @@ static void waiting_fail(struct redis *redis, const char *reason)
     }
 }
 
-/* No reply to any command comes any more, for REASON.  Whether Redis has charged for them is unknown, and so they are never
- * sent again. */
+/* No reply to any command comes any more, for REASON.  Whether Redis has charged for them is
+ * unknown, and so they are never sent again. */
 static void owed_fail(struct redis *redis, const char *reason)
 {
     struct call *call;
@@ -309,7 +310,8 @@ static double next_deadline(struct redis *redis)
     return next_s;
 }
 
-/* One timer serves all: most calls end long before it fires, and then it moves to the oldest left. */
+/* One timer serves all: most calls end long before it fires, and then it moves to the oldest
+ * left. */
 static void deadline_watch(struct redis *redis)
 {
     double next_s = next_deadline(redis), in_s;
@@ -323,8 +325,8 @@ static void deadline_watch(struct redis *redis)
     ev_timer_start(redis->loop, &redis->deadline);
 }
 
-/* Write what was gathered.  The deadline of a call starts now, though the socket may have taken only a part: that is
- * Redis being slow. */
+/* Write what was gathered.  The deadline of a call starts now, though the socket may have taken
+ * only a part: that is Redis being slow. */
 static void write_out(struct redis *redis)
 {
     if (!redis->unwritten || !connection_write(&redis->connection))
@@ -362,8 +364,8 @@ static void expire_waiting(struct redis *redis, double now_s)
     waiting_fail(redis, reason);
 }
 
-/* The calls that Redis has not replied to by NOW_S end without a decision.  They stay in owed: the reply will come, and is
- * discarded. */
+/* The calls that Redis has not replied to by NOW_S end without a decision.  They stay in owed: the
+ * reply will come, and is discarded. */
 static void expire_sent(struct redis *redis, double now_s)
 {
     struct call *call;
@@ -389,8 +391,8 @@ static void judge_silence(struct redis *redis, double now_s)
     }
 }
 
-/* The clock first, then what has come, then the judgement: a process that was stopped or kept from running in between
- * must not take its own delay for one of Redis. */
+/* The clock first, then what has come, then the judgement: a process that was stopped or kept from
+ * running in between must not take its own delay for one of Redis. */
 static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     struct redis *redis = watcher->data;
@@ -406,7 +408,8 @@ static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int events)
 
 /* ---- Replies ---- */
 
-/* Whether ERROR is about the server or the login, and not about one request: no request would be decided there. */
+/* Whether ERROR is about the server or the login, and not about one request: no request would be
+ * decided there. */
 static bool is_unfit(const char *error)
 {
     static const char *const codes[] = {"READONLY", "LOADING", "MASTERDOWN",
@@ -415,7 +418,8 @@ static bool is_unfit(const char *error)
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         if (script_error_is(error, codes[i]))
             return true;
-    /* Redis 6 and 7.0 say so with no code of its own where the script runs a command that is forbidden. */
+    /* Redis 6 and 7.0 say so with no code of its own where the script runs a command that is
+     * forbidden. */
     return strstr(error, "The user executing the script can't") != NULL;
 }
 
@@ -495,8 +499,8 @@ static void on_take_reply(struct redis *redis, struct call *call, const struct r
 
 /* ---- A connection's way to ready: AUTH, SELECT, SCRIPT LOAD, a probe ---- */
 
-/* One bucket that always admits, and a shadow that never does: together they run every command that the script
- * can, so that an access list which forbids one of them is seen now. */
+/* One bucket that always admits, and a shadow that never does: together they run every command that
+ * the script can, so that an access list which forbids one of them is seen now. */
 static const struct take probes[2] = {
     {.key = "rl:{probe}", .key_len = 10, .interval_us = 1, .capacity = 1000000, .cost = 1},
     {.key = "rl:{probe}:never", .key_len = 16, .interval_us = 1, .capacity = 1, .cost = 2},
@@ -540,14 +544,16 @@ static void probe(struct redis *redis)
     call_send(redis, call);
 }
 
-/* Whether ERROR, the answer to SCRIPT LOAD or EVALSHA, may be about that command, and not about the server. */
+/* Whether ERROR, the answer to SCRIPT LOAD or EVALSHA, may be about that command, and not about the
+ * server. */
 static bool may_take_eval(const char *error)
 {
     return script_error_is(error, "ERR") || script_error_is(error, "NOPERM") ||
            script_error_is(error, "NOSCRIPT");
 }
 
-/* Go on without SCRIPT LOAD and EVALSHA: an access list or a proxy does not let them through, as ERROR says. */
+/* Go on without SCRIPT LOAD and EVALSHA: an access list or a proxy does not let them through, as
+ * ERROR says. */
 static void probe_by_eval(struct redis *redis, const char *error)
 {
     redis->by_eval = true;
@@ -587,7 +593,8 @@ static void on_load_reply(struct redis *redis, struct call *call, const struct r
     }
 }
 
-/* Of an error only its code is told, WRONGPASS or ERR: some servers quote the command they refuse. */
+/* Of an error only its code is told, WRONGPASS or ERR: some servers quote the command they
+ * refuse. */
 static void on_auth_reply(struct redis *redis, struct call *call, const struct redis_reply *reply)
 {
     char reason[64];
@@ -641,7 +648,8 @@ static const char *current_address(const struct redis *redis)
     return redis->resolved.address[redis->next_address - 1];
 }
 
-/* An attempt with one address has failed for REASON: keep it for the log, with the address if there are several. */
+/* An attempt with one address has failed for REASON: keep it for the log, with the address if there
+ * are several. */
 static void failed_add(struct redis *redis, const char *reason)
 {
     size_t len = strlen(redis->failed);
@@ -801,7 +809,8 @@ static ev_tstamp backoff_next(struct redis *redis)
     return wait_s;
 }
 
-/* The connection, or the attempt at one, is over because of REASON: go to state NEXT and try again. */
+/* The connection, or the attempt at one, is over because of REASON: go to state NEXT and try
+ * again. */
 static void lost(struct redis *redis, enum state next, const char *reason)
 {
     redis->state = next;

@@ -35,12 +35,13 @@ enum redis_reply_state {
     REDIS_REPLY_UNFIT,   /* these bytes are no reply to any command of ours */
 };
 
-/* Make READER store what it reads in *REPLY, which must outlive it.  Nothing is allocated for a reply. */
+/* Make READER store what it reads in *REPLY, which must outlive it.  Nothing is allocated for a
+ * reply. */
 void redis_reply_store(redisReader *reader, struct redis_reply *reply);
 
-/* Read the next reply that READER was fed.  UNFIT: a protocol error, an array of anything but integers,
- * one of more than REDIS_REPLY_NUMBERS_COUNT, a nested one, a push, or over REDIS_REPLY_UNREAD_MAX bytes
- * that complete no reply.  READER is then of no more use. */
+/* Read the next reply that READER was fed.  UNFIT: a protocol error, an array of anything but
+ * integers, one of more than REDIS_REPLY_NUMBERS_COUNT, a nested one, a push, or over
+ * REDIS_REPLY_UNREAD_MAX bytes that complete no reply.  READER is then of no more use. */
 enum redis_reply_state redis_reply_next(redisReader *reader);
 
 #endif

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # redis_replies.bats - a Redis that sends what nothing asked for, or what never ends: it counts as lost, memory and time
 # are bounded, and limiting resumes when it behaves.  The server is tests/fake_redis.pl.
+# shellcheck disable=SC2016 # a '$' is what a bulk string of Redis begins with
 
 load helper
 

@@ -1,12 +1,12 @@
-/* fuzz_redis_address.c - an address of Redis is refused without repeating it, or shown in a form that reads the same */
+/* fuzz_redis_address.c - no error repeats the address, and what is shown reads the same */
 #include "fuzz.h"
 
 #include "redis_address.h"
 
 #define ERRORS_MAX 64
 
-/* ERROR is one of a few texts that never change: a text with a piece of the address in it would be another with each
- * input. */
+/* ERROR is one of a few texts that never change: a text with a piece of the address in it would be
+ * another with each input. */
 static void is_one_of_few(const char *error)
 {
     static struct {

@@ -1,4 +1,4 @@
-/* fuzz_redis_reply.c - whatever Redis sends is a reply that can be used or unfit, in whatever pieces it comes */
+/* fuzz_redis_reply.c - what Redis sends is a reply or unfit, in whatever pieces it comes */
 #include "fuzz.h"
 
 #include <hiredis/hiredis.h>
