@@ -49,6 +49,7 @@ struct limiter {
     void *store;
     limiter_reply *reply;
     double too_much_said_s; /* on clock_s; 0: never */
+    bool incomplete_logged;
     struct forward forward; /* of the request that is handled now ... */
     struct subject subject; /* ... both too large for a stack */
     struct pending *free;   /* all of them for LIMITS */
@@ -302,6 +303,32 @@ static void apply_shadows(struct pending *pending, struct subject *subject)
             apply(pending, &limits->limit[i], subject, &applied);
 }
 
+/* The web server described a request without PARAMETER. */
+static void answer_incomplete(struct pending *pending, const char *parameter)
+{
+    struct limiter *limiter = pending->limiter;
+    char text[REPLY_MAX];
+
+    /* Once is enough: it is the web server's configuration, and stays so for every request. */
+    if (!limiter->incomplete_logged)
+        log_line("the web server sends no %s; include its standard fastcgi_params", parameter);
+    limiter->incomplete_logged = true;
+    answer(pending, text, reply_incomplete(parameter, text));
+}
+
+/* Answer REQUEST if it is one that cannot be decided.  Returns whether it was answered. */
+static bool answer_unreadable(struct pending *pending, const struct request *request)
+{
+    const char *missing = request_missing(request);
+    char text[REPLY_MAX];
+
+    if (request->defect != REQUEST_FINE)
+        answer(pending, text, reply_defect(request->defect, pending->form, text));
+    else if (missing)
+        answer_incomplete(pending, missing);
+    return request->defect != REQUEST_FINE || missing;
+}
+
 /* ---- Public ---- */
 
 struct limiter *limiter_new(struct limits *limits, take_tokens *take, void *store,
@@ -338,6 +365,8 @@ void limiter_handle(struct limiter *limiter, void *exchange, const struct reques
 
     pending->exchange = exchange;
     pending->form = form_for(request);
+    if (answer_unreadable(pending, request))
+        return;
     request = forward_read(request, &rules, &limiter->forward);
     if (!request) {
         answer(pending, text, reply_unclear(limiter->forward.problem, pending->form, text));

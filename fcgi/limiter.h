@@ -22,6 +22,7 @@ struct limiter *limiter_new(struct limits *limits, take_tokens *take, void *stor
 void limiter_set_limits(struct limiter *limiter, struct limits *limits);
 
 /* Decide about REQUEST (borrowed for the call) and answer EXCHANGE: every limit whose match fits applies.
+ * A request that lacks a parameter which every one has is answered with 500, one with a defect with 431 or 400.
  * A limit that blocks the client is a 403 without asking the store; where no limit is left to ask about,
  * the answer is 200 without asking.  Where the store does not decide, the answer is 503 if any limit
  * that applies and is no shadow says `on_redis_failure: deny`, else 200.

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "explain.h"
-#include "fastcgi.h"
+#include "fcgi_server.h"
 #include "limiter.h"
 #include "limits.h"
 #include "listener.h"
@@ -32,7 +32,7 @@ struct server {
     struct limits *limits; /* that the program started with; held */
     struct redis *redis;
     struct limiter *limiter;
-    struct fastcgi *fastcgi;
+    struct fcgi_server *fcgi_server;
     struct reload *reload;
     ev_signal terminate, interrupt;
     ev_timer drained_out;
@@ -88,7 +88,7 @@ static void on_stop(struct ev_loop *loop, ev_signal *watcher, int events)
     if (ev_is_active(&server->drained_out))
         return; /* stopping already */
     ev_timer_start(loop, &server->drained_out);
-    fastcgi_stop(server->fastcgi, on_idle, loop);
+    fcgi_server_stop(server->fcgi_server, on_idle, loop);
     /* At once: a client that comes now is refused, or goes to a process that shares the socket. */
     listener_close(server->listen_fd, server->listen);
 }
@@ -246,6 +246,7 @@ static int serve(struct server *server, const struct options *options,
                  const struct redis_address *redis)
 {
     const struct limits *limits = server->limits;
+    const char *error;
 
     server->listen = options->listen;
     server->listen_fd = open_socket(options);
@@ -256,10 +257,11 @@ static int serve(struct server *server, const struct options *options,
     raise_descriptor_limit();
     wait_for_batches();
     server->redis = redis_new(server->loop, redis, limits->redis_timeout_ms);
-    server->limiter = limiter_new(server->limits, redis_take, server->redis, fastcgi_reply);
-    server->fastcgi = fastcgi_new(server->loop, server->listen_fd, on_request, on_batch, server);
-    if (!server->fastcgi) {
-        fprintf(stderr, "ratelimit.fcgi: libfcgi cannot be initialised\n");
+    server->limiter = limiter_new(server->limits, redis_take, server->redis, fcgi_server_reply);
+    server->fcgi_server =
+        fcgi_server_new(server->loop, server->listen_fd, on_request, on_batch, server, &error);
+    if (!server->fcgi_server) {
+        fprintf(stderr, "ratelimit.fcgi: %s\n", error);
         listener_close(server->listen_fd, server->listen);
         return EXIT_FAILURE;
     }
@@ -268,7 +270,7 @@ static int serve(struct server *server, const struct options *options,
     ev_run(server->loop, 0);
 
     redis_free(server->redis);
-    fastcgi_free(server->fastcgi);
+    fcgi_server_free(server->fcgi_server);
     limiter_free(server->limiter);
     return EXIT_SUCCESS;
 }

@@ -349,6 +349,18 @@ size_t reply_incomplete(const char *parameter, char out[REPLY_MAX])
     return write_problem(REPLY_WHOLE, 500, "Internal Server Error", detail, "", out);
 }
 
+size_t reply_defect(enum request_defect defect, enum reply_form form, char out[REPLY_MAX])
+{
+    if (defect == REQUEST_TOO_LARGE)
+        return write_problem(form, 431, "Request Header Fields Too Large",
+                             "This request has more header fields, or larger ones, than the rate "
+                             "limiter reads.",
+                             "", out);
+    return reply_unclear("This request has a header field that cannot be read: it holds a NUL "
+                         "byte, or its name a '='.",
+                         form, out);
+}
+
 size_t reply_unclear(const char *detail, enum reply_form form, char out[REPLY_MAX])
 {
     return write_problem(form, 400, "Bad Request", detail, "", out);

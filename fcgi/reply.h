@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "limits.h"
+#include "request.h"
 #include "take.h"
 
 /* Bytes of a reply, NUL included: always enough, tests/unit/test_reply.c.  A limit stands at most
@@ -83,6 +84,10 @@ size_t reply_undecided(enum redis_failure failure, enum reply_form form, char ou
 /* Write the answer to a request that the web server described without PARAMETER, such as
  * "REMOTE_ADDR": 500, naming it, and whole, for it is for who looks into the web server.  Returns as above. */
 size_t reply_incomplete(const char *parameter, char out[REPLY_MAX]);
+
+/* Write the answer to a request whose parameters have DEFECT: 431 if they are too large (RFC 6585, 5), 400 if they
+ * cannot be read; in FORM.  Returns as above. */
+size_t reply_defect(enum request_defect defect, enum reply_form form, char out[REPLY_MAX]);
 
 /* Write the answer to a proxy whose question does not say which request it is about: 400, in FORM, with
  * DETAIL (a sentence without quotes).  Returns as above. */

@@ -2,6 +2,15 @@
 
 #include <string.h>
 
+const char *request_missing(const struct request *request)
+{
+    if (!request->method)
+        return "REQUEST_METHOD";
+    if (!request->uri)
+        return "REQUEST_URI";
+    return request->remote_addr ? NULL : "REMOTE_ADDR";
+}
+
 const char *request_parameter(const struct request *request, const char *name)
 {
     size_t len = strlen(name);

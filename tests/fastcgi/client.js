@@ -112,7 +112,7 @@ class Connection {
     } else this.other.push(`${Object.keys(T).find((name) => T[name] === type)} ${JSON.stringify(content.toString('latin1'))}`);
   }
 
-  // In one writev(2), and large ones uncopied: a new connection that says nothing for 50 ms is cut off.
+  // In one writev(2), and large ones uncopied.
   send(...bytes) {
     if (this.socket.destroyed) return;
     this.socket.cork();
@@ -150,31 +150,13 @@ class Connection {
   drop() { this.socket.destroy(); }
 }
 
-function open() {
+function connect() {
   const [, host, port] = /^(.*):(\d+)$/.exec(target) || [];
   const socket = net.connect(host ? { host, port: Number(port), noDelay: true } : { path: target });
   return new Promise((done, failed) => {
     socket.once('connect', () => done(new Connection(socket)));
     socket.once('error', failed);
   });
-}
-
-// Who says nothing for 50 ms is cut off.  On a busy machine that happens to a process which has to wait for its turn,
-// so a connection that took long to get here is given up for another one.
-async function openSoon() {
-  for (;;) {
-    const from = now(), connection = await open();
-    if (now() - from < 20) return connection;
-    connection.drop();
-  }
-}
-
-// One after the other, so that each can send before the next is there.
-let opening = Promise.resolve();
-function connect() {
-  const opened = opening.then(openSoon);
-  opening = opened.catch(() => {});
-  return opened;
 }
 
 async function ask(uri, options) {

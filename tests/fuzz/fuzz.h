@@ -60,7 +60,7 @@ struct bytes {
 
 static inline bool same_bytes(struct bytes one, struct bytes other)
 {
-    return one.len == other.len && memcmp(one.text, other.text, one.len) == 0;
+    return one.len == other.len && (one.len == 0 || memcmp(one.text, other.text, one.len) == 0);
 }
 
 /* The LEN bytes at TEXT, percent-decoded; with PLUS, a '+' is a space. */

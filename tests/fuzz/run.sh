@@ -6,7 +6,8 @@
 #   FUZZ_SEED=1        another number tries other inputs
 #
 # NAME is that of tests/fuzz/fuzz_NAME.c.  A harness begins with the files seeds/NAME*.yaml and the lines of
-# seeds/NAME.txt, whose texts are separated by tabs.  Exit status 1 on a finding.
+# seeds/NAME.txt, whose texts are separated by tabs, or of seeds/NAME.escaped, whose bytes are written as for printf's %b.
+# Exit status 1 on a finding.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -20,6 +21,12 @@ make_seeds() {
   rm -rf "$2"
   mkdir -p "$2"
   [[ $1 != file ]] || cp conf/*.yaml tests/fuzz/seeds/*.yaml "$2"
+  if [[ -e tests/fuzz/seeds/$1.escaped ]]; then
+    while IFS= read -r line; do
+      number=$((number + 1))
+      printf %b "$line" >"$2/$number"
+    done <"tests/fuzz/seeds/$1.escaped"
+  fi
   [[ -e tests/fuzz/seeds/$1.txt ]] || return 0
   while IFS= read -r line; do
     number=$((number + 1))
