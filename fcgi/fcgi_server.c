@@ -555,8 +555,19 @@ static bool accept_one(struct fcgi_server *server)
     return true;
 }
 
+/* Keep accept from waiting.  The flag belongs to all processes that share the socket, and systemd clears it when it
+ * starts one of them.  Should it do so while we accept, the time-out bounds the wait. */
+static bool set_nonblocking(int listen_fd)
+{
+    static const struct timeval timeout = {.tv_usec = 1000};
+
+    return fcntl(listen_fd, F_SETFL, O_NONBLOCK) == 0 &&
+           setsockopt(listen_fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) == 0;
+}
+
 static void accept_waiting(struct fcgi_server *server, int most)
 {
+    fcntl(server->listen_fd, F_SETFL, O_NONBLOCK);
     while (most-- > 0 && accept_one(server))
         continue;
 }
@@ -582,7 +593,7 @@ struct fcgi_server *fcgi_server_new(struct ev_loop *loop, int listen_fd,
                                     void *context, const char **error)
 {
     *error = fcgi_request_init();
-    if (!*error && fcntl(listen_fd, F_SETFL, O_NONBLOCK) != 0)
+    if (!*error && !set_nonblocking(listen_fd))
         *error = strerror(errno);
     if (*error)
         return NULL;

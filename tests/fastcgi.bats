@@ -901,6 +901,32 @@ listen_on_tcp() {
   wait_until 20 accepts_tcp "${SOCKET#*:}"
 }
 
+@test "a listening socket that another process makes blocking, as systemd does, holds up neither requests nor the end" {
+  SOCKET=$BATS_TEST_TMPDIR/blocking
+  REDIS_ADDR=unix:$REDIS_SOCK perl -MIO::Socket::UNIX -MFcntl -e '
+    my $listening = IO::Socket::UNIX->new(Local => shift, Listen => 100) or die;
+    my $pid = fork // die;
+    if ($pid == 0) { open STDIN, "<&", $listening or die; exec @ARGV or die }
+    $SIG{TERM} = sub { kill TERM => $pid; exit };
+    while (1) { fcntl $listening, F_SETFL, 0; select undef, undef, undef, 0.0005 }
+  ' "$SOCKET" "$PROGRAM" --limits "$LIMITS" 2>"$BATS_TEST_TMPDIR/log" 3>&- &
+  OWN_PIDS+=" $!"
+  wait_until 20 answers
+  PROGRAM_PID=$(pgrep -P "${OWN_PIDS##* }")
+  assert_fcgi 'all of them' <<'JS'
+const from = now(), kept = await connect();
+await repeat(100, async () => {
+  kept.send(request('/?user=blocking', { keep: true }));
+  for (const answer of [await ask('/?user=blocking'), await kept.answer()])
+    if (!answer.startsWith('1: 200')) throw new Error(answer);
+});
+print(now() - from < 8000 ? 'all of them' : now() - from);
+JS
+  kill -TERM "$PROGRAM_PID"
+  wait_until 2 gone "$PROGRAM_PID"
+  STOPPED=yes
+}
+
 @test "over TCP only the web servers of FCGI_WEB_SERVER_ADDRS are answered, where it is set" {
   local addresses
   for addresses in 192.0.2.1 192.0.2.1,127.0.0.1; do
