@@ -9,8 +9,8 @@ setup_file() {
   export FOLDER=$BATS_FILE_TMPDIR ECHO
   ECHO=$(realpath "${BUILD:-build}/echo")
   export ECHO_LOG=$FOLDER/echo.log LIMITS_FILE=$FOLDER/limits.yaml
-  export LISTEN CHECK PROXIED SITE=$FOLDER/site FASTCGI=$FOLDER/fcgi.sock LIMITER=$FOLDER/limiter.sock TRUSTED=127.0.0.2
-  LISTEN=127.0.0.1:$(free_port) CHECK=127.0.0.1:$(free_port) PROXIED=127.0.0.1:$(free_port)
+  export LISTEN CHECK LOGIN SSO PROXIED SITE=$FOLDER/site FASTCGI=$FOLDER/fcgi.sock LIMITER=$FOLDER/limiter.sock TRUSTED=127.0.0.2
+  LISTEN=127.0.0.1:$(free_port) CHECK=127.0.0.1:$(free_port) LOGIN=127.0.0.1:$(free_port) SSO=127.0.0.1:$(free_port) PROXIED=127.0.0.1:$(free_port)
   export URL=http://$LISTEN BACKEND_PID NGINX_PID
   cat >"$LIMITS_FILE" <<'YAML'
 redis: { timeout: 5s }     # exactness is shown here, not speed
@@ -22,6 +22,7 @@ limits:
     capacity: 5
     refill: 1/12s
     overrides: [{ key: mallory, blocked: true }, { key: "load*", unlimited: true }]
+  - { name: per-login, match: { path: /app/** }, key: "env:REMOTE_USER + ip", capacity: 2, refill: 1/day }
   - { name: fifty, match: { path: /**/storm }, key: global, capacity: 50, refill: 1/day }
   - { name: hosted, match: { path: /**/hosted, host: a.example }, key: ip, capacity: 2, refill: 1/day }
   - { name: keyed, match: { path: /**/keyed }, key: "header:X-API-Key", capacity: 2, refill: 1/day }
@@ -34,6 +35,31 @@ YAML
   start_workers
   start_backends
   conf/nginx/adapt.sh "$FOLDER"
+  echo "It is gone." >"$SITE/gone.html"
+  mkdir "$FOLDER/ratelimit.d"
+  printf '%s\n' 'add_header Strict-Transport-Security max-age=31536000 always;' "error_page 404 /gone.html;" \
+    >"$FOLDER/ratelimit.d/own.conf"
+  # An operator's server: headers and error pages of http { }, CORS of the server, and single sign-on, which is a server that
+  # looks at the header X-Login.
+  sed -i 's,^ *include ratelimit.conf;,&\n  include ratelimit.d/*.conf;\n  include ratelimit-login.conf;\n  include sso.conf;,
+    s,^ *include ratelimit-server.conf;,&\n    add_header Access-Control-Allow-Origin * always;\n    include app.conf;,' \
+    "$FOLDER/nginx.conf"
+  cat >"$FOLDER/sso.conf" <<NGINX
+server {
+  listen $SSO;
+  if (\$http_x_login = "") { return 401; }
+  if (\$http_x_login = nobody) { return 403; }
+  add_header X-Auth-Request-User \$http_x_login always;
+  location / { return 202; }
+}
+NGINX
+  cat >"$FOLDER/app.conf" <<NGINX
+location /app/ {
+  auth_request /_ratelimit_after_login;
+  proxy_set_header X-User \$login_user;
+  proxy_pass http://$PROXIED;
+}
+NGINX
   # An open location that leads to one which is not.
   sed -i 's,^ *location /strict/ {,location /open/ { try_files /none /strict/x; }\n&,' "$FOLDER/nginx.conf"
   nginx -p "$FOLDER" -c "$FOLDER/nginx.conf" -g "daemon off; user $(id -un) $(id -gn);" 2>"$FOLDER/nginx.log" 3>&- &
@@ -90,6 +116,53 @@ quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
   # Where no limit applies the fields stay as the application wrote them.
   request '/fcgi/?user=load-own' -H 'X-Own-Limits: 1'
   assert_equal "$(header RateLimit) $(header X-RateLimit-Limit)" '"own";r=99 99'
+}
+
+@test "the operator's own headers and error pages are on every answer, and CORS on a refusal, each once" {
+  local path
+  for path in '/index.html?user=own' '/none?user=own' '/proxy/?user=own' '/index.html?user=mallory' '/index.html?user=cors' '/none?user=cors'; do
+    redis_cli FLUSHALL >/dev/null
+    [[ $path != *cors ]] || for _ in 1 2 3 4 5; do request '/index.html?user=cors'; done
+    request "$path"
+    assert_equal "$(grep -ci '^strict-transport-security: max-age=31536000' <<<"$head")" 1
+    assert_equal "$(grep -ci '^access-control-allow-origin: ' <<<"$head")" 1
+    [[ $path == *mallory ]] || assert_equal "$(grep -ci '^ratelimit: ' <<<"$head")" 1
+    assert_between "$(grep -ci '^cache-control: ' <<<"$head")" 0 1
+  done
+  assert_equal "$(header Status)" '429 Too Many Requests'
+  request '/none?user=pages'
+  assert_equal "$(header Status)" '404 Not Found'
+  assert_equal "$body" "It is gone."
+}
+
+@test "a range that a file does not have is 416, with each RateLimit field once" {
+  request '/index.html?user=ranges' -H 'Range: bytes=99999-'
+  assert_equal "$(header Status)" '416 Requested Range Not Satisfiable'
+  assert_equal "$(grep -ci '^ratelimit: ' <<<"$head") $(grep -ci '^x-ratelimit-limit: ' <<<"$head")" '1 1'
+}
+
+@test "single sign-on and the limiter guard one location: first the login, then the tokens of who is logged in" {
+  request /app/x
+  assert_equal "$(header Status)" '401 Unauthorized'
+  request /app/x -H 'X-Login: nobody'
+  assert_equal "$(header Status)" '403 Forbidden'
+  assert_equal "$(redis_cli DBSIZE)" 0
+  for _ in 1 2; do
+    request '/app/x?a=b' -H 'X-Login: alice' -H 'X-Ratelimit-Client: 192.0.2.99'
+    assert_equal "$(header Status)" '200 OK'
+    assert_contains "$body" 'HTTP_X_USER=alice'
+    assert_contains "$head" 'RateLimit: '
+  done
+  assert_equal "$(redis_cli EXISTS 'rl:{env:REMOTE_USER=alice+ip=127.0.0.1}:per-login')" 1
+  request '/app/x' -H 'X-Login: alice'
+  assert_problem 429 "$quota_exceeded"
+  request /app/x -H 'X-Login: bob' -X POST -d 'a body'
+  assert_equal "$(header Status) $body" '200 OK a body'
+  # Without the limiter those who are logged in are served, and nobody else.
+  stop_workers
+  assert_equal "$(status /app/x -H 'X-Login: alice')" 200
+  assert_equal "$(status /app/x)" 401
+  start_workers
 }
 
 @test "a part of a file, or a file that has not changed, is answered by the file server" {

@@ -6,6 +6,8 @@
 #   PROXIED  address and port of the proxied backend, for 127.0.0.1:8081
 #   FASTCGI  socket of the FastCGI backend, for /run/app/fcgi.sock
 #   LIMITER  socket of ratelimit.fcgi, for /run/ratelimit/sock
+#   LOGIN    address and port of ratelimit-login.conf, for 127.0.0.1:8083
+#   SSO      address and port of single sign-on, for 127.0.0.1:4180
 #   TRUSTED  address of the proxy in front, for 192.0.2.80
 # One that is unset is left as it is: nginx knows no environment.  Then: nginx -p FOLDER -c FOLDER/nginx.conf
 set -euo pipefail
@@ -18,6 +20,7 @@ perl -e '
   my ($folder, @files) = @ARGV;
   my %places = ("127.0.0.1:8080" => "LISTEN", "127.0.0.1:8081" => "PROXIED", "127.0.0.1:8082" => "CHECK",
     "/srv/www" => "SITE", "/run/app/fcgi.sock" => "FASTCGI", "/run/ratelimit/sock" => "LIMITER",
+    "127.0.0.1:8083" => "LOGIN", "127.0.0.1:4180" => "SSO",
     "192.0.2.80" => "TRUSTED");
   my $place = join "|", map { quotemeta } keys %places;
   for my $file (@files) {
