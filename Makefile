@@ -34,7 +34,7 @@ SAY = @echo "  $@"
 # Expanded only when something is compiled, so that `make run` can first install the packages.
 PACKAGES = hiredis yaml-0.1 nettle
 LIB_CFLAGS = $(shell pkg-config --cflags $(PACKAGES))
-LIBS = $(shell pkg-config --libs $(PACKAGES)) -lfcgi -lev
+LIBS = $(shell pkg-config --libs $(PACKAGES)) -lfcgi -lev -pthread
 
 PROGRAM = $(BUILD)/ratelimit.fcgi
 OBJECTS = $(patsubst fcgi/%.c,$(BUILD)/%.o,$(wildcard fcgi/*.c))

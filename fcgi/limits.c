@@ -8,6 +8,7 @@
 
 #include "fields.h"
 #include "limit_fields.h"
+#include "thread.h"
 #include "warnings.h"
 #include "yaml_tree.h"
 
@@ -189,6 +190,12 @@ static void limits_free(struct limits *limits)
     free(limits);
 }
 
+static void *free_aside(void *limits)
+{
+    limits_free(limits);
+    return NULL;
+}
+
 /* ---- Public ---- */
 
 struct limits *limits_parse(const char *text, size_t len, struct report *report)
@@ -207,6 +214,7 @@ struct limits *limits_parse(const char *text, size_t len, struct report *report)
 
     assert(limits);
     limits->holders = 1;
+    limits->large = len > LIMITS_LARGE;
     strcpy(limits->redis.host, "127.0.0.1");
     limits->redis.port = 6379;
     limits->redis_timeout_ms = 50;
@@ -255,6 +263,8 @@ struct limits *limits_hold(struct limits *limits)
 
 void limits_release(struct limits *limits)
 {
-    if (limits && --limits->holders == 0)
+    if (!limits || --limits->holders > 0)
+        return;
+    if (!limits->large || !thread_start(NULL, free_aside, limits))
         limits_free(limits);
 }

@@ -18,6 +18,7 @@
 
 #define LIMITS_MAX           64 /* limits in one file */
 #define LIMITS_PROXIES_MAX   64 /* networks in trusted_proxies */
+#define LIMITS_LARGE         65536 /* bytes of a file whose limits take longer to free than a request */
 #define LIMIT_NAME_MAX       64 /* bytes of a limit's name, without the NUL */
 #define LIMIT_CAPACITY_MAX   1000000000
 #define LIMIT_WINDOW_US_MAX  (3650LL * 24 * 3600 * 1000000) /* ten years from empty to full */
@@ -47,6 +48,7 @@ enum limits_header {
 
 struct limits {
     unsigned holders; /* limits_hold, limits_release */
+    bool large;       /* the file is larger than LIMITS_LARGE */
     struct redis_address redis;
     char redis_password[PASSWORD_SIZE];   /* that of redis.password_file; "" without one */
     unsigned redis_timeout_ms;            /* 1 .. REDIS_TIMEOUT_MS_MAX */
@@ -71,7 +73,7 @@ struct limits *limits_parse(const char *text, size_t len, struct report *report)
 /* One more holder of LIMITS.  Returns LIMITS. */
 struct limits *limits_hold(struct limits *limits);
 
-/* One holder less; the last one frees LIMITS.  NULL is fine. */
+/* One holder less; the last one frees LIMITS, large ones in a thread of their own.  NULL is fine. */
 void limits_release(struct limits *limits);
 
 #endif

@@ -28,8 +28,9 @@
 struct server {
     struct ev_loop *loop;
     int listen_fd;
-    const char *listen;    /* its address; NULL where it was handed over */
-    struct limits *limits; /* that the program started with; held */
+    const char *listen;                 /* its address; NULL where it was handed over */
+    struct redis_address redis_of_file; /* the limits file's at the start ... */
+    unsigned redis_timeout_ms;          /* ... and its timeout */
     struct redis *redis;
     struct limiter *limiter;
     struct fcgi_server *fcgi_server;
@@ -53,17 +54,17 @@ static void on_batch(void *context)
     redis_turn(server->redis);
 }
 
-static bool same_redis(const struct limits *one, const struct limits *other)
+static bool same_redis(const struct server *server, const struct limits *limits)
 {
-    return one->redis_timeout_ms == other->redis_timeout_ms &&
-           memcmp(&one->redis, &other->redis, sizeof one->redis) == 0;
+    return server->redis_timeout_ms == limits->redis_timeout_ms &&
+           memcmp(&server->redis_of_file, &limits->redis, sizeof limits->redis) == 0;
 }
 
 static void on_reload(void *context, struct limits *limits)
 {
     struct server *server = context;
 
-    if (!same_redis(server->limits, limits))
+    if (!same_redis(server, limits))
         log_line("the limits file has other settings of redis, which take a restart");
     limiter_set_limits(server->limiter, limits);
     limits_release(limits);
@@ -241,38 +242,41 @@ static void warn_of_root(void)
             "server, or as one of its own");
 }
 
-/* Serve by SERVER->limits until a signal.  Returns the exit status. */
-static int serve(struct server *server, const struct options *options,
-                 const struct redis_address *redis)
+/* Make SERVER ready to serve by LIMITS (borrowed).  False: said why not. */
+static bool prepare(struct server *server, const struct options *options, struct limits *limits,
+                    const struct redis_address *redis)
 {
-    const struct limits *limits = server->limits;
     const char *error;
 
     server->listen = options->listen;
     server->listen_fd = open_socket(options);
     if (server->listen_fd < 0)
-        return EXIT_FAILURE;
+        return false;
     warn_of_root();
     srand48(time(NULL) ^ getpid());
     raise_descriptor_limit();
     wait_for_batches();
+    server->redis_of_file = limits->redis;
+    server->redis_timeout_ms = limits->redis_timeout_ms;
     server->redis = redis_new(server->loop, redis, limits->redis_timeout_ms);
-    server->limiter = limiter_new(server->limits, redis_take, server->redis, fcgi_server_reply);
+    server->limiter = limiter_new(limits, redis_take, server->redis, fcgi_server_reply);
     server->fcgi_server =
         fcgi_server_new(server->loop, server->listen_fd, on_request, on_batch, server, &error);
     if (!server->fcgi_server) {
         fprintf(stderr, "ratelimit.fcgi: %s\n", error);
         listener_close(server->listen_fd, server->listen);
-        return EXIT_FAILURE;
     }
+    return server->fcgi_server;
+}
+
+/* Serve until a signal. */
+static void serve(struct server *server)
+{
     watch_signals(server);
-
     ev_run(server->loop, 0);
-
     redis_free(server->redis);
     fcgi_server_free(server->fcgi_server);
     limiter_free(server->limiter);
-    return EXIT_SUCCESS;
 }
 
 static int start(const struct options *options)
@@ -293,10 +297,13 @@ static int start(const struct options *options)
     }
     /* Before the file is read: what is written to it from now on is seen. */
     server.reload = reload_new(server.loop, options->limits, on_reload, &server);
-    server.limits = configure(options, &redis);
-    if (server.limits)
-        status = serve(&server, options, &redis);
-    limits_release(server.limits);
+    struct limits *limits = configure(options, &redis);
+    bool ready = limits && prepare(&server, options, limits, &redis);
+    if (limits)
+        status = ready ? EXIT_SUCCESS : EXIT_FAILURE;
+    limits_release(limits); /* the limiter holds them */
+    if (ready)
+        serve(&server);
     reload_free(server.reload);
     ev_loop_destroy(server.loop);
     return status;

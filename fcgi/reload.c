@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "log.h"
+#include "thread.h"
 
 #define MISTAKES_LOGGED_MAX 10 /* of one file; --check tells the others */
 
@@ -22,6 +24,20 @@ struct version {
     struct timespec modified, changed;
 };
 
+/* A reading of the file.  The thread's until it has sent LOADED, then the loop's. */
+struct loading {
+    pthread_t thread;
+    const char *
+        path; /* borrowed from the command line or the environment, which last as long as the process */
+    struct version before, after;
+    struct report report;
+    struct limits *limits; /* NULL if there was a mistake */
+
+    pthread_mutex_t lock;
+    struct ev_loop *loop;
+    ev_async *loaded; /* to be sent; NULL: nobody waits for it any more */
+};
+
 struct reload {
     struct ev_loop *loop;
     const char *path;
@@ -31,6 +47,9 @@ struct reload {
     struct version taken; /* that was read last, or whose absence was logged */
     ev_signal hangup;
     ev_timer poll;
+    ev_async loaded;
+    struct loading *loading; /* under way; NULL: none */
+    bool again;              /* SIGHUP came meanwhile: read once more after it */
 };
 
 /* stat, which follows symbolic links: Kubernetes replaces one of the folders on the way to the file.
@@ -91,8 +110,7 @@ static void take_limits(struct reload *reload, struct limits *limits, const stru
     reload->done(reload->context, limits);
 }
 
-/* Read the file that looks like VERSION.  To open a FIFO would be to wait for its writer, and nobody is served
- * meanwhile. */
+/* Read the file that looks like VERSION.  To open a FIFO would be to wait for its writer. */
 static struct limits *load(const char *path, const struct version *version, struct report *report)
 {
     if (version->error == 0 && S_ISFIFO(version->mode)) {
@@ -102,22 +120,89 @@ static struct limits *load(const char *path, const struct version *version, stru
     return limits_load(path, report);
 }
 
+static void loading_free(struct loading *loading)
+{
+    report_free(&loading->report);
+    pthread_mutex_destroy(&loading->lock);
+    free(loading);
+}
+
+/* The thread's work. */
+static void *read_file(void *context)
+{
+    struct loading *loading = context;
+
+    loading->before = look(loading->path);
+    loading->limits = load(loading->path, &loading->before, &loading->report);
+    loading->after = look(loading->path);
+    pthread_mutex_lock(&loading->lock);
+    if (loading->loaded)
+        ev_async_send(loading->loop, loading->loaded);
+    pthread_mutex_unlock(&loading->lock);
+    return NULL;
+}
+
+/* LOADING has ended: take what came of it. */
+static void take_loading(struct reload *reload, struct loading *loading)
+{
+    bool whole = is_same(&loading->before, &loading->after);
+
+    reload->seen = loading->after;
+    reload->taken = loading->before;
+    if (whole && loading->limits)
+        take_limits(reload, loading->limits, &loading->report);
+    else if (whole)
+        log_mistakes(&loading->report);
+    else /* it was written to meanwhile: the next look finds another than was taken */
+        limits_release(loading->limits);
+    loading_free(loading);
+}
+
+/* Begin to read the file, or, if it is being read, remember to do it once more: it may have changed since. */
 static void read_again(struct reload *reload)
 {
-    struct report report = {.file = reload->path};
-    struct version before = look(reload->path);
-    struct limits *limits = load(reload->path, &before, &report);
-    struct version after = look(reload->path);
+    if (reload->loading) {
+        reload->again = true;
+        return;
+    }
+    struct loading *loading = calloc(1, sizeof *loading);
+    assert(loading);
+    loading->path = loading->report.file = reload->path;
+    loading->loop = reload->loop;
+    loading->loaded = &reload->loaded;
+    pthread_mutex_init(&loading->lock, NULL);
+    if (thread_start(&loading->thread, read_file, loading)) {
+        reload->loading = loading;
+    } else { /* no thread is to be had: the loop waits */
+        read_file(loading);
+        take_loading(reload, loading);
+    }
+}
 
-    reload->seen = after;
-    reload->taken = before;
-    if (is_same(&before, &after) && limits)
-        take_limits(reload, limits, &report);
-    else if (is_same(&before, &after))
-        log_mistakes(&report);
-    else /* it was written to meanwhile: the next look finds another than was taken */
-        limits_release(limits);
-    report_free(&report);
+static void on_loaded(struct ev_loop *loop, ev_async *watcher, int events)
+{
+    struct reload *reload = watcher->data;
+    struct loading *loading = reload->loading;
+    bool again = reload->again;
+
+    (void)loop, (void)events;
+    if (!loading)
+        return;
+    pthread_join(loading->thread, NULL);
+    reload->loading = NULL;
+    reload->again = false;
+    take_loading(reload, loading);
+    if (again)
+        read_again(reload);
+}
+
+/* Let the thread end by itself: the file may be on a disk that does not answer. */
+static void abandon(struct loading *loading)
+{
+    pthread_mutex_lock(&loading->lock);
+    loading->loaded = NULL;
+    pthread_mutex_unlock(&loading->lock);
+    pthread_detach(loading->thread);
 }
 
 static void on_poll(struct ev_loop *loop, ev_timer *watcher, int events)
@@ -128,7 +213,7 @@ static void on_poll(struct ev_loop *loop, ev_timer *watcher, int events)
 
     (void)loop, (void)events;
     reload->seen = now;
-    if (settled && !is_same(&now, &reload->taken))
+    if (settled && !reload->loading && !is_same(&now, &reload->taken))
         read_again(reload);
 }
 
@@ -154,8 +239,10 @@ struct reload *reload_new(struct ev_loop *loop, const char *path, reload_done *d
     reload->context = context;
     ev_signal_init(&reload->hangup, on_hangup, SIGHUP);
     ev_timer_init(&reload->poll, on_poll, RELOAD_POLL_S, RELOAD_POLL_S);
-    reload->hangup.data = reload->poll.data = reload;
+    ev_async_init(&reload->loaded, on_loaded);
+    reload->hangup.data = reload->poll.data = reload->loaded.data = reload;
     ev_signal_start(loop, &reload->hangup);
+    ev_async_start(loop, &reload->loaded);
     if (!path)
         return reload;
     reload->seen = reload->taken = look(path);
@@ -169,5 +256,8 @@ void reload_free(struct reload *reload)
         return;
     ev_signal_stop(reload->loop, &reload->hangup);
     ev_timer_stop(reload->loop, &reload->poll);
+    ev_async_stop(reload->loop, &reload->loaded);
+    if (reload->loading)
+        abandon(reload->loading);
     free(reload);
 }

@@ -14,9 +14,11 @@ struct reload;
  * mistake. */
 typedef void reload_done(void *context, struct limits *limits);
 
-/* Watch the limits file at PATH (borrowed; NULL: there is none) from LOOP; as it is now it is known already.
+/* A file is read by a thread of its own, because a large one takes a third of a second; one at a time.
+ *
+ * Watch the limits file at PATH (borrowed; NULL: there is none) from LOOP; as it is now it is known already.
  * A change on disk is taken once the file has stayed as it is for RELOAD_POLL_S, so that one which is being
- * written is not read half; SIGHUP takes it at once.  A file with a mistake, or that is gone, is logged, and
+ * written is not read half; SIGHUP takes it at once, or when the reading that is under way has ended.  A file with a mistake, or that is gone, is logged, and
  * nothing else happens.
  * Returns it, the caller's to free with reload_free; never NULL. */
 struct reload *reload_new(struct ev_loop *loop, const char *path, reload_done *done, void *context);

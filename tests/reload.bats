@@ -289,6 +289,48 @@ change_to() {
   logged 'the limits file has other settings of redis, which take a restart'
 }
 
+# overrides COUNT NAME - a limits file with so many exact overrides
+overrides() {
+  printf '%s\n' 'redis: { timeout: 5s }' 'limits:' "  - name: $2" '    key: "query:user | ip"' '    capacity: 5' \
+    '    refill: 1/day' '    overrides:'
+  seq -f '      - { key: c%06g, capacity: 7 }' "$1"
+}
+
+@test "98,000 overrides are loaded beside the loop: no request waits for them, and none for the old ones to be freed" {
+  overrides 98000 old >"$LIMITS_FILE"
+  begin WORKERS=1
+  overrides 97000 new >"$BATS_TEST_TMPDIR/new"
+  wrk -t 1 -c 4 -d 6s --latency "$URL/?user=beside" >"$BATS_TEST_TMPDIR/wrk" 3>&- &
+  local load=$! worst
+  sleep 1
+  cp "$BATS_TEST_TMPDIR/new" "$LIMITS_FILE.new"
+  mv "$LIMITS_FILE.new" "$LIMITS_FILE"
+  hang_up
+  wait_until 20 again
+  limits old >"$LIMITS_FILE"
+  hang_up
+  wait_until 20 again 2
+  wait "$load"
+  # wrk says how long the slowest took; on the loop it took more than 300 ms.
+  worst=$(awk '$1 == "Latency" && $2 ~ /s$/ { print $4 }' "$BATS_TEST_TMPDIR/wrk")
+  assert_matches "$worst" '^([0-9.]+us|[0-9]\.[0-9]+ms|[0-9]{1,2}\.[0-9]+ms|1[0-4][0-9]\.[0-9]+ms)$'
+  request '/?user=c000007'
+  assert_fields "$(printf 'RateLimit-Policy old q=5 w=432000')" "$(printf 'RateLimit old r=4 t=345600')"
+}
+
+@test "a SIGHUP that comes while the file is read is not lost" {
+  overrides 98000 first >"$LIMITS_FILE"
+  begin WORKERS=1
+  overrides 97000 second >"$LIMITS_FILE"
+  hang_up
+  sleep 0.05
+  # Of the same file: the look each second would not find it.
+  hang_up
+  hang_up
+  wait_until 20 again 2
+  assert_equal "$(the_limits)" second
+}
+
 @test "warnings are hinted at, and change nothing" {
   begin WORKERS=1
   echo '  - { name: twin, key: "query:user | ip", capacity: 5, refill: 1/day }' >>"$LIMITS_FILE"
