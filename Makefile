@@ -82,12 +82,16 @@ bench:
 	$(MAKE) --no-print-directory bench-build
 	BUILD=$(BUILD) tests/bench/run.sh
 
-bench-build: $(PROGRAM) $(BUILD)/ceiling.fcgi
+bench-build: $(PROGRAM) $(BUILD)/ceiling.fcgi $(BUILD)/globs
 
 # The same program with a Redis that answers at once: what the loop can do without one.
 $(BUILD)/ceiling.fcgi: $(filter-out $(BUILD)/redis.o,$(OBJECTS)) $(BUILD)/ceiling.o
 	$(SAY)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/globs: tests/bench/globs.c $(filter-out $(BUILD)/main.o,$(OBJECTS))
+	$(SAY)
+	$(COMPILE) $(ALL_LDFLAGS) -o $@ $(filter %.c %.o,$^) $(LIBS)
 
 $(BUILD)/ceiling.o: tests/bench/ceiling.c | $(BUILD)
 	$(SAY)

@@ -6,8 +6,9 @@
 #include <string.h>
 
 #define SHORT_TEXT  4   /* bytes up to which a search is as quick as what could save it */
+#define CALL_COST   8   /* of looking at a pattern at all */
 #define CLEAR_COST  128 /* of clearing the pairs of a text */
-#define SEARCH_COST 40  /* of a memmem(3), besides the bytes that it looks at */
+#define SEARCH_COST 100 /* of a memmem(3), besides the bytes that it looks at */
 
 void glob_work_begin(struct glob_work *work)
 {
@@ -51,18 +52,20 @@ static const struct glob_pairs *pairs_of(struct span text, struct glob_work *wor
     return pairs;
 }
 
-/* Whether TEXT lacks a pair of bytes that PIECE has, and so PIECE. */
-static bool lacks_a_pair(struct span text, struct span piece, struct glob_work *work)
+/* Whether TEXT lacks a pair of neighbouring bytes that PATTERN has outside of its wildcards, and so does not fit; or WORK
+ * is exhausted. */
+static bool lacks_a_pair(struct span text, struct span pattern, struct glob_work *work)
 {
-    const struct glob_pairs *pairs =
-        work && text.len > SHORT_TEXT && piece.len > 1 ? pairs_of(text, work) : NULL;
+    const struct glob_pairs *pairs = work && text.len > SHORT_TEXT ? pairs_of(text, work) : NULL;
+    size_t i = 0;
+    bool lacks = false;
 
-    for (size_t i = 0; pairs && i + 1 < piece.len; i++) {
-        unsigned pair = pair_at(piece.text + i);
-        if (!(pairs->bits[pair / 64] >> pair % 64 & 1))
-            return true;
+    for (; pairs && i + 1 < pattern.len && !lacks; i++) {
+        unsigned pair = pair_at(pattern.text + i);
+        lacks = pattern.text[i] != '*' && pattern.text[i + 1] != '*' &&
+                !(pairs->bits[pair / 64] >> pair % 64 & 1);
     }
-    return false;
+    return !spend(work, i) || lacks;
 }
 
 /* The next piece of PATTERN without a wildcard, from *AT on, which moves behind it; len 0: none. */
@@ -82,9 +85,8 @@ static bool has_pieces(struct span pattern, struct span text, struct span middle
 {
     struct span piece;
 
-    for (size_t at = 0; (piece = next_piece(pattern, &at)).len > 0;)
-        if (lacks_a_pair(text, piece, work))
-            return false;
+    if (lacks_a_pair(text, pattern, work))
+        return false;
     for (size_t at = 0; (piece = next_piece(pattern, &at)).len > 0;) {
         const char *found = memmem(middle.text, middle.len, piece.text, piece.len);
         size_t taken = found ? (size_t)(found - middle.text) + piece.len : middle.len;
@@ -153,7 +155,7 @@ static bool step(struct span pattern, char byte, const struct positions *now,
 /* Whether all of TEXT fits PATTERN, position by position. */
 static bool fits_by_steps(struct span pattern, struct span text, struct glob_work *work)
 {
-    struct positions positions[2], *now = &positions[0], *next = &positions[1];
+    struct positions positions[2] = {0}, *now = &positions[0], *next = &positions[1];
 
     clear(now, 0, pattern.len);
     set(now, pattern, 0);
@@ -213,6 +215,8 @@ bool glob_fits(const char *pattern, struct span text, struct glob_work *work)
     assert(whole.len <= GLOB_MAX);
     if (!text.text)
         text.text = "";
+    if (!spend(work, CALL_COST))
+        return false;
     if (fits(whole, text, work))
         return true;
     if (whole.len < 3 || memcmp(pattern + whole.len - 3, "/**", 3) != 0)

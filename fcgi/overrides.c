@@ -470,7 +470,7 @@ const struct override *overrides_find(const struct overrides *overrides, const c
 
     for (size_t i = 0; i < overrides->patterned_count; i++) {
         const struct patterned *patterned = &overrides->patterned[i];
-        if (exact < patterned->rank)
+        if (exact < patterned->rank || subject->work.exhausted)
             break;
         if (patterned_fits(patterned, &overrides->override[patterned->rank], values, subject))
             return &overrides->override[patterned->rank];

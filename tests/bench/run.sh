@@ -270,3 +270,4 @@ start_redis
 "speed_$server"
 ((requests == 0)) || memory
 bucket
+"$build/globs"

@@ -176,6 +176,28 @@ static void what_takes_too_long_fits_nothing_and_says_so(void **state)
     assert_false(glob_fits("*b*", span_of("abc"), &work) && work.left > 0);
 }
 
+static void long_patterns_and_many_of_them_are_bounded(void **state)
+{
+    static struct glob_work work;
+    static char text[64 + 1], pattern[GLOB_MAX + 1] = "*";
+    unsigned calls = 0;
+
+    (void)state;
+    for (size_t i = 0; i < 240; i++)
+        pattern[1 + i] = "ab"[i % 2];
+    strcpy(pattern + 241, "ac*");
+    for (size_t i = 0; i < 64; i++)
+        text[i] = "ab"[i % 2];
+    glob_work_begin(&work);
+    while (!work.exhausted && calls++ < 16384)
+        assert_false(glob_fits(pattern, span_of(text), &work));
+    assert_in_range(calls, 256, 2000);
+    glob_work_begin(&work);
+    for (calls = 0; !work.exhausted && calls < 100000; calls++)
+        assert_false(glob_fits("x", span_of(text), &work));
+    assert_in_range(calls, 16384, 99999);
+}
+
 static void a_host_has_one_spelling(void **state)
 {
     static const struct {
@@ -292,6 +314,7 @@ int main(void)
         cmocka_unit_test(the_longest_pattern_and_no_text_at_all_are_matched),
         cmocka_unit_test(no_client_can_make_a_glob_slow),
         cmocka_unit_test(a_short_value_stays_within_the_bound),
+        cmocka_unit_test(long_patterns_and_many_of_them_are_bounded),
         cmocka_unit_test(what_takes_too_long_fits_nothing_and_says_so),
         cmocka_unit_test(a_host_has_one_spelling),
         cmocka_unit_test(a_limit_is_for_the_requests_that_meet_all_its_conditions),
