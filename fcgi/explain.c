@@ -1,3 +1,4 @@
+#include "units.h"
 #include "explain.h"
 
 #include <ev.h>

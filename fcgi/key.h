@@ -6,10 +6,11 @@
 #include <stddef.h>
 
 #include "source.h"
+#include "take.h"
 
 #define KEY_PARTS_MAX    8   /* sources in one key */
 #define KEY_IDENTITY_MAX 128 /* bytes of an identity that is stored as it is; longer: a digest */
-#define KEY_MAX          256 /* bytes of a Redis key, NUL included: always enough, test_key.c */
+#define KEY_MAX          TAKE_KEY_SIZE /* bytes of a Redis key, NUL included: always enough, test_key.c */
 
 /* One source of an identity. */
 struct key_part {

@@ -1,3 +1,4 @@
+#include "units.h"
 #include "limit_fields.h"
 
 #include <ctype.h>

@@ -1,4 +1,4 @@
-/* limits.h - the limits file: what is limited, by what, how fast, and where Redis is. */
+/* limits.h - what is limited, by what, how fast, and where Redis is.  Plain data, as limits_file.h reads it. */
 #ifndef LIMITS_H
 #define LIMITS_H
 
@@ -13,15 +13,14 @@
 #include "overrides.h"
 #include "password_file.h"
 #include "redis_address.h"
-#include "report.h"
-#include "units.h"
+#include "take.h"
 
-#define LIMITS_MAX           64 /* limits in one file */
-#define LIMITS_PROXIES_MAX   64 /* networks in trusted_proxies */
+#define LIMITS_MAX           TAKES_MAX /* limits in one file: each may take from a bucket */
+#define LIMITS_PROXIES_MAX   64        /* networks in trusted_proxies */
 #define LIMITS_LARGE         65536 /* bytes of a file whose limits take longer to free than a request */
 #define LIMIT_NAME_MAX       64 /* bytes of a limit's name, without the NUL */
 #define LIMIT_CAPACITY_MAX   1000000000
-#define LIMIT_WINDOW_US_MAX  (3650LL * 24 * 3600 * 1000000) /* ten years from empty to full */
+#define LIMIT_WINDOW_US_MAX  TAKE_WINDOW_US_MAX
 #define REDIS_TIMEOUT_MS_MAX 10000
 
 /* What a request gets where Redis cannot be asked. */
@@ -61,14 +60,6 @@ struct limits {
     size_t count; /* 1 .. LIMITS_MAX */
     struct limit limit[LIMITS_MAX];
 };
-
-/* Read the limits file at PATH, or the default that is built in (conf/limits.yaml) for NULL; REPORT->file is
- * its name.  Every mistake is a report_error, and what is allowed but hardly meant a report_warning.
- * Returns the limits, the caller's to limits_release; NULL where there was a mistake. */
-struct limits *limits_load(const char *path, struct report *report);
-
-/* The same for the LEN bytes at TEXT. */
-struct limits *limits_parse(const char *text, size_t len, struct report *report);
 
 /* One more holder of LIMITS.  Returns LIMITS. */
 struct limits *limits_hold(struct limits *limits);

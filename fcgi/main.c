@@ -14,7 +14,7 @@
 #include "explain.h"
 #include "fcgi_server.h"
 #include "limiter.h"
-#include "limits.h"
+#include "limits_file.h"
 #include "listener.h"
 #include "log.h"
 #include "options.h"

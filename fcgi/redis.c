@@ -472,7 +472,7 @@ static void discard_late(struct redis *redis, struct call *call)
 static void on_take_reply(struct redis *redis, struct call *call, const struct redis_reply *reply)
 {
     bool is_error = reply->kind == REDIS_SAYS_ERROR;
-    struct bucket buckets[LIMITS_MAX];
+    struct bucket buckets[TAKES_MAX];
 
     if (is_error && is_unfit(reply->text)) {
         TAILQ_INSERT_HEAD(&redis->owed, call, owed_entry); /* it fails with the others */

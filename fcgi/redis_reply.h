@@ -6,10 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "limits.h"
+#include "take.h"
 
 #define REDIS_REPLY_TEXT_SIZE     256              /* a longer text is cut to this, NUL included */
-#define REDIS_REPLY_NUMBERS_COUNT (4 * LIMITS_MAX) /* most that take.lua returns */
+#define REDIS_REPLY_NUMBERS_COUNT (4 * TAKES_MAX) /* most that take.lua returns */
 #define REDIS_REPLY_UNREAD_MAX    16384            /* bytes of one reply that is not complete */
 
 enum redis_reply_kind {

@@ -1,3 +1,4 @@
+#include "report.h"
 #include "reload.h"
 
 #include <assert.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "limits_file.h"
 #include "log.h"
 #include "thread.h"
 

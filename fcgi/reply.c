@@ -1,3 +1,4 @@
+#include "units.h"
 #include "reply.h"
 
 #include <assert.h>

@@ -35,7 +35,7 @@ void script_load(struct script_command *command)
 void script_run(struct script_command *command, const char *sha, const struct take *takes,
                 size_t count, size_t enforced)
 {
-    assert(count >= 1 && count <= LIMITS_MAX);
+    assert(count >= 1 && count <= TAKES_MAX);
     command->argc = 0;
     command->numbers = 0;
     add(command, sha ? "EVALSHA" : "EVAL", sha ? 7 : 4);
@@ -58,8 +58,8 @@ static bool makes_sense(const struct bucket *bucket, const struct take *take)
     bool waits = bucket->wait_us == -1 || bucket->wait_us > 0;
 
     return bucket->remaining >= 0 && bucket->remaining <= take->capacity && bucket->wait_us >= -1 &&
-           bucket->wait_us <= LIMIT_WINDOW_US_MAX && bucket->full_us >= 0 &&
-           bucket->full_us <= LIMIT_WINDOW_US_MAX && (bucket->allowed || waits);
+           bucket->wait_us <= TAKE_WINDOW_US_MAX && bucket->full_us >= 0 &&
+           bucket->full_us <= TAKE_WINDOW_US_MAX && (bucket->allowed || waits);
 }
 
 bool script_read(const struct redis_reply *reply, const struct take *takes, size_t count,

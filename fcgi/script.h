@@ -5,12 +5,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "limits.h"
 #include "redis_reply.h"
 #include "take.h"
 #include "units.h"
 
-#define SCRIPT_ARGUMENTS_MAX (4 + 4 * LIMITS_MAX)
+#define SCRIPT_ARGUMENTS_MAX (4 + 4 * TAKES_MAX)
 
 /* A command as arguments; they point into the struct or are borrowed. */
 struct script_command {
@@ -18,13 +17,13 @@ struct script_command {
     const char *argv[SCRIPT_ARGUMENTS_MAX];
     size_t len[SCRIPT_ARGUMENTS_MAX];
     unsigned numbers;
-    char number[2 + 3 * LIMITS_MAX][UNITS_DECIMAL_MAX];
+    char number[2 + 3 * TAKES_MAX][UNITS_DECIMAL_MAX];
 };
 
 /* SCRIPT LOAD with the text of take.lua. */
 void script_load(struct script_command *command);
 
-/* Run take.lua for COUNT (1 .. LIMITS_MAX) TAKES (borrowed), of which the first ENFORCED refuse:
+/* Run take.lua for COUNT (1 .. TAKES_MAX) TAKES (borrowed), of which the first ENFORCED refuse:
  * EVALSHA with SHA (40 bytes, borrowed), or EVAL with the whole text where SHA is NULL. */
 void script_run(struct script_command *command, const char *sha, const struct take *takes,
                 size_t count, size_t enforced);

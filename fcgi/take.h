@@ -6,14 +6,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "key.h"
+#define TAKES_MAX          64                             /* buckets that one request takes from */
+#define TAKE_KEY_SIZE      256                            /* bytes of a Redis key, NUL included */
+#define TAKE_WINDOW_US_MAX (3650LL * 24 * 3600 * 1000000) /* ten years from empty to full */
 
 /* COST tokens from the bucket at KEY. */
 struct take {
-    char key[KEY_MAX];
+    char key[TAKE_KEY_SIZE];
     size_t key_len;
     int64_t interval_us; /* >= 1 */
-    int64_t capacity;    /* >= 1 */
+    int64_t capacity;    /* >= 1; times INTERVAL_US: at most TAKE_WINDOW_US_MAX */
     int64_t cost;        /* >= 0 */
 };
 

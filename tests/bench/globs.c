@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "limiter.h"
-#include "limits.h"
+#include "limits_file.h"
 #include "reply.h"
 
 #define URI_SIZE 8192

@@ -2,7 +2,7 @@
 #include "fuzz.h"
 
 #include "apply.h"
-#include "limits.h"
+#include "limits_file.h"
 
 /* What came of a file. */
 struct outcome {

@@ -6,6 +6,7 @@
 #include "fcgi_head.h"
 #include "fcgi_request.h"
 #include "limiter.h"
+#include "limits_file.h"
 #include "reply.h"
 
 static const char limits_text[] =

@@ -1,5 +1,6 @@
 #include "table.h"
 #include "apply.h"
+#include "limits_file.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,6 @@
 #include "table.h"
 #include "limiter.h"
+#include "limits_file.h"
 
 #include <malloc.h>
 #include <stdbool.h>

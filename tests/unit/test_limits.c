@@ -1,5 +1,5 @@
 #include "table.h"
-#include "limits.h"
+#include "limits_file.h"
 
 #include <regex.h>
 #include <stdbool.h>

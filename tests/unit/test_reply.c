@@ -1,5 +1,6 @@
 #include "table.h"
 #include "reply.h"
+#include "units.h"
 
 #include <stdbool.h>
 #include <stdio.h>

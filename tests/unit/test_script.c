@@ -52,15 +52,15 @@ static void without_a_sha_it_is_eval_with_the_text_that_is_loaded(void **state)
 
 static void the_most_limits_fit(void **state)
 {
-    static struct take takes[LIMITS_MAX];
+    static struct take takes[TAKES_MAX];
     struct script_command command;
 
     (void)state;
-    for (size_t i = 0; i < LIMITS_MAX; i++) {
+    for (size_t i = 0; i < TAKES_MAX; i++) {
         takes[i] = two[0];
         takes[i].interval_us = takes[i].capacity = takes[i].cost = INT64_MAX;
     }
-    script_run(&command, NULL, takes, LIMITS_MAX, LIMITS_MAX - 1);
+    script_run(&command, NULL, takes, TAKES_MAX, TAKES_MAX - 1);
     assert_int_equal(command.argc, SCRIPT_ARGUMENTS_MAX);
 }
 
