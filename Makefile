@@ -31,13 +31,15 @@ ifndef V
 endif
 SAY = @echo "  $@"
 
-# Expanded only when something is compiled, so that `make run` can first install the packages.
+# Expanded when something is first compiled, so that `make run` can install the packages before; and once.
 PACKAGES = hiredis yaml-0.1 nettle
-LIB_CFLAGS = $(shell pkg-config --cflags $(PACKAGES))
-LIBS = $(shell pkg-config --libs $(PACKAGES)) -lfcgi -lev -pthread
+LIB_CFLAGS = $(eval LIB_CFLAGS := $(shell pkg-config --cflags $(PACKAGES)))$(LIB_CFLAGS)
+LIBS = $(eval LIBS := $(shell pkg-config --libs $(PACKAGES)) -lfcgi -lev -pthread)$(LIBS)
 
 PROGRAM = $(BUILD)/ratelimit.fcgi
-OBJECTS = $(patsubst fcgi/%.c,$(BUILD)/%.o,$(wildcard fcgi/*.c))
+# All but main.c, for the program, the unit tests, the fuzz harnesses and the benchmarks.
+LIBRARY = $(BUILD)/libratelimit.a
+OBJECTS = $(patsubst fcgi/%.c,$(BUILD)/%.o,$(wildcard fcgi/*/*.c))
 EMBEDDED = $(BUILD)/take.lua.inc $(BUILD)/limits.yaml.inc
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 HARNESSES = $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -85,37 +87,40 @@ bench:
 bench-build: $(PROGRAM) $(BUILD)/ceiling.fcgi $(BUILD)/globs
 
 # The same program with a Redis that answers at once: what the loop can do without one.
-$(BUILD)/ceiling.fcgi: $(filter-out $(BUILD)/redis.o,$(OBJECTS)) $(BUILD)/ceiling.o
+$(BUILD)/ceiling.fcgi: $(BUILD)/main.o $(BUILD)/ceiling.o $(LIBRARY)
 	$(SAY)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(BUILD)/globs: tests/bench/globs.c $(filter-out $(BUILD)/main.o,$(OBJECTS))
+$(BUILD)/globs: tests/bench/globs.c $(LIBRARY)
 	$(SAY)
-	$(COMPILE) $(ALL_LDFLAGS) -o $@ $(filter %.c %.o,$^) $(LIBS)
+	$(COMPILE) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/ceiling.o: tests/bench/ceiling.c | $(BUILD)
 	$(SAY)
 	$(COMPILE) -c -o $@ $<
 
-$(PROGRAM): $(OBJECTS)
+$(PROGRAM): $(BUILD)/main.o $(LIBRARY)
 	$(SAY)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
+$(LIBRARY): $(OBJECTS)
+	$(SAY)
+	rm -f $@
+	$(AR) rcs $@ $^
+
 $(BUILD)/%.o: fcgi/%.c | $(BUILD) $(EMBEDDED)
 	$(SAY)
+	mkdir -p $(@D)
 	$(COMPILE) -c -o $@ $<
 
-# A unit test is linked with every file but main.o.
-$(BUILD)/test_%: tests/unit/test_%.c $(filter-out $(BUILD)/main.o,$(OBJECTS)) | $(BUILD)
+$(BUILD)/test_%: tests/unit/test_%.c $(LIBRARY) | $(BUILD)
 	$(SAY)
-	$(COMPILE) $(ALL_LDFLAGS) -o $@ \
-	  $(filter %.c %.o,$^) $(LIBS) -lcmocka
+	$(COMPILE) $(ALL_LDFLAGS) -o $@ $(filter %.c %.a,$^) $(LIBS) -lcmocka
 
-# So is a harness, with libFuzzer's main.
-$(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(filter-out $(BUILD)/main.o,$(OBJECTS)) | $(BUILD)
+# With libFuzzer's main.
+$(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(LIBRARY) | $(BUILD)
 	$(SAY)
-	$(COMPILE) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ \
-	  $(filter %.c %.o,$^) $(LIBS)
+	$(COMPILE) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.c %.a,$^) $(LIBS)
 
 # What a demonstration and the tests guard.
 $(BUILD)/echo: conf/demo/echo.c | $(BUILD)
@@ -163,4 +168,4 @@ endef
 clean:
 	rm -rf build
 
--include $(wildcard $(BUILD)/*.d)
+-include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d)

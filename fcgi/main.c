@@ -11,15 +11,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "explain.h"
-#include "fcgi_server.h"
-#include "limiter.h"
-#include "limits_file.h"
-#include "listener.h"
-#include "log.h"
-#include "options.h"
-#include "redis.h"
-#include "reload.h"
+#include "command/explain.h"
+#include "front/fcgi_server.h"
+#include "decide/limiter.h"
+#include "config/limits_file.h"
+#include "front/listener.h"
+#include "base/log.h"
+#include "command/options.h"
+#include "store/redis.h"
+#include "config/reload.h"
 
 #define EXIT_USAGE  2   /* wrong options or a wrong limits file */
 #define DRAIN_S     5.0 /* how long a stop waits for what is in flight */

@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps lighttpd
 shopt -s nullglob
 
-sources=(fcgi/*.c conf/docker/*.c conf/demo/*.c tests/unit/*.c tests/fuzz/*.c tests/bench/*.c)
-headers=(fcgi/*.h tests/unit/*.h tests/fuzz/*.h)
+sources=(fcgi/*.c fcgi/*/*.c conf/docker/*.c conf/demo/*.c tests/unit/*.c tests/fuzz/*.c tests/bench/*.c)
+headers=(fcgi/*/*.h tests/unit/*.h tests/fuzz/*.h)
 scripts=(conf/*.sh conf/*.bash conf/*/*.sh tests/*.sh tests/*.bash tests/bench/*.sh tests/fuzz/*.sh .ci/*)
 findings=()
 
@@ -34,6 +34,35 @@ tidy() {
   printf '%s\0' "$@" | xargs -0 -n 1 -P 2 bash -c "tidy_one \"\$1\"" _
 }
 
+# Includes run one way: ROOM may include the rooms and files behind it, and its own; main.c may include all.
+allowed_includes() {
+  cat <<'ROOMS'
+base
+request base
+store base
+limits request base store/take.h store/redis_address.h store/password_file.h
+config limits request base store/redis_address.h store/password_file.h
+decide limits request base store/take.h
+front request base
+command decide config limits request base store
+ROOMS
+}
+
+includes() {
+  allowed_includes | awk '
+    FILENAME == "-" { for (i = 2; i <= NF; i++) allowed[$1, $i]; next }
+    /^#include "/ {
+      split(FILENAME, path, "/")
+      room = path[3] == "" ? "main" : path[2]
+      gsub(/"/, "", $2)
+      if (split($2, to, "/") < 2 || room == "main" || to[1] == room) next
+      if ((room, to[1]) in allowed || (room, $2) in allowed) next
+      printf "%s:%d: %s/ may not include %s\n", FILENAME, FNR, room, $2
+      found = 1
+    }
+    END { exit found }' - fcgi/*.c fcgi/*/*.[ch]
+}
+
 # Any values do: what is judged is the file.
 lighttpd_syntax() {
   BIND=127.0.0.1 PORT=8080 WORKERS=2 PROGRAM=/bin/true SOCKET_DIR=/tmp SOCKET=/tmp/socket \
@@ -41,6 +70,7 @@ lighttpd_syntax() {
     TRUSTED_PROXY=192.0.2.1 lighttpd -tt -f "$1"
 }
 
+check 'C includes, from room to room' includes
 check 'C format (clang-format)' clang-format -n -Werror "${sources[@]}" "${headers[@]}"
 check 'C (clang-tidy)' tidy "${sources[@]}"
 # SC2317, SC2329: takes functions that are called by their name in a variable for unreachable.

@@ -3,8 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "limits.h"
-#include "redis.h"
+#include "limits/limits.h"
+#include "store/redis.h"
 
 struct redis {
     char unused;

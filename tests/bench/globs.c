@@ -5,9 +5,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "limiter.h"
-#include "limits_file.h"
-#include "reply.h"
+#include "decide/limiter.h"
+#include "config/limits_file.h"
+#include "decide/reply.h"
 
 #define URI_SIZE 8192
 #define RUNS     20

@@ -4,7 +4,7 @@
 #include <arpa/inet.h>
 #include <regex.h>
 
-#include "network.h"
+#include "base/network.h"
 
 #define IPV6 "([0-9A-Fa-f.]*:[0-9A-Fa-f.:]*)"
 #define PORT "(:[0-9]{1,5})?$"

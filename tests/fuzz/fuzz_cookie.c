@@ -1,7 +1,7 @@
 /* fuzz_cookie.c - a cookie is the one that splitting the header finds, and stands in the header */
 #include "fuzz.h"
 
-#include "cookie.h"
+#include "request/cookie.h"
 
 /* The first cookie NAME of HEADER (may be NULL), as it was sent; text NULL: none. */
 static struct span cookie_find(const char *header, const char *name)

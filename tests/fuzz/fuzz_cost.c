@@ -1,7 +1,7 @@
 /* fuzz_cost.c - a cost is what strtoull reads, within its bounds; one in a file is what printf would write */
 #include "fuzz.h"
 
-#include "cost.h"
+#include "limits/cost.h"
 
 static int64_t reference(struct bytes bytes)
 {

@@ -6,8 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "fcgi_head.h"
-#include "fcgi_request.h"
+#include "front/fcgi_head.h"
+#include "front/fcgi_request.h"
 
 #define EVENTS_MAX 64
 

@@ -1,8 +1,8 @@
 /* fuzz_file.c - a file is refused with reasons and places, or all that it says is within its bounds */
 #include "fuzz.h"
 
-#include "apply.h"
-#include "limits_file.h"
+#include "limits/apply.h"
+#include "config/limits_file.h"
 
 /* What came of a file. */
 struct outcome {

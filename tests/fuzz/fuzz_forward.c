@@ -1,8 +1,8 @@
 /* fuzz_forward.c - a question is about what one convention says, and its client is no trusted proxy's word for it */
 #include "fuzz.h"
 
-#include "forward.h"
-#include "request.h"
+#include "request/forward.h"
+#include "request/request.h"
 
 #define PARAMETERS 9
 

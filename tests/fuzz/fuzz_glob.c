@@ -1,7 +1,7 @@
 /* fuzz_glob.c - a pattern fits what a matcher fits that tries every length of a wildcard */
 #include "fuzz.h"
 
-#include "glob.h"
+#include "base/glob.h"
 
 #define TEXT_MAX 256
 

@@ -1,7 +1,7 @@
 /* fuzz_host.c - a host has one spelling, which is its own */
 #include "fuzz.h"
 
-#include "host.h"
+#include "request/host.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,7 +1,7 @@
 /* fuzz_key.c - two requests have one key if and only if they have the same values; a key can be read back */
 #include "fuzz.h"
 
-#include "request.h"
+#include "request/request.h"
 
 #define FIELDS                                                                                     \
     4 /* of a request in an input: the key, the URI, the address and a parameter's value */

@@ -1,10 +1,10 @@
 /* fuzz_overrides.c - the override found is the first in the list that fits the client, looked at one by one */
 #include "fuzz.h"
 
-#include "cookie.h"
-#include "glob.h"
-#include "network.h"
-#include "overrides.h"
+#include "request/cookie.h"
+#include "base/glob.h"
+#include "base/network.h"
+#include "limits/overrides.h"
 
 #define KEYS_MAX    8
 #define PREFIX_BITS 64

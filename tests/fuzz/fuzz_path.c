@@ -1,7 +1,7 @@
 /* fuzz_path.c - a path is what a stack of its segments makes of it, and its own normal form, however encoded */
 #include "fuzz.h"
 
-#include "path.h"
+#include "request/path.h"
 
 /* The normal form of DECODED, its segments stacked in OUT. */
 static size_t reference(struct bytes decoded, char *out)

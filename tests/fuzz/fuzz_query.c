@@ -1,8 +1,8 @@
 /* fuzz_query.c - a parameter is the one that splitting the query finds; what is encoded comes back */
 #include "fuzz.h"
 
-#include "query.h"
-#include "target.h"
+#include "request/query.h"
+#include "request/target.h"
 
 /* The first parameter NAME in the query of URI, still encoded; text NULL: none. */
 static struct span query_find(const char *uri, const char *name)

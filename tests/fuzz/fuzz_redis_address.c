@@ -1,7 +1,7 @@
 /* fuzz_redis_address.c - no error repeats the address, and what is shown reads the same */
 #include "fuzz.h"
 
-#include "redis_address.h"
+#include "store/redis_address.h"
 
 #define ERRORS_MAX 64
 

@@ -3,8 +3,8 @@
 
 #include <hiredis/hiredis.h>
 
-#include "redis_reply.h"
-#include "script.h"
+#include "store/redis_reply.h"
+#include "store/script.h"
 
 static const struct take takes[2] = {
     {.key = "rl:{a}:x", .key_len = 8, .interval_us = 12000000, .capacity = 5, .cost = 1},

@@ -3,11 +3,11 @@
 
 #include <fastcgi.h>
 
-#include "fcgi_head.h"
-#include "fcgi_request.h"
-#include "limiter.h"
-#include "limits_file.h"
-#include "reply.h"
+#include "front/fcgi_head.h"
+#include "front/fcgi_request.h"
+#include "decide/limiter.h"
+#include "config/limits_file.h"
+#include "decide/reply.h"
 
 static const char limits_text[] =
     "trusted_proxies: [192.0.2.0/24]\n"

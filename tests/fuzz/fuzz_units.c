@@ -1,7 +1,7 @@
 /* fuzz_units.c - a rate is what sscanf reads and printf would write, within its bounds */
 #include "fuzz.h"
 
-#include "units.h"
+#include "base/units.h"
 
 static const struct {
     const char *name;

@@ -1,5 +1,5 @@
 #include "table.h"
-#include "address.h"
+#include "base/address.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

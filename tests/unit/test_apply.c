@@ -1,6 +1,6 @@
 #include "table.h"
-#include "apply.h"
-#include "limits_file.h"
+#include "limits/apply.h"
+#include "config/limits_file.h"
 
 #include <stdio.h>
 

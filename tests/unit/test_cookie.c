@@ -1,5 +1,5 @@
 #include "table.h"
-#include "cookie.h"
+#include "request/cookie.h"
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 #include "table.h"
-#include "cost.h"
-#include "query.h"
+#include "limits/cost.h"
+#include "request/query.h"
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 #include "table.h"
-#include "fcgi_head.h"
+#include "front/fcgi_head.h"
 
 #include <fastcgi.h>
 #include <stdio.h>

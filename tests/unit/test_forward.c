@@ -1,10 +1,10 @@
 #include "table.h"
-#include "forward.h"
+#include "request/forward.h"
 
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "path.h"
+#include "request/path.h"
 
 #define ROUNDS 40000
 

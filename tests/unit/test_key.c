@@ -1,13 +1,13 @@
 #include "table.h"
-#include "key.h"
-#include "address.h"
-#include "path.h"
+#include "limits/key.h"
+#include "base/address.h"
+#include "request/path.h"
 
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "span.h"
+#include "base/span.h"
 
 #define ROUNDS   40000
 #define IP       "192.0.2.7"

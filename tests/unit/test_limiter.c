@@ -1,6 +1,6 @@
 #include "table.h"
-#include "limiter.h"
-#include "limits_file.h"
+#include "decide/limiter.h"
+#include "config/limits_file.h"
 
 #include <malloc.h>
 #include <stdbool.h>
@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "reply.h"
+#include "decide/reply.h"
 
 #define ALLOW     REDIS_FAILURE_ALLOW
 #define DENY      REDIS_FAILURE_DENY

@@ -1,13 +1,13 @@
 #include "table.h"
-#include "limits_file.h"
+#include "config/limits_file.h"
 
 #include <regex.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#include "apply.h"
-#include "yaml_tree.h"
+#include "limits/apply.h"
+#include "config/yaml_tree.h"
 
 #define ROUNDS  4000
 #define NAME_16 "n123456789abcdef"

@@ -1,5 +1,5 @@
 #include "table.h"
-#include "listener.h"
+#include "front/listener.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

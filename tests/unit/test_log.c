@@ -1,5 +1,5 @@
 #include "table.h"
-#include "log.h"
+#include "base/log.h"
 
 #include <stdio.h>
 #include <unistd.h>

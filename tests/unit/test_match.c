@@ -1,5 +1,5 @@
 #include "table.h"
-#include "match.h"
+#include "limits/match.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 #include "table.h"
-#include "nearest.h"
+#include "base/nearest.h"
 
 #include <stdbool.h>
 

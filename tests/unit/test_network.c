@@ -1,5 +1,5 @@
 #include "table.h"
-#include "network.h"
+#include "base/network.h"
 
 #include <arpa/inet.h>
 #include <stdbool.h>

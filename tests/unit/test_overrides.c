@@ -1,12 +1,12 @@
 #include "table.h"
-#include "overrides.h"
+#include "limits/overrides.h"
 
 #include <arpa/inet.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <time.h>
 
-#include "glob.h"
+#include "base/glob.h"
 
 #define LIMIT    "per-user"
 #define OURS_MAX 4 /* overrides of a case */

@@ -1,5 +1,5 @@
 #include "table.h"
-#include "path.h"
+#include "request/path.h"
 
 #include <ctype.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 #include "table.h"
-#include "query.h"
-#include "target.h"
+#include "request/query.h"
+#include "request/target.h"
 
 #include <stdio.h>
 

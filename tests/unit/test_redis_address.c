@@ -1,5 +1,5 @@
 #include "table.h"
-#include "redis_address.h"
+#include "store/redis_address.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 #include "table.h"
-#include "redis_reply.h"
+#include "store/redis_reply.h"
 
 #include <hiredis/hiredis.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 #include "table.h"
-#include "reply.h"
-#include "units.h"
+#include "decide/reply.h"
+#include "base/units.h"
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 #include "table.h"
-#include "report.h"
+#include "config/report.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 #include "table.h"
-#include "request_text.h"
+#include "command/request_text.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 #include "table.h"
-#include "script.h"
+#include "store/script.h"
 
 #include <stdio.h>
 

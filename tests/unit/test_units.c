@@ -1,5 +1,5 @@
 #include "table.h"
-#include "units.h"
+#include "base/units.h"
 
 #include <stdio.h>
 

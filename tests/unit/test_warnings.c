@@ -1,6 +1,6 @@
 #include "table.h"
-#include "warnings.h"
-#include "limits_file.h"
+#include "config/warnings.h"
+#include "config/limits_file.h"
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,0 +1,68 @@
+/* log.c - lines for standard error. */
+/* SPDX-License-Identifier: MIT */
+#include "base/log.h"
+
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINE_MAX_BYTES    1024
+#define MESSAGE_MAX_BYTES 900
+
+void log_make_printable(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+}
+
+size_t log_escape(const char *text, char *out, size_t size)
+{
+    size_t len = 0, before_dots = 0; /* BEFORE_DOTS: as much as leaves room for "..." */
+
+    for (; *text; text++) {
+        unsigned char byte = (unsigned char)*text;
+        char shown[5] = {*text};
+
+        if (byte == '\\')
+            strcpy(shown, "\\\\");
+        else if (byte < 0x20 || byte >= 0x7f)
+            snprintf(shown, sizeof shown, "\\x%02x", byte);
+        if (len + strlen(shown) >= size) {
+            strcpy(out + before_dots, "...");
+            return before_dots + 3;
+        }
+        len = (size_t)(stpcpy(out + len, shown) - out);
+        if (len + 4 <= size)
+            before_dots = len;
+    }
+    out[len] = '\0';
+    return len;
+}
+
+void log_line(const char *format, ...)
+{
+    char line[LINE_MAX_BYTES], message[MESSAGE_MAX_BYTES], escaped[MESSAGE_MAX_BYTES];
+    struct tm utc;
+    time_t now = time(NULL);
+    va_list arguments;
+
+    va_start(arguments, format);
+    int wanted = vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    if (wanted >= (int)sizeof message)
+        memcpy(message + sizeof message - 4, "...", 4);
+    log_escape(message, escaped, sizeof escaped);
+
+    size_t length = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    length += (size_t)snprintf(line + length, sizeof line - length, " ratelimit.fcgi[%d]: %s\n",
+                               (int)getpid(), escaped);
+    /* The pipe may be shared, so it cannot be made non-blocking.  A line is below PIPE_BUF: one
+     * that is writable takes it whole. */
+    struct pollfd standard_error = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&standard_error, 1, 0) == 1 && write(STDERR_FILENO, line, length) < 0)
+        return; /* nowhere to say so */
+}

@@ -1,0 +1,17 @@
+/* scratch.c - bytes that are written during a request and stay until its end.
+ * SPDX-License-Identifier: MIT */
+#include "base/scratch.h"
+
+char *scratch_take(struct scratch *scratch, size_t len)
+{
+    if (len > scratch->size - scratch->used)
+        return NULL;
+    char *taken = scratch->bytes + scratch->used;
+    scratch->used += len;
+    return taken;
+}
+
+void scratch_give_back(struct scratch *scratch, size_t len)
+{
+    scratch->used -= len;
+}

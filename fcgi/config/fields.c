@@ -1,0 +1,132 @@
+#include "config/fields.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/nearest.h"
+
+void fields_error(struct report *report, const struct yaml_tree *node, const char *message)
+{
+    report_error(report, node->line, node->column, "%s", message);
+}
+
+/* Write the COUNT WORDS into OUT, of SIZE bytes, LAST before the last one: "a, b or c". */
+static void list_words(const char *const words[], size_t count, const char *last, char *out,
+                       size_t size)
+{
+    size_t len = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < count && len < size; i++)
+        len += (size_t)snprintf(out + len, size - len, "%s%s",
+                                i == 0          ? ""
+                                : i < count - 1 ? ", "
+                                                : last,
+                                words[i]);
+}
+
+const char *fields_text(const struct yaml_tree *node, struct report *report)
+{
+    if (node->kind == TREE_SCALAR && node->text[0] != '\0')
+        return node->text;
+    const char *field = node->key ? node->key->text : "this entry";
+    report_error(report, node->line, node->column, "'%.64s' needs a value; write %.64s: VALUE",
+                 field, field);
+    return NULL;
+}
+
+int fields_word(const struct yaml_tree *node, const char *const words[], size_t count,
+                struct report *report)
+{
+    const char *text = fields_text(node, report);
+    char list[256];
+
+    if (!text)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(words[i], text) == 0)
+            return (int)i;
+    const char *nearest = nearest_word(text, words, count);
+    list_words(words, count, " or ", list, sizeof list);
+    report_error(report, node->line, node->column, "%s%s'%.64s' is %s; %s%s%swrite %s",
+                 node->key ? node->key->text : "", node->key ? ": " : "", text,
+                 count == 2 ? "neither" : "none of these", nearest ? "did you mean '" : "",
+                 nearest ? nearest : "", nearest ? "'? " : "", list);
+    return -1;
+}
+
+void fields_flag(const struct yaml_tree *node, bool *out, struct report *report)
+{
+    static const char *const words[] = {"false", "true"};
+    int word = fields_word(node, words, 2, report);
+
+    if (word >= 0)
+        *out = word == 1;
+}
+
+static const struct yaml_tree *entry_named(const struct yaml_tree *mapping, const char *name)
+{
+    for (const struct yaml_tree *entry = mapping->first; entry; entry = entry->next)
+        if (strcmp(entry->key->text, name) == 0)
+            return entry;
+    return NULL;
+}
+
+static bool is_known(const char *const names[], size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+static void unknown_field(const struct yaml_tree *key, const char *what, const char *const names[],
+                          size_t count, struct report *report)
+{
+    char list[256];
+
+    list_words(names, count, ", ", list, sizeof list);
+    /* "address:redis://:PASSWORD@host", a space forgotten: a password is not repeated. */
+    if (strpbrk(key->text, ":@")) {
+        report_error(report, key->line, key->column,
+                     "this is no field of %s; write FIELD: VALUE, a space after the ':'; its "
+                     "fields are %s",
+                     what, list);
+        return;
+    }
+    const char *nearest = nearest_word(key->text, names, count);
+    report_error(report, key->line, key->column,
+                 "unknown field '%.64s' in %s; %s%s%sits fields are %s", key->text, what,
+                 nearest ? "did you mean '" : "", nearest ? nearest : "", nearest ? "'? " : "",
+                 list);
+}
+
+void fields_read(const struct yaml_tree *mapping, const char *what, const struct field *fields,
+                 size_t count, void *out, struct report *report)
+{
+    const char *names[FIELDS_MAX];
+    char list[256];
+
+    assert(count <= FIELDS_MAX);
+    for (size_t i = 0; i < count; i++)
+        names[i] = fields[i].name;
+    if (mapping->kind != TREE_MAPPING) {
+        list_words(names, count, ", ", list, sizeof list);
+        report_error(report, mapping->line, mapping->column,
+                     "%s must be a mapping, FIELD: VALUE; its fields are %s", what, list);
+        return;
+    }
+    for (const struct yaml_tree *entry = mapping->first; entry; entry = entry->next)
+        if (!is_known(names, count, entry->key->text))
+            unknown_field(entry->key, what, names, count, report);
+    for (size_t i = 0; i < count; i++) {
+        const struct yaml_tree *entry = entry_named(mapping, names[i]);
+        if (entry)
+            fields[i].read(entry, out, report);
+        else if (fields[i].required)
+            report_error(report, mapping->line, mapping->column,
+                         "the field '%s' is missing in %s; add %s: VALUE", names[i], what,
+                         names[i]);
+    }
+}

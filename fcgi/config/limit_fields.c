@@ -1,0 +1,387 @@
+#include "base/units.h"
+#include "config/limit_fields.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "config/fields.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* A limit while it is read. */
+struct reading {
+    struct limit *limit;
+    unsigned ipv6_prefix_bits;
+};
+
+/* An override while it is read. */
+struct override_reading {
+    const struct limit *limit;
+    struct override override;
+    const struct yaml_tree *key;     /* where the texts stand */
+    const char *text[KEY_PARTS_MAX]; /* borrowed from the tree */
+    size_t count;                    /* of texts; 0: they were wrong */
+    bool unlimited, blocked;
+    int64_t capacity, interval_us; /* 0: not given, or wrong */
+};
+
+/* ---- match ---- */
+
+static void read_glob(const struct yaml_tree *node, char out[GLOB_MAX + 1], struct report *report)
+{
+    const char *text = fields_text(node, report);
+
+    if (!text)
+        return;
+    if (strlen(text) > GLOB_MAX)
+        fields_error(report, node, "this pattern is too long; the most is 256 bytes");
+    else
+        strcpy(out, text);
+}
+
+static void read_path(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct match *match = out;
+
+    read_glob(node, match->path, report);
+    if (match->path[0] != '\0' && match->path[0] != '/' && match->path[0] != '*')
+        fields_error(report, node, "a path begins with a slash; write /api/** or **/x");
+    for (char *byte = match->path; match->ignore_case && *byte; byte++)
+        *byte = (char)(*byte >= 'A' && *byte <= 'Z' ? *byte + ('a' - 'A') : *byte);
+}
+
+static void read_ignore_case(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct match *match = out;
+
+    fields_flag(node, &match->ignore_case, report);
+}
+
+static void read_host(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct match *match = out;
+
+    read_glob(node, match->host, report);
+    for (char *byte = match->host; *byte; byte++) {
+        *byte = (char)tolower((unsigned char)*byte);
+        if (*byte == ':' || *byte == '/') {
+            fields_error(report, node, "a host is a name without a port; write *.example.com");
+            return;
+        }
+    }
+    size_t len = strlen(match->host);
+    while (len > 1 && match->host[len - 1] == '.')
+        match->host[--len] = '\0'; /* as host.h drops it of a request */
+}
+
+static void read_method(const struct yaml_tree *node, struct match *match, struct report *report)
+{
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ-";
+
+    if (node->kind != TREE_SCALAR || node->text[0] == '\0' ||
+        strlen(node->text) > MATCH_METHOD_MAX || node->text[strspn(node->text, allowed)] != '\0')
+        fields_error(report, node, "a method is 1 to 16 capital letters; write GET, POST, ...");
+    else if (match->methods == MATCH_METHODS_MAX)
+        fields_error(report, node,
+                     "too many methods; the most is 16, and without methods: all match");
+    else
+        strcpy(match->method[match->methods++], node->text);
+}
+
+static void read_methods(const struct yaml_tree *node, void *out, struct report *report)
+{
+    if (node->kind != TREE_SEQUENCE || !node->first) {
+        fields_error(report, node,
+                     "'methods' must be a list of at least one method; write [GET, POST]");
+        return;
+    }
+    for (const struct yaml_tree *entry = node->first; entry; entry = entry->next)
+        read_method(entry, out, report);
+}
+
+static void read_match(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct reading *reading = out;
+    static const struct field fields[] = {
+        {"ignore_case", false, read_ignore_case},
+        {"path", false, read_path},
+        {"methods", false, read_methods},
+        {"host", false, read_host},
+    };
+
+    fields_read(node, "match", fields, COUNT(fields), &reading->limit->match, report);
+}
+
+/* ---- Bucket: what a limit and an override both have ---- */
+
+static void read_bucket_capacity(const struct yaml_tree *node, int64_t *out, struct report *report)
+{
+    const char *text = fields_text(node, report);
+    const char *error = text ? units_count(text, 1, LIMIT_CAPACITY_MAX, out) : NULL;
+
+    if (error)
+        report_error(report, node->line, node->column,
+                     "capacity: %s; a capacity is 1 to 1000000000 tokens", error);
+}
+
+/* Tokens come a whole number of microseconds apart.  Rounded to that, RATE must be no more than 1 %
+ * slower than it is written. */
+static void read_rate(const struct yaml_tree *node, struct rate rate, int64_t *out_us,
+                      struct report *report)
+{
+    int64_t interval_us = units_interval_us(rate);
+    int64_t late_us = interval_us * rate.count - rate.period_us; /* below count, so no overflow */
+
+    if (late_us > rate.period_us / 100)
+        report_error(report, node->line, node->column,
+                     "refill: tokens come a whole number of microseconds apart, and %.64s is not "
+                     "one; write 1000/%lldms or 1000/%lldms",
+                     node->text, (long long)interval_us, (long long)interval_us - 1);
+    else
+        *out_us = interval_us;
+}
+
+static void read_bucket_refill(const struct yaml_tree *node, int64_t *out_us, struct report *report)
+{
+    struct rate rate;
+    const char *text = fields_text(node, report);
+    const char *error = text ? units_rate(text, &rate) : NULL;
+
+    if (error)
+        report_error(report, node->line, node->column, "refill: %s; a refill is such as 1/12s",
+                     error);
+    else if (text)
+        read_rate(node, rate, out_us, report);
+}
+
+static void check_window(const struct yaml_tree *node, int64_t capacity, int64_t interval_us,
+                         struct report *report)
+{
+    if (interval_us > 0 && capacity > LIMIT_WINDOW_US_MAX / interval_us)
+        fields_error(
+            report, node,
+            "this bucket takes more than ten years to fill; lower capacity or raise refill");
+}
+
+/* ---- overrides ---- */
+
+static void read_override_key(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct override_reading *reading = out;
+    size_t count = 0;
+
+    reading->key = node;
+    if (node->kind == TREE_MAPPING || (node->kind == TREE_SEQUENCE && !node->first)) {
+        fields_error(report, node,
+                     "'key' of an override must be a value, or a list of one for each source of "
+                     "the limit's key; write alice or [10.0.0.0/8, /api/**]");
+        return;
+    }
+    for (const struct yaml_tree *entry = node->kind == TREE_SCALAR ? node : node->first; entry;
+         entry = node->kind == TREE_SCALAR ? NULL : entry->next) {
+        if (count == KEY_PARTS_MAX) {
+            fields_error(report, entry, "too many entries; a key has at most 8 sources");
+            return;
+        }
+        reading->text[count] = fields_text(entry, report);
+        if (!reading->text[count++])
+            return;
+    }
+    reading->count = count;
+}
+
+static void read_override_capacity(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct override_reading *reading = out;
+
+    read_bucket_capacity(node, &reading->capacity, report);
+}
+
+static void read_override_refill(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct override_reading *reading = out;
+
+    read_bucket_refill(node, &reading->interval_us, report);
+}
+
+static void read_unlimited(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct override_reading *reading = out;
+
+    fields_flag(node, &reading->unlimited, report);
+}
+
+static void read_blocked(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct override_reading *reading = out;
+
+    fields_flag(node, &reading->blocked, report);
+}
+
+/* What READING says about its clients: exactly one thing. */
+static void decide_kind(const struct yaml_tree *node, struct override_reading *reading,
+                        struct report *report)
+{
+    bool limited = reading->capacity > 0 || reading->interval_us > 0;
+    struct override *override = &reading->override;
+
+    if (limited + reading->unlimited + reading->blocked != 1)
+        fields_error(report, node,
+                     "an override says one thing of its clients; write capacity and refill (one of "
+                     "them leaves the other as it is), or unlimited: true, or blocked: true");
+    override->kind = reading->blocked     ? OVERRIDE_BLOCKED
+                     : reading->unlimited ? OVERRIDE_UNLIMITED
+                                          : OVERRIDE_LIMITED;
+    override->line = node->line;
+    override->stricter =
+        reading->blocked ||
+        (reading->capacity > 0 && reading->capacity < reading->limit->capacity) ||
+        (reading->interval_us > 0 && reading->interval_us > reading->limit->interval_us);
+    override->capacity = reading->capacity > 0 ? reading->capacity : reading->limit->capacity;
+    override->interval_us =
+        reading->interval_us > 0 ? reading->interval_us : reading->limit->interval_us;
+    check_window(node, override->capacity, override->interval_us, report);
+}
+
+static void read_override(const struct yaml_tree *node, struct reading *reading,
+                          struct report *report)
+{
+    static const struct field fields[] = {
+        {"key", true, read_override_key},        {"capacity", false, read_override_capacity},
+        {"refill", false, read_override_refill}, {"unlimited", false, read_unlimited},
+        {"blocked", false, read_blocked},
+    };
+    struct limit *limit = reading->limit;
+    struct override_reading override = {.limit = limit};
+    unsigned errors = report->errors, earlier;
+
+    fields_read(node, "an override", fields, COUNT(fields), &override, report);
+    if (report->errors == errors)
+        decide_kind(node, &override, report);
+    if (report->errors > errors || limit->key.count == 0)
+        return;
+    const char *error =
+        overrides_add(limit->overrides, &limit->key, limit->name, reading->ipv6_prefix_bits,
+                      override.text, override.count, &override.override, &earlier);
+    if (error)
+        report_error(report, override.key->line, override.key->column, "key '%.64s': %s",
+                     override.text[0], error);
+    else if (earlier > 0)
+        report_warning(report, override.key->line, override.key->column,
+                       "this override is never used, the one in line %u is for the same clients; "
+                       "leave one of them out, or write this one before it",
+                       earlier);
+}
+
+static void read_overrides(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct reading *reading = out;
+
+    if (node->kind != TREE_SEQUENCE || !node->first) {
+        fields_error(report, node,
+                     "'overrides' must be a list of at least one; write - { key: alice, capacity: "
+                     "200 }");
+        return;
+    }
+    reading->limit->overrides = overrides_new();
+    for (const struct yaml_tree *entry = node->first; entry; entry = entry->next)
+        read_override(entry, reading, report);
+}
+
+/* ---- The other fields of a limit ---- */
+
+static void read_name(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct reading *reading = out;
+    const char *text = fields_text(node, report);
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+
+    if (!text)
+        return;
+    if (strlen(text) > LIMIT_NAME_MAX || text[strspn(text, allowed)] != '\0')
+        fields_error(
+            report, node,
+            "a limit's name stands in headers and keys; write 1 to 64 of A-Z a-z 0-9 _ . -");
+    else
+        strcpy(reading->limit->name, text);
+}
+
+static void read_key(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct reading *reading = out;
+    struct key_spec *key = &reading->limit->key;
+    const char *text = fields_text(node, report);
+    const char *error = text ? key_parse(text, key) : NULL;
+
+    if (!error)
+        return;
+    key->count = 0;
+    fields_error(report, node, error);
+}
+
+static void read_capacity(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct reading *reading = out;
+
+    read_bucket_capacity(node, &reading->limit->capacity, report);
+}
+
+static void read_refill(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct reading *reading = out;
+
+    read_bucket_refill(node, &reading->limit->interval_us, report);
+}
+
+static void read_cost(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct reading *reading = out;
+    const char *text = fields_text(node, report);
+    const char *error = text ? cost_parse(text, &reading->limit->cost) : NULL;
+
+    if (error)
+        report_error(report, node->line, node->column, "cost: %s", error);
+}
+
+static void read_shadow(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct reading *reading = out;
+
+    fields_flag(node, &reading->limit->shadow, report);
+}
+
+static void read_on_redis_failure(const struct yaml_tree *node, void *out, struct report *report)
+{
+    static const char *const words[] = {
+        [REDIS_FAILURE_ALLOW] = "allow",
+        [REDIS_FAILURE_DENY] = "deny",
+    };
+    struct reading *reading = out;
+    int word = fields_word(node, words, COUNT(words), report);
+
+    if (word >= 0)
+        reading->limit->on_redis_failure = (enum redis_failure)word;
+}
+
+void limit_fields_read(const struct yaml_tree *node, unsigned ipv6_prefix_bits, struct limit *out,
+                       struct report *report)
+{
+    /* The overrides last: they rely on key, capacity and refill. */
+    static const struct field fields[] = {
+        {"name", true, read_name},
+        {"match", false, read_match},
+        {"key", true, read_key},
+        {"capacity", true, read_capacity},
+        {"refill", true, read_refill},
+        {"cost", false, read_cost},
+        {"on_redis_failure", false, read_on_redis_failure},
+        {"shadow", false, read_shadow},
+        {"overrides", false, read_overrides},
+    };
+    struct reading reading = {out, ipv6_prefix_bits};
+
+    *out = (struct limit){.cost.tokens = 1, .line = node->line, .column = node->column};
+    fields_read(node, "a limit", fields, COUNT(fields), &reading, report);
+    check_window(node, out->capacity, out->interval_us, report);
+}

@@ -1,0 +1,14 @@
+/* limit_fields.h - one limit of the limits file. */
+#ifndef LIMIT_FIELDS_H
+#define LIMIT_FIELDS_H
+
+#include "limits/limits.h"
+#include "config/report.h"
+#include "config/yaml_tree.h"
+
+/* Read NODE, a limit of a file that has IPV6_PREFIX_BITS, into *OUT, or report every mistake in it.
+ * OUT->overrides is the caller's to free in either case. */
+void limit_fields_read(const struct yaml_tree *node, unsigned ipv6_prefix_bits, struct limit *out,
+                       struct report *report);
+
+#endif

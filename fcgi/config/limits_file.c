@@ -1,0 +1,244 @@
+/* limits_file.c - the top of the limits file, field by field. */
+#include "base/units.h"
+#include "config/limits_file.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/fields.h"
+#include "config/limit_fields.h"
+#include "config/warnings.h"
+#include "config/yaml_tree.h"
+
+/* conf/limits.yaml: the default is the file that people read. */
+static const char default_limits[] = {
+#include "limits.yaml.inc"
+};
+
+/* ---- redis ---- */
+
+static void read_password_file(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct limits *limits = out;
+    const char *path = fields_text(node, report);
+    bool open = false;
+    const char *error = path ? password_file_read(path, limits->redis_password, &open) : NULL;
+
+    if (error)
+        report_error(report, node->line, node->column,
+                     "password_file: %s; name a file that holds the password alone", error);
+    else if (open)
+        report_warning(report, node->line, node->column,
+                       "everyone on this machine can read this password file; take the right to "
+                       "read it from others: chmod o-r");
+    strcpy(limits->redis.password, limits->redis_password);
+}
+
+static void read_address(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct limits *limits = out;
+    const char *text = fields_text(node, report);
+    const char *error =
+        text ? redis_address_parse_for(text, limits->redis_password, &limits->redis) : NULL;
+
+    if (error)
+        report_error(report, node->line, node->column,
+                     "address: %s; an address is such as 127.0.0.1:6379", error);
+}
+
+static void read_timeout(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct limits *limits = out;
+    int64_t us;
+    const char *text = fields_text(node, report);
+    const char *error = text ? units_duration(text, &us) : NULL;
+
+    if (error)
+        report_error(report, node->line, node->column, "timeout: %s; a timeout is 1ms to 10s",
+                     error);
+    else if (text && us > REDIS_TIMEOUT_MS_MAX * 1000LL)
+        fields_error(report, node,
+                     "timeout: every request may wait that long; a timeout is 1ms to 10s");
+    else if (text)
+        limits->redis_timeout_ms = (unsigned)(us / 1000);
+}
+
+static void read_redis(const struct yaml_tree *node, void *out, struct report *report)
+{
+    /* The address after the password, which it may need. */
+    static const struct field fields[] = {
+        {"password_file", false, read_password_file},
+        {"address", false, read_address},
+        {"timeout", false, read_timeout},
+    };
+
+    fields_read(node, "redis", fields, sizeof fields / sizeof *fields, out, report);
+}
+
+/* ---- The other fields of a file ---- */
+
+static void read_ipv6_prefix(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct limits *limits = out;
+    const char *text = fields_text(node, report);
+    const char *error = text ? units_count(text, 1, 128, &limits->ipv6_prefix_bits) : NULL;
+
+    if (error)
+        report_error(report, node->line, node->column,
+                     "ipv6_prefix: %s; a prefix is 1 to 128 bits, and a subscriber has 64", error);
+}
+
+static void read_headers(const struct yaml_tree *node, void *out, struct report *report)
+{
+    static const char *const words[] = {"ietf", "x-ratelimit"};
+    static const unsigned headers[] = {HEADER_IETF, HEADER_X_RATELIMIT};
+    struct limits *limits = out;
+
+    if (node->kind != TREE_SEQUENCE) {
+        fields_error(report, node,
+                     "'headers' must be a list; write [ietf], [ietf, x-ratelimit] or [] for none");
+        return;
+    }
+    limits->headers = 0;
+    for (const struct yaml_tree *entry = node->first; entry; entry = entry->next) {
+        int word = fields_word(entry, words, 2, report);
+        if (word >= 0)
+            limits->headers |= headers[word];
+    }
+}
+
+static void read_proxy(const struct yaml_tree *node, struct limits *limits, struct report *report)
+{
+    const char *text = fields_text(node, report);
+
+    if (!text)
+        return;
+    if (limits->proxies == LIMITS_PROXIES_MAX) {
+        fields_error(report, node, "too many trusted proxies; the most is 64");
+        return;
+    }
+    const char *error = network_parse(text, &limits->trusted_proxy[limits->proxies++]);
+    if (error)
+        report_error(report, node->line, node->column, "'%.64s': %s", text, error);
+}
+
+static void read_trusted_proxies(const struct yaml_tree *node, void *out, struct report *report)
+{
+    if (node->kind != TREE_SEQUENCE) {
+        fields_error(report, node,
+                     "'trusted_proxies' must be a list of addresses and CIDRs; write [127.0.0.1, "
+                     "10.0.0.0/8]");
+        return;
+    }
+    struct limits *limits = out;
+    limits->proxies_line = node->line;
+    limits->proxies_column = node->column;
+    for (const struct yaml_tree *entry = node->first; entry; entry = entry->next)
+        read_proxy(entry, limits, report);
+}
+
+static void read_forward_auth(const struct yaml_tree *node, void *out, struct report *report)
+{
+    static const char *const words[] = {"x-forwarded", "x-original", "path"};
+    static const enum forward_convention conventions[] = {FORWARD_X_FORWARDED, FORWARD_X_ORIGINAL,
+                                                          FORWARD_BY_PATH};
+    struct limits *limits = out;
+    int word = fields_word(node, words, 3, report);
+
+    if (word >= 0)
+        limits->forward_auth = conventions[word];
+}
+
+static bool name_stands_before(const struct limits *limits, const char *name)
+{
+    for (size_t i = 0; i < limits->count; i++)
+        if (name[0] != '\0' && strcmp(limits->limit[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static void read_limits(const struct yaml_tree *node, void *out, struct report *report)
+{
+    struct limits *limits = out;
+
+    if (node->kind != TREE_SEQUENCE || !node->first) {
+        fields_error(report, node,
+                     "'limits' must be a list of at least one limit; write - name: NAME");
+        return;
+    }
+    for (const struct yaml_tree *entry = node->first; entry; entry = entry->next) {
+        if (limits->count == LIMITS_MAX) {
+            fields_error(report, entry, "too many limits; the most is 64");
+            return;
+        }
+        struct limit *limit = &limits->limit[limits->count];
+        limit_fields_read(entry, (unsigned)limits->ipv6_prefix_bits, limit, report);
+        if (name_stands_before(limits, limit->name))
+            report_error(report, entry->line, entry->column,
+                         "the name '%s' stands twice; each limit needs a name of its own",
+                         limit->name);
+        limits->count++;
+    }
+}
+
+/* ---- Public ---- */
+
+struct limits *limits_parse(const char *text, size_t len, struct report *report)
+{
+    /* ipv6_prefix before the limits: their overrides rely on it. */
+    static const struct field fields[] = {
+        {"redis", false, read_redis},
+        {"ipv6_prefix", false, read_ipv6_prefix},
+        {"headers", false, read_headers},
+        {"trusted_proxies", false, read_trusted_proxies},
+        {"forward_auth", false, read_forward_auth},
+        {"limits", true, read_limits},
+    };
+    struct limits *limits = calloc(1, sizeof *limits);
+    unsigned errors = report->errors;
+
+    assert(limits);
+    limits->holders = 1;
+    limits->large = len > LIMITS_LARGE;
+    strcpy(limits->redis.host, "127.0.0.1");
+    limits->redis.port = 6379;
+    limits->redis_timeout_ms = 50;
+    limits->ipv6_prefix_bits = 64; /* what one subscriber owns: RFC 6177, 2 */
+    limits->headers = HEADER_IETF;
+    struct yaml_tree *root = yaml_tree_parse(text, len, report);
+    if (root)
+        fields_read(root, "the file", fields, sizeof fields / sizeof *fields, limits, report);
+    yaml_tree_free(root);
+    if (report->errors == errors) {
+        warnings_find(limits, report);
+        return limits;
+    }
+    limits_release(limits);
+    return NULL;
+}
+
+struct limits *limits_load(const char *path, struct report *report)
+{
+    struct limits *limits = NULL;
+
+    if (!path)
+        return limits_parse(default_limits, sizeof default_limits, report);
+    FILE *file = fopen(path, "r");
+    if (!file) {
+        report_error(report, 0, 0, "%s; name a file that can be read", strerror(errno));
+        return NULL;
+    }
+    /* One byte more than is allowed, so that a file that is too large is seen to be. */
+    char *text = malloc(YAML_TREE_BYTES_MAX + 1);
+    size_t len = text ? fread(text, 1, YAML_TREE_BYTES_MAX + 1, file) : 0;
+    if (!text || ferror(file))
+        report_error(report, 0, 0, "%s; name a file that can be read", strerror(errno));
+    else
+        limits = limits_parse(text, len, report);
+    fclose(file);
+    free(text);
+    return limits;
+}

@@ -1,0 +1,275 @@
+/* warnings.c - what a limits file may say and probably does not mean.
+ * SPDX-License-Identifier: MIT */
+#include "config/warnings.h"
+
+#include <ctype.h>
+#include <string.h>
+
+static bool same_source(const struct source *one, const struct source *other)
+{
+    return one->kind == other->kind && one->lower == other->lower &&
+           strcmp(one->name, other->name) == 0;
+}
+
+static bool same_key(const struct key_spec *one, const struct key_spec *other)
+{
+    if (one->count != other->count)
+        return false;
+    for (size_t i = 0; i < one->count; i++)
+        if (one->part[i].alternative != other->part[i].alternative ||
+            !same_source(&one->part[i].source, &other->part[i].source))
+            return false;
+    return true;
+}
+
+static bool has_method(const struct match *match, const char *method)
+{
+    for (unsigned i = 0; i < match->methods; i++)
+        if (strcmp(match->method[i], method) == 0)
+            return true;
+    return match->methods == 0;
+}
+
+/* Whether MATCH fits every method that OTHER names. */
+static bool has_methods_of(const struct match *match, const struct match *other)
+{
+    for (unsigned i = 0; i < other->methods; i++)
+        if (!has_method(match, other->method[i]))
+            return false;
+    return match->methods == 0 || other->methods > 0;
+}
+
+/* Whether MATCH fits every request that OTHER fits, as far as is easily told. */
+static bool covers(const struct match *match, const struct match *other)
+{
+    return has_methods_of(match, other) &&
+           (match->path[0] == '\0' || (strcmp(match->path, other->path) == 0 &&
+                                       (match->ignore_case || !other->ignore_case))) &&
+           (match->host[0] == '\0' || strcmp(match->host, other->host) == 0);
+}
+
+static bool same_cost(const struct cost *one, const struct cost *other)
+{
+    return one->tokens == other->tokens &&
+           (one->tokens > 0 || same_source(&one->source, &other->source));
+}
+
+/* Whether OTHER refuses whenever LIMIT would: its buckets are the same clients', and never fuller. */
+static bool refuses_first(const struct limit *other, const struct limit *limit)
+{
+    return !other->shadow && !other->overrides && !limit->overrides &&
+           same_key(&other->key, &limit->key) && covers(&other->match, &limit->match) &&
+           same_cost(&other->cost, &limit->cost) && other->capacity <= limit->capacity &&
+           other->interval_us >= limit->interval_us;
+}
+
+/* A path that no normalised path is like (path.h), such as "/api//x" or "/%61pi". */
+static bool fits_no_path(const char *path)
+{
+    size_t len = strlen(path);
+
+    for (const char *at = path; (at = strchr(at, '%')) != NULL; at++)
+        if (isxdigit((unsigned char)at[1]) && isxdigit((unsigned char)at[2]))
+            return true;
+    return strstr(path, "//") || strstr(path, "/./") || strstr(path, "/../") ||
+           (len >= 2 && strcmp(path + len - 2, "/.") == 0) ||
+           (len >= 3 && strcmp(path + len - 3, "/..") == 0);
+}
+
+static void find_never_refuses(const struct limits *limits, const struct limit *limit,
+                               struct report *report)
+{
+    if (limit->overrides && overrides_lift_all(limit->overrides, &limit->key))
+        report_warning(report, limit->line, limit->column,
+                       "'%s' can never refuse, its first override makes everybody unlimited; leave "
+                       "the limit out, or write that override last",
+                       limit->name);
+    if (fits_no_path(limit->match.path))
+        report_warning(report, limit->line, limit->column,
+                       "'%s' can never refuse, its path fits no request: paths are matched decoded "
+                       "and normalised; write it without %%XX, //, /./ and /../",
+                       limit->name);
+    for (size_t i = 0; i < limits->count; i++) {
+        const struct limit *other = &limits->limit[i];
+        /* Of two that are alike in all of this, the second is the one too many. */
+        if (other == limit || !refuses_first(other, limit) ||
+            (refuses_first(limit, other) && other > limit))
+            continue;
+        report_warning(report, limit->line, limit->column,
+                       "'%s' can never refuse, '%s' in line %u always refuses first; leave it out, "
+                       "or make its capacity or refill the smaller one",
+                       limit->name, other->name, other->line);
+        return;
+    }
+}
+
+static void find_cost(const struct limit *limit, struct report *report)
+{
+    if (limit->cost.tokens > limit->capacity)
+        report_warning(report, limit->line, limit->column,
+                       "'%s' refuses every request, for its cost is above its capacity; lower the "
+                       "cost or raise the capacity",
+                       limit->name);
+}
+
+/* The first source of the alternative of KEY from FIRST to before END that a request can lack, or NULL. */
+static const struct source *absent_source(const struct key_spec *key, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++)
+        if (source_can_be_absent(&key->part[i].source))
+            return &key->part[i].source;
+    return NULL;
+}
+
+static bool has_ip(const struct key_spec *key, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++)
+        if (key->part[i].source.kind == SOURCE_IP)
+            return true;
+    return false;
+}
+
+static void find_missing_key(const struct limit *limit, struct report *report)
+{
+    const struct key_spec *key = &limit->key;
+    const struct source *absent;
+    size_t first = 0, end;
+
+    do {
+        end = key_alternative_end(key, first);
+        absent = absent_source(key, first, end);
+        if (!absent)
+            return; /* every request has this alternative */
+        if (end == key->count && has_ip(key, first, end))
+            return; /* the last one stands for those that lack it: a bucket for each client */
+        first = end;
+    } while (first < key->count);
+    report_warning(report, limit->line, limit->column,
+                   "the key of '%s' can be missing, and all requests without %s%s%s share a "
+                   "bucket; end it in | ip, or in | global if that is meant",
+                   limit->name, source_word(absent->kind), absent->name[0] ? ":" : "",
+                   absent->name);
+}
+
+static void find_twin(const struct limits *limits, const struct limit *limit, struct report *report)
+{
+    for (const struct limit *other = limits->limit; other < limit; other++) {
+        if (other->shadow != limit->shadow || !same_key(&other->key, &limit->key) ||
+            !covers(&other->match, &limit->match) || !covers(&limit->match, &other->match))
+            continue;
+        report_warning(report, limit->line, limit->column,
+                       "'%s' has the same key and match as '%s' in line %u; leave one of them out, "
+                       "unless they are for two spans of time, such as 10/s and 1000/day",
+                       limit->name, other->name, other->line);
+        return;
+    }
+}
+
+/* A source before a '|' that every request has leaves the alternatives behind it without a request. */
+static void find_unreachable(const struct limit *limit, struct report *report)
+{
+    const struct key_spec *key = &limit->key;
+
+    for (size_t first = 0, end; first < key->count; first = end) {
+        end = key_alternative_end(key, first);
+        if (end == key->count || absent_source(key, first, end))
+            continue;
+        report_warning(
+            report, limit->line, limit->column,
+            "the key of '%s' has alternatives that are never used, because every request "
+            "has the source %s before them; write that one last, or leave the others out",
+            limit->name, source_word(key->part[first].source.kind));
+        return;
+    }
+}
+
+/* What PATH has that is no part of a path, or the wildcard of another language; NULL: nothing. */
+static const char *foreign_to_globs(const char *path)
+{
+    static const char *const signs[] = {"{", "}", "[", "]", "(", "/:", "^", "$", "\\", ".*", ".+"};
+
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
+        if (strstr(path, signs[i]))
+            return strcmp(signs[i], "/:") == 0 ? ":" : signs[i];
+    return NULL;
+}
+
+static void find_wrong_path(const struct limit *limit, struct report *report)
+{
+    const char *path = limit->match.path, *sign = foreign_to_globs(path);
+
+    if (strpbrk(path, "?#"))
+        report_warning(report, limit->line, limit->column,
+                       "the path of '%s' holds a '%c', and what follows one is not part of a path; "
+                       "write what comes before it, and count by the query in the key",
+                       limit->name, *strpbrk(path, "?#"));
+    else if (sign)
+        report_warning(
+            report, limit->line, limit->column,
+            "the path of '%s' holds '%s', which means only itself; a pattern has * for "
+            "any bytes but a slash and ** for any bytes, so write /users/* for each user",
+            limit->name, sign);
+}
+
+static void find_wrong_host(const struct limit *limit, struct report *report)
+{
+    for (const char *byte = limit->match.host; *byte; byte++) {
+        if ((unsigned char)*byte >= 0x80) {
+            report_warning(report, limit->line, limit->column,
+                           "the host of '%s' has letters that no request has, because clients send "
+                           "such a name in its ASCII form; write that, xn--...",
+                           limit->name);
+            return;
+        }
+        if (*byte <= ' ' || strchr("{}()^$|?#@,;\\\"<>", *byte)) {
+            report_warning(report, limit->line, limit->column,
+                           "the host of '%s' holds a '%c', which no host has; write a name or a "
+                           "pattern, such as *.example.com",
+                           limit->name, *byte);
+            return;
+        }
+    }
+}
+
+/* So wide a network has clients in it, and each of them could then say on whose behalf it asks. */
+static void find_wide_proxies(const struct limits *limits, struct report *report)
+{
+    for (size_t i = 0; i < limits->proxies; i++) {
+        const struct network *network = &limits->trusted_proxy[i];
+        bool ipv4 = address_is_ipv4(&network->address);
+        unsigned bits = ipv4 ? network->bits - 96 : network->bits;
+        if (bits >= (ipv4 ? 8U : 16U))
+            continue;
+        report_warning(report, limits->proxies_line, limits->proxies_column,
+                       "trusted_proxies has a network of /%u, whose every address could ask on "
+                       "behalf of any client; name the addresses of your proxies",
+                       bits);
+    }
+}
+
+static bool any_enforced(const struct limits *limits)
+{
+    for (size_t i = 0; i < limits->count; i++)
+        if (!limits->limit[i].shadow)
+            return true;
+    return false;
+}
+
+void warnings_find(const struct limits *limits, struct report *report)
+{
+    if (!any_enforced(limits))
+        report_warning(report, limits->limit[0].line, limits->limit[0].column,
+                       "no limit is enforced, every one is a shadow; write shadow: false where one "
+                       "shall refuse");
+    find_wide_proxies(limits, report);
+    for (size_t i = 0; i < limits->count; i++) {
+        const struct limit *limit = &limits->limit[i];
+        find_never_refuses(limits, limit, report);
+        find_wrong_path(limit, report);
+        find_wrong_host(limit, report);
+        find_cost(limit, report);
+        find_missing_key(limit, report);
+        find_unreachable(limit, report);
+        find_twin(limits, limit, report);
+    }
+}

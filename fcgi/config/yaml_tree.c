@@ -1,0 +1,262 @@
+#include "config/yaml_tree.h"
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+struct reader {
+    yaml_parser_t parser;
+    struct report *report;
+    const char *text; /* what is parsed, of LEN bytes */
+    size_t len;
+    unsigned depth;
+};
+
+static struct yaml_tree *read_node(struct reader *reader, const yaml_event_t *event);
+
+static void error_at(struct reader *reader, yaml_mark_t mark, const char *message)
+{
+    report_error(reader->report, (unsigned)mark.line + 1, (unsigned)mark.column + 1, "%s", message);
+}
+
+/* libyaml's reader is ahead of its parser: the parser's mark is not where the bad byte stands. */
+static void reader_error(struct reader *reader)
+{
+    const yaml_parser_t *parser = &reader->parser;
+    unsigned line = 1, column = 1;
+    bool control = strcmp(parser->problem, "control characters are not allowed") == 0;
+
+    for (size_t i = 0; i < parser->problem_offset && i < reader->len; i++) {
+        unsigned char byte = (unsigned char)reader->text[i];
+        if (byte == '\n')
+            line++, column = 1;
+        else if ((byte & 0xc0) != 0x80) /* the bytes after a character's first: RFC 3629, 3 */
+            column++;
+    }
+    report_error(reader->report, line, column, "%s",
+                 control ? "a control character; leave it out"
+                         : "this is not UTF-8 text; write it as UTF-8");
+}
+
+/* The next event, the caller's to yaml_event_delete.  False after an error that is reported. */
+static bool next_event(struct reader *reader, yaml_event_t *event)
+{
+    yaml_parser_t *parser = &reader->parser;
+
+    if (yaml_parser_parse(parser, event))
+        return true;
+    if (parser->error == YAML_READER_ERROR)
+        reader_error(reader);
+    else
+        report_error(reader->report, (unsigned)parser->problem_mark.line + 1,
+                     (unsigned)parser->problem_mark.column + 1,
+                     "this is not YAML: %s%s%s; write NAME: VALUE, indent with spaces, and quote a "
+                     "value that holds any of [ ] { } # & * ! | > ' \" %% @ `",
+                     parser->problem ? parser->problem : "out of memory",
+                     parser->context ? " " : "", parser->context ? parser->context : "");
+    return false;
+}
+
+static struct yaml_tree *new_node(enum yaml_tree_kind kind, yaml_mark_t mark)
+{
+    struct yaml_tree *node = calloc(1, sizeof *node);
+
+    assert(node);
+    node->kind = kind;
+    node->line = (unsigned)mark.line + 1;
+    node->column = (unsigned)mark.column + 1;
+    return node;
+}
+
+static struct yaml_tree *read_scalar(struct reader *reader, const yaml_event_t *event)
+{
+    const char *text = (const char *)event->data.scalar.value;
+    size_t len = event->data.scalar.length;
+
+    if (memchr(text, '\0', len)) {
+        error_at(reader, event->start_mark, "a NUL character in a value; leave it out");
+        return NULL;
+    }
+    struct yaml_tree *node = new_node(TREE_SCALAR, event->start_mark);
+    node->text = strndup(text, len);
+    assert(node->text);
+    return node;
+}
+
+static bool stands_already(const struct yaml_tree *mapping, const struct yaml_tree *key)
+{
+    for (const struct yaml_tree *entry = mapping->first; entry; entry = entry->next)
+        if (strcmp(entry->key->text, key->text) == 0)
+            return true;
+    return false;
+}
+
+/* Read the value that belongs to the key in EVENT. */
+static struct yaml_tree *read_entry(struct reader *reader, const struct yaml_tree *mapping,
+                                    const yaml_event_t *event)
+{
+    yaml_event_t value_event;
+
+    if (event->type != YAML_SCALAR_EVENT) {
+        error_at(reader, event->start_mark,
+                 "a mapping's key must be plain text; write NAME: VALUE");
+        return NULL;
+    }
+    struct yaml_tree *key = read_node(reader, event), *value = NULL;
+    if (key && stands_already(mapping, key))
+        report_error(reader->report, key->line, key->column,
+                     "this field stands twice in one mapping; keep one of them");
+    if (key && next_event(reader, &value_event)) {
+        value = read_node(reader, &value_event);
+        yaml_event_delete(&value_event);
+    }
+    if (!value) {
+        yaml_tree_free(key);
+        return NULL;
+    }
+    value->key = key;
+    return value;
+}
+
+/* Read the entries of the sequence or mapping that EVENT began, up to its end. */
+static struct yaml_tree *read_collection(struct reader *reader, const yaml_event_t *event)
+{
+    bool mapping = event->type == YAML_MAPPING_START_EVENT;
+    struct yaml_tree *node = new_node(mapping ? TREE_MAPPING : TREE_SEQUENCE, event->start_mark);
+    struct yaml_tree **end = &node->first;
+    size_t count = 0;
+    yaml_event_t entry;
+
+    while (next_event(reader, &entry)) {
+        if (entry.type == YAML_MAPPING_END_EVENT || entry.type == YAML_SEQUENCE_END_EVENT) {
+            yaml_event_delete(&entry);
+            return node;
+        }
+        if (mapping && count++ == YAML_TREE_FIELDS_MAX)
+            error_at(reader, entry.start_mark,
+                     "too many fields; no mapping here has more than ten");
+        else
+            *end = mapping ? read_entry(reader, node, &entry) : read_node(reader, &entry);
+        yaml_event_delete(&entry);
+        if (!*end)
+            break;
+        end = &(*end)->next;
+    }
+    yaml_tree_free(node);
+    return NULL;
+}
+
+static const char *unwanted(const yaml_event_t *event)
+{
+    const unsigned char *anchor = NULL, *tag = NULL;
+
+    switch (event->type) {
+    case YAML_ALIAS_EVENT:
+        return "an alias (*name); write the value out";
+    case YAML_SCALAR_EVENT:
+        anchor = event->data.scalar.anchor, tag = event->data.scalar.tag;
+        break;
+    case YAML_SEQUENCE_START_EVENT:
+        anchor = event->data.sequence_start.anchor, tag = event->data.sequence_start.tag;
+        break;
+    case YAML_MAPPING_START_EVENT:
+        anchor = event->data.mapping_start.anchor, tag = event->data.mapping_start.tag;
+        break;
+    default:
+        break;
+    }
+    if (anchor)
+        return "an anchor (&name); leave it out, and write each value where it belongs";
+    return tag ? "a tag (!name); leave it out, every type here is known" : NULL;
+}
+
+static struct yaml_tree *read_node(struct reader *reader, const yaml_event_t *event)
+{
+    const char *refused = unwanted(event);
+
+    if (refused) {
+        error_at(reader, event->start_mark, refused);
+        if (event->type == YAML_ALIAS_EVENT)
+            return NULL;
+    }
+    if (event->type == YAML_SCALAR_EVENT)
+        return read_scalar(reader, event);
+    /* The recursion is bounded before the parser's own stack could grow without end. */
+    if (reader->depth == YAML_TREE_DEPTH_MAX) {
+        error_at(reader, event->start_mark, "nested too deeply; a limits file needs six levels");
+        return NULL;
+    }
+    reader->depth++;
+    struct yaml_tree *node = read_collection(reader, event);
+    reader->depth--;
+    return node;
+}
+
+/* Read up to the root node of the first document, then make sure that nothing follows it. */
+static struct yaml_tree *read_document(struct reader *reader)
+{
+    struct yaml_tree *root = NULL;
+    yaml_event_t event;
+
+    while (next_event(reader, &event)) {
+        bool last = event.type == YAML_STREAM_END_EVENT;
+        bool structure = event.type == YAML_STREAM_START_EVENT ||
+                         event.type == YAML_DOCUMENT_START_EVENT ||
+                         event.type == YAML_DOCUMENT_END_EVENT || last;
+        bool more = root != NULL && event.type == YAML_DOCUMENT_START_EVENT;
+
+        if (more)
+            error_at(reader, event.start_mark, "a second document; put everything in the first");
+        if (!structure) {
+            assert(!root); /* a document has one root */
+            root = read_node(reader, &event);
+        }
+        yaml_event_delete(&event);
+        if (last && !root)
+            report_error(reader->report, 0, 0, "the file is empty; it needs limits:");
+        if (last || more)
+            return root;
+        if (!structure && !root)
+            break;
+    }
+    yaml_tree_free(root);
+    return NULL;
+}
+
+struct yaml_tree *yaml_tree_parse(const char *text, size_t len, struct report *report)
+{
+    /* A byte order mark, as some editors write it, would count as a column. */
+    size_t mark = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    struct reader reader = {.report = report, .text = text + mark, .len = len - mark};
+    unsigned errors = report->errors;
+
+    if (len > YAML_TREE_BYTES_MAX) {
+        report_error(
+            report, 0, 0,
+            "the file is larger than 4 MiB; write fewer overrides, ten thousand take less than "
+            "1 MiB");
+        return NULL;
+    }
+    int ready = yaml_parser_initialize(&reader.parser);
+    assert(ready);
+    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)reader.text, reader.len);
+    yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
+    struct yaml_tree *root = read_document(&reader);
+    yaml_parser_delete(&reader.parser);
+    assert(root || report->errors > errors);
+    return root;
+}
+
+void yaml_tree_free(struct yaml_tree *root)
+{
+    while (root) {
+        struct yaml_tree *next = root->next;
+        yaml_tree_free(root->first);
+        yaml_tree_free(root->key);
+        free(root->text);
+        free(root);
+        root = next;
+    }
+}

@@ -1,0 +1,390 @@
+#include "base/units.h"
+#include "decide/reply.h"
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Text that grows at its end.  REPLY_MAX is always enough; that it is, is asserted at each step. */
+struct text {
+    char *bytes;
+    size_t len, size;
+};
+
+static void append(struct text *text, const char *bytes)
+{
+    size_t len = strlen(bytes);
+
+    assert(len < text->size - text->len);
+    memcpy(text->bytes + text->len, bytes, len + 1);
+    text->len += len;
+}
+
+static void append_number(struct text *text, int64_t number)
+{
+    assert(UNITS_DECIMAL_MAX < text->size - text->len);
+    text->len += units_decimal(number, text->bytes + text->len);
+    text->bytes[text->len] = '\0';
+}
+
+/* Append NAME in quotes: an RFC 9651 String, and a JSON string, for a name holds neither '"' nor '\\'. */
+static void append_name(struct text *text, const char *name)
+{
+    append(text, "\"");
+    append(text, name);
+    append(text, "\"");
+}
+
+static void append_field(struct text *text, const char *field, int64_t number)
+{
+    append(text, field);
+    append_number(text, number);
+}
+
+/* `Status:` stands first: lighttpd, as the client of an authorizer, drops what stands before it. */
+static void append_head(struct text *reply, enum reply_form form, int status, const char *reason)
+{
+    if (form == REPLY_AUTH_REQUEST) {
+        append(reply, status == 200 ? "Status: 204 No Content" : "Status: 403 Forbidden");
+        append_field(reply, "\r\nRateLimit-Status: ", status);
+    } else {
+        append_field(reply, "Status: ", status);
+        append(reply, " ");
+        append(reply, reason);
+        append(reply, "\r\nContent-Type: application/");
+        append(reply, status == 200 ? "json" : "problem+json");
+    }
+    append(reply, "\r\nCache-Control: no-store\r\n");
+}
+
+static void append_body(struct text *reply, const struct text *body)
+{
+    append_field(reply, "Content-Length: ", (int64_t)body->len + 1);
+    append(reply, "\r\n\r\n");
+    append(reply, body->bytes);
+    append(reply, "\n");
+}
+
+/* Append PROBLEM, one line of JSON, where FORM has it. */
+static void append_problem(struct text *reply, enum reply_form form, const struct text *problem)
+{
+    if (form != REPLY_AUTH_REQUEST) {
+        append_body(reply, problem);
+        return;
+    }
+    append(reply, "RateLimit-Problem: ");
+    append(reply, problem->bytes);
+    append(reply, "\r\n\r\n");
+}
+
+/* Write an answer that is a problem without a type of its own; HEADERS are lines, or "". */
+static size_t write_problem(enum reply_form form, int status, const char *title, const char *detail,
+                            const char *headers, char out[REPLY_MAX])
+{
+    char problem_bytes[512];
+    struct text reply = {out, 0, REPLY_MAX}, problem = {problem_bytes, 0, sizeof problem_bytes};
+
+    append_head(&reply, form, status, title);
+    append(&reply, headers);
+    append(&problem, "{\"type\":\"about:blank\",\"title\":");
+    append_name(&problem, title);
+    append_field(&problem, ",\"status\":", status);
+    append(&problem, ",\"detail\":");
+    append_name(&problem, detail);
+    append(&problem, "}");
+    append_problem(&reply, form, &problem);
+    return reply.len;
+}
+
+/* RateLimit's t, in seconds; -1: there is none. */
+static int64_t effective_window(const struct quota *quota)
+{
+    const struct bucket *bucket = &quota->bucket;
+
+    if (bucket->remaining > 0)
+        return units_seconds_up(bucket->remaining * quota->take->interval_us);
+    return bucket->wait_us < 0 ? -1 : units_seconds_up(bucket->wait_us);
+}
+
+static void append_policy(struct text *reply, const struct quota *quotas, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct take *take = quotas[i].take;
+        append(reply, i > 0 ? ", " : "");
+        append_name(reply, quotas[i].limit->name);
+        append_field(reply, ";q=", take->capacity);
+        append_field(reply, ";w=", units_seconds_up(take->capacity * take->interval_us));
+    }
+}
+
+static void append_ratelimit(struct text *reply, const struct quota *quotas, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        int64_t window = effective_window(&quotas[i]);
+        append(reply, i > 0 ? ", " : "");
+        append_name(reply, quotas[i].limit->name);
+        append_field(reply, ";r=", quotas[i].bucket.remaining);
+        if (window >= 0)
+            append_field(reply, ";t=", window);
+    }
+}
+
+static void append_retry_after(struct text *reply, const struct quota *quotas, size_t count)
+{
+    int64_t longest_us = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct bucket *bucket = &quotas[i].bucket;
+        if (bucket->wait_us < 0)
+            return;
+        if (!bucket->allowed && bucket->wait_us > longest_us)
+            longest_us = bucket->wait_us;
+    }
+    append_field(reply, "Retry-After: ", units_seconds_up(longest_us));
+    append(reply, "\r\n");
+}
+
+/* How many more requests like this one QUOTA has room for. */
+static int64_t requests_left(const struct quota *quota)
+{
+    return quota->bucket.remaining / (quota->take->cost > 0 ? quota->take->cost : 1);
+}
+
+/* Whether ONE is closer to refusing than OTHER, or has refused for longer. */
+static bool is_closer(const struct quota *one, const struct quota *other)
+{
+    if (one->bucket.allowed != other->bucket.allowed)
+        return other->bucket.allowed;
+    if (one->bucket.allowed)
+        return requests_left(one) < requests_left(other);
+    if (one->bucket.wait_us < 0 || other->bucket.wait_us < 0)
+        return other->bucket.wait_us >= 0;
+    return one->bucket.wait_us > other->bucket.wait_us;
+}
+
+static const struct quota *closest_to_refusing(const struct quota *quotas, size_t count)
+{
+    const struct quota *closest = &quotas[0];
+
+    for (size_t i = 1; i < count; i++)
+        if (is_closer(&quotas[i], closest))
+            closest = &quotas[i];
+    return closest;
+}
+
+/* The names that the fields of a verdict have: as headers of an answer, or as variables for a web server. */
+static const struct names {
+    const char *policy, *ratelimit, *limit, *remaining, *reset;
+} header_names = {"RateLimit-Policy: ", "RateLimit: ", "X-RateLimit-Limit: ",
+                  "X-RateLimit-Remaining: ", "X-RateLimit-Reset: "},
+  variable_names = {
+      "Variable-RATELIMIT_POLICY: ", "Variable-RATELIMIT: ", "Variable-X_RATELIMIT_LIMIT: ",
+      "Variable-X_RATELIMIT_REMAINING: ", "Variable-X_RATELIMIT_RESET: "};
+
+static void append_fields(struct text *reply, const struct verdict *verdict,
+                          const struct names *names)
+{
+    if (verdict->count == 0)
+        return;
+    if (verdict->headers & HEADER_IETF) {
+        append(reply, names->policy);
+        append_policy(reply, verdict->quotas, verdict->count);
+        append(reply, "\r\n");
+        append(reply, names->ratelimit);
+        append_ratelimit(reply, verdict->quotas, verdict->count);
+        append(reply, "\r\n");
+    }
+    if (verdict->headers & HEADER_X_RATELIMIT) {
+        const struct quota *closest = closest_to_refusing(verdict->quotas, verdict->count);
+        append_field(reply, names->limit, closest->take->capacity);
+        append(reply, "\r\n");
+        append_field(reply, names->remaining, closest->bucket.remaining);
+        append(reply, "\r\n");
+        append_field(reply, names->reset, units_seconds_up(closest->bucket.full_us));
+        append(reply, "\r\n");
+    }
+}
+
+/* An authorizer's leave to go on. */
+static void append_variables(struct text *reply, const struct verdict *verdict)
+{
+    append(reply, "Status: 200 OK\r\n");
+    append_fields(reply, verdict, &variable_names);
+    if (verdict->count > 0) {
+        const struct quota *closest = closest_to_refusing(verdict->quotas, verdict->count);
+        append(reply, "Variable-RATELIMIT_NAME: ");
+        append(reply, closest->limit->name);
+        append_field(reply, "\r\nVariable-RATELIMIT_REMAINING: ", closest->bucket.remaining);
+        append(reply, "\r\n");
+    }
+    for (size_t i = 0; i < verdict->shadows; i++) {
+        append(reply, i > 0 ? ", " : "Variable-RATELIMIT_SHADOW: ");
+        append(reply, verdict->shadow[i]->name);
+    }
+    append(reply, verdict->shadows > 0 ? "\r\n\r\n" : "\r\n");
+}
+
+/* Append the member shadow, if there is something to say. */
+static void append_shadow(struct text *body, const struct verdict *verdict)
+{
+    for (size_t i = 0; i < verdict->shadows; i++) {
+        append(body, i > 0 ? "," : ",\"shadow\":[");
+        append_name(body, verdict->shadow[i]->name);
+    }
+    append(body, verdict->shadows > 0 ? "]" : "");
+}
+
+static void append_quota_exceeded(struct text *body, const struct verdict *verdict)
+{
+    const struct quota *closest = closest_to_refusing(verdict->quotas, verdict->count);
+    const char *separator = "";
+
+    append(body, "{\"type\":\"https://iana.org/assignments/http-problem-types#quota-exceeded\","
+                 "\"title\":\"Request cannot be satisfied as assigned quota has been exceeded\","
+                 "\"status\":429,");
+    if (closest->bucket.wait_us < 0) {
+        append_field(body, "\"detail\":\"This request costs ", closest->take->cost);
+        append(body, " tokens, and a bucket of ");
+        append(body, closest->limit->name);
+        append_field(body, " holds ", closest->take->capacity);
+        append(body, ": it can never be served.\",");
+    }
+    append(body, "\"violated-policies\":[");
+    for (size_t i = 0; i < verdict->count; i++) {
+        if (verdict->quotas[i].bucket.allowed)
+            continue;
+        append(body, separator);
+        append_name(body, verdict->quotas[i].limit->name);
+        separator = ",";
+    }
+    append(body, "]");
+    append_shadow(body, verdict);
+    append(body, "}");
+}
+
+static void append_allowed(struct text *body, const struct verdict *verdict)
+{
+    append(body, "{\"allowed\":true");
+    if (verdict->count > 0) {
+        const struct quota *closest = closest_to_refusing(verdict->quotas, verdict->count);
+        append_field(body, ",\"limit\":", closest->take->capacity);
+        append_field(body, ",\"remaining\":", closest->bucket.remaining);
+        append_field(body, ",\"reset\":", units_seconds_up(closest->bucket.full_us));
+    }
+    append_shadow(body, verdict);
+    append(body, "}");
+}
+
+static void append_allowance(struct text *reply, enum reply_form form,
+                             const struct verdict *verdict)
+{
+    char body_bytes[REPLY_MAX];
+    struct text body = {body_bytes, 0, sizeof body_bytes};
+
+    if (form == REPLY_AUTHORIZER) {
+        append_variables(reply, verdict);
+        return;
+    }
+    append_head(reply, form, 200, "OK");
+    append_fields(reply, verdict, &header_names);
+    if (form == REPLY_AUTH_REQUEST) {
+        append(reply, "\r\n");
+        return;
+    }
+    append_allowed(&body, verdict);
+    append_body(reply, &body);
+}
+
+static void append_refusal(struct text *reply, enum reply_form form, const struct verdict *verdict)
+{
+    char problem_bytes[REPLY_MAX];
+    struct text problem = {problem_bytes, 0, sizeof problem_bytes};
+
+    append_head(reply, form, 429, "Too Many Requests");
+    append_retry_after(reply, verdict->quotas, verdict->count);
+    append_fields(reply, verdict, &header_names);
+    append_quota_exceeded(&problem, verdict);
+    append_problem(reply, form, &problem);
+}
+
+size_t reply_decided(const struct verdict *verdict, enum reply_form form, char out[REPLY_MAX])
+{
+    struct text reply = {out, 0, REPLY_MAX};
+    bool allowed = true;
+
+    assert(verdict->count <= LIMITS_MAX);
+    for (size_t i = 0; i < verdict->count; i++)
+        allowed = allowed && verdict->quotas[i].bucket.allowed;
+    if (allowed)
+        append_allowance(&reply, form, verdict);
+    else
+        append_refusal(&reply, form, verdict);
+    return reply.len;
+}
+
+size_t reply_blocked(const struct limit *limit, enum reply_form form, char out[REPLY_MAX])
+{
+    char detail[128];
+
+    snprintf(detail, sizeof detail, "The limit %s blocks this client.", limit->name);
+    return write_problem(form, 403, "Forbidden", detail, "", out);
+}
+
+size_t reply_undecided(enum redis_failure failure, enum reply_form form, char out[REPLY_MAX])
+{
+    static const struct verdict nothing_applies;
+
+    if (failure == REDIS_FAILURE_ALLOW)
+        return reply_decided(&nothing_applies, form, out);
+    return write_problem(form, 503, "Service Unavailable",
+                         "The rate limiter cannot reach its store.", "Retry-After: 1\r\n", out);
+}
+
+size_t reply_incomplete(const char *parameter, char out[REPLY_MAX])
+{
+    char detail[128];
+
+    snprintf(detail, sizeof detail,
+             "The web server sent no %s: its FastCGI parameters are incomplete.", parameter);
+    return write_problem(REPLY_WHOLE, 500, "Internal Server Error", detail, "", out);
+}
+
+size_t reply_defect(enum request_defect defect, enum reply_form form, char out[REPLY_MAX])
+{
+    if (defect == REQUEST_TOO_LARGE)
+        return write_problem(form, 431, "Request Header Fields Too Large",
+                             "This request has more header fields, or larger ones, than the rate "
+                             "limiter reads.",
+                             "", out);
+    return reply_unclear("This request has a header field that cannot be read: it holds a NUL "
+                         "byte, or its name a '='.",
+                         form, out);
+}
+
+size_t reply_unclear(const char *detail, enum reply_form form, char out[REPLY_MAX])
+{
+    return write_problem(form, 400, "Bad Request", detail, "", out);
+}
+
+/* The name of a query parameter may hold what a JSON string may not. */
+static void append_safe(struct text *text, const char *name)
+{
+    for (; *name; name++) {
+        bool safe = *name > ' ' && *name < 0x7f && *name != '"' && *name != '\\';
+        append(text, (const char[]){(char)(safe ? *name : '?'), '\0'});
+    }
+}
+
+size_t reply_ambiguous(const struct source *source, enum reply_form form, char out[REPLY_MAX])
+{
+    char detail_bytes[256];
+    struct text detail = {detail_bytes, 0, sizeof detail_bytes};
+
+    append(&detail, "A limit counts by ");
+    append(&detail, source_word(source->kind));
+    append(&detail, source->name[0] != '\0' ? ":" : "");
+    append_safe(&detail, source->name);
+    append(&detail, ", which this request has more than once or in an unclear form; send it once.");
+    return reply_unclear(detail.bytes, form, out);
+}

@@ -1,0 +1,30 @@
+/* apply.h - what one limit asks of one request.  Pure. */
+#ifndef APPLY_H
+#define APPLY_H
+
+#include "limits/limits.h"
+#include "store/take.h"
+
+enum apply_result {
+    APPLY_NOT,       /* the limit is not for this request */
+    APPLY_TAKE,      /* tokens are taken */
+    APPLY_UNLIMITED, /* an override lifts the limit */
+    APPLY_BLOCKED,   /* an override refuses the client */
+    APPLY_AMBIGUOUS, /* a source that the limit reads has two values */
+    APPLY_TOO_MUCH,  /* its patterns would take too long for this request: glob.h */
+};
+
+/* What else there is to say about an apply_result. */
+struct applied {
+    const struct override
+        *override; /* the one that fits the client, borrowed from the limit; or NULL */
+    const struct source *ambiguous; /* of APPLY_AMBIGUOUS: the source, borrowed from the limit */
+};
+
+/* Apply LIMIT to SUBJECT.  *APPLIED is set.  But for APPLY_NOT, APPLY_AMBIGUOUS and APPLY_TOO_MUCH, *TAKE becomes what is asked of
+ * the client's bucket.  A shadow limit is neither of the last two, because it never refuses: a source with two values
+ * counts as absent to it, and where its patterns take too long it is not for the request. */
+enum apply_result apply_limit(const struct limit *limit, struct subject *subject, struct take *take,
+                              struct applied *applied);
+
+#endif

@@ -1,0 +1,33 @@
+/* limits.c - who holds the limits, and their end. */
+#include "limits/limits.h"
+
+#include <stdlib.h>
+
+#include "base/thread.h"
+
+static void limits_free(struct limits *limits)
+{
+    for (size_t i = 0; i < limits->count; i++)
+        overrides_free(limits->limit[i].overrides);
+    free(limits);
+}
+
+static void *free_aside(void *limits)
+{
+    limits_free(limits);
+    return NULL;
+}
+
+struct limits *limits_hold(struct limits *limits)
+{
+    limits->holders++;
+    return limits;
+}
+
+void limits_release(struct limits *limits)
+{
+    if (!limits || --limits->holders > 0)
+        return;
+    if (!limits->large || !thread_start(NULL, free_aside, limits))
+        limits_free(limits);
+}

@@ -1,0 +1,70 @@
+/* limits.h - what is limited, by what, how fast, and where Redis is.  Plain data, as limits_file.h reads it. */
+#ifndef LIMITS_H
+#define LIMITS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "limits/cost.h"
+#include "request/forward.h"
+#include "limits/key.h"
+#include "limits/match.h"
+#include "base/network.h"
+#include "limits/overrides.h"
+#include "store/password_file.h"
+#include "store/redis_address.h"
+#include "store/take.h"
+
+#define LIMITS_MAX           TAKES_MAX /* limits in one file: each may take from a bucket */
+#define LIMITS_PROXIES_MAX   64        /* networks in trusted_proxies */
+#define LIMITS_LARGE         65536 /* bytes of a file whose limits take longer to free than a request */
+#define LIMIT_NAME_MAX       64 /* bytes of a limit's name, without the NUL */
+#define LIMIT_CAPACITY_MAX   1000000000
+#define LIMIT_WINDOW_US_MAX  TAKE_WINDOW_US_MAX
+#define REDIS_TIMEOUT_MS_MAX 10000
+
+/* What a request gets where Redis cannot be asked. */
+enum redis_failure { REDIS_FAILURE_ALLOW, REDIS_FAILURE_DENY };
+
+/* One limit: a policy, and the buckets that follow it. */
+struct limit {
+    char name[LIMIT_NAME_MAX + 1]; /* [A-Za-z0-9_.-], so that a header and a key can hold it */
+    struct match match;            /* the requests that it is for */
+    struct key_spec key;
+    int64_t capacity;    /* tokens: 1 .. LIMIT_CAPACITY_MAX */
+    int64_t interval_us; /* between two tokens; times capacity: at most LIMIT_WINDOW_US_MAX */
+    struct cost cost;
+    enum redis_failure on_redis_failure;
+    bool shadow;                 /* decided and reported, never refuses */
+    struct overrides *overrides; /* owned; NULL: none */
+    unsigned line, column;       /* where it stands in the file, from 1 */
+};
+
+enum limits_header {
+    HEADER_IETF = 1,        /* RateLimit-Policy and RateLimit */
+    HEADER_X_RATELIMIT = 2, /* X-RateLimit-Limit, -Remaining and -Reset */
+};
+
+struct limits {
+    unsigned holders; /* limits_hold, limits_release */
+    bool large;       /* the file is larger than LIMITS_LARGE */
+    struct redis_address redis;
+    char redis_password[PASSWORD_SIZE];   /* that of redis.password_file; "" without one */
+    unsigned redis_timeout_ms;            /* 1 .. REDIS_TIMEOUT_MS_MAX */
+    int64_t ipv6_prefix_bits;             /* 1 .. 128: what counts as one client, in every key */
+    unsigned headers;                     /* enum limits_header, added up */
+    enum forward_convention forward_auth; /* how the trusted proxies ask */
+    size_t proxies; /* of trusted_proxies: they may ask about another's request, forward.h */
+    unsigned proxies_line, proxies_column; /* where they are in the file, from 1 */
+    struct network trusted_proxy[LIMITS_PROXIES_MAX];
+    size_t count; /* 1 .. LIMITS_MAX */
+    struct limit limit[LIMITS_MAX];
+};
+
+/* One more holder of LIMITS.  Returns LIMITS. */
+struct limits *limits_hold(struct limits *limits);
+
+/* One holder less; the last one frees LIMITS, large ones in a thread of their own.  NULL is fine. */
+void limits_release(struct limits *limits);
+
+#endif

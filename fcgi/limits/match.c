@@ -1,0 +1,50 @@
+/* match.c - which requests a limit is for.
+ * SPDX-License-Identifier: MIT */
+#include "limits/match.h"
+
+#include <string.h>
+
+static bool method_fits(const struct match *match, const char *method)
+{
+    bool head = strcmp(method, "HEAD") == 0;
+
+    for (unsigned i = 0; i < match->methods; i++)
+        if (strcmp(match->method[i], method) == 0 || (head && strcmp(match->method[i], "GET") == 0))
+            return true;
+    return match->methods == 0;
+}
+
+static bool reading_fits(const struct match *match, struct span reading, struct subject *subject)
+{
+    struct span whole = path_with_slash(reading);
+
+    if (match->ignore_case)
+        whole = memo_lower(&subject->memo, whole, &subject->scratch);
+    if (!whole.text)
+        return true; /* no room for it: the strict side */
+    reading.text = whole.text;
+    return glob_fits(match->path, reading, &subject->work) ||
+           (whole.len > reading.len && glob_fits(match->path, whole, &subject->work));
+}
+
+static bool path_fits(const struct match *match, struct subject *subject)
+{
+    if (match->path[0] == '\0')
+        return true;
+    const struct path *path = subject_paths(subject);
+    for (size_t i = 0; i < path->count; i++)
+        if (reading_fits(match, path->reading[i], subject))
+            return true;
+    return path->count == 0;
+}
+
+enum match_result match_request(const struct match *match, struct subject *subject)
+{
+    if (!method_fits(match, subject->request->method))
+        return MATCH_METHOD;
+    if (!path_fits(match, subject))
+        return MATCH_PATH;
+    if (match->host[0] == '\0' || glob_fits(match->host, subject_host(subject), &subject->work))
+        return MATCH_FITS;
+    return subject->host_unreadable ? MATCH_HOST_UNREADABLE : MATCH_HOST;
+}

@@ -1,0 +1,519 @@
+/* overrides.c - the clients of a limit that are treated differently.
+ * SPDX-License-Identifier: MIT */
+#include "limits/overrides.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Without memory uthash ends the program, as the assertions of the other files do. */
+#define uthash_fatal(message) abort()
+#include <uthash.h>
+
+#include "request/cookie.h"
+#include "base/glob.h"
+#include "base/network.h"
+
+/* What one source must be. */
+struct pattern {
+    bool is_network;
+    struct network network; /* for a source ip */
+    const char *glob;       /* for any other, or "**"; NULL for a network */
+};
+
+#define NONE SIZE_MAX
+
+/* An override that is for one client: found by that client's Redis key. */
+struct exact {
+    UT_hash_handle hh;
+    /* Of its override; [true]: of the one whose path was written with a slash at its end.  NONE: there is none. */
+    size_t rank[2];
+    size_t len;
+    char key[]; /* LEN bytes */
+};
+
+/* An override with a pattern, for one of the alternatives of the limit's key. */
+struct patterned {
+    size_t rank;
+    size_t first; /* of the alternative: key_values.first */
+    size_t count;
+    struct pattern part[KEY_PARTS_MAX];
+};
+
+struct overrides {
+    size_t count; /* of all; a rank is an index */
+    struct override *override;
+    struct exact *exact;    /* uthash's table */
+    size_t patterned_count; /* of ... */
+    struct patterned *patterned;
+    size_t patterns; /* overrides with a pattern */
+    bool has_path;   /* one of them is for a source path */
+};
+
+/* An override while it is added: what it would be for one alternative. */
+struct addition {
+    const char *const *text;
+    size_t count;
+    const struct key_spec *spec;
+    size_t first;
+    unsigned ipv6_prefix_bits;
+    bool is_exact;
+    char value[KEY_PARTS_MAX]
+              [OVERRIDES_TEXT_MAX + 1]; /* the texts, in the spelling of their sources */
+    struct pattern part[KEY_PARTS_MAX]; /* their globs are values */
+};
+
+struct overrides *overrides_new(void)
+{
+    struct overrides *overrides = calloc(1, sizeof *overrides);
+
+    assert(overrides);
+    return overrides;
+}
+
+/* ---- What a text is for a source.  Each returns NULL, or why it cannot be for that source ---- */
+
+static const char not_for_this_source[] =
+    "an address is for the source ip; write it where ip stands";
+
+static const char *read_network(const char *text, size_t i, struct addition *addition)
+{
+    struct pattern *part = &addition->part[i];
+    unsigned client_bits = addition->ipv6_prefix_bits;
+    const char *error = network_parse(text, &part->network);
+
+    if (error)
+        return error;
+    if (address_is_ipv4(&part->network.address))
+        client_bits = ADDRESS_BITS;
+    else if (part->network.bits > client_bits)
+        return "an IPv6 client is its whole prefix, of ipv6_prefix bits; write that prefix, such "
+               "as "
+               "2001:db8:1:2::/64, or set ipv6_prefix";
+    part->is_network = true;
+    addition->is_exact = addition->is_exact && part->network.bits == client_bits;
+    address_format(&part->network.address, addition->ipv6_prefix_bits, addition->value[i]);
+    return NULL;
+}
+
+/* Every value of the source: an IPv6 client has a slash, and is to fit "*" as well. */
+static const char *read_all(size_t i, struct addition *addition)
+{
+    addition->part[i].glob = strcpy(addition->value[i], "**");
+    addition->is_exact = false;
+    return NULL;
+}
+
+/* Bring VALUE, the text of an override, into the spelling that the values of SOURCE have. */
+static void spell_as(const struct source *source, char *value)
+{
+    char bytes[OVERRIDES_TEXT_MAX];
+    struct scratch scratch = {bytes, sizeof bytes, 0};
+    struct span cookie = {NULL, 0};
+
+    if (source->kind == SOURCE_COOKIE)
+        cookie = cookie_value((struct span){value, strlen(value)}, &scratch);
+    if (cookie.text && !memchr(cookie.text, '\0', cookie.len))
+        *(char *)mempcpy(value, cookie.text, cookie.len) = '\0';
+    for (char *byte = value; (source->kind == SOURCE_HOST || source->lower) && *byte; byte++)
+        *byte = (char)tolower((unsigned char)*byte);
+    if (source->kind == SOURCE_METHOD && strcmp(value, "HEAD") == 0)
+        strcpy(value, "GET");
+}
+
+static const char *read_text(const char *text, const struct source *source, size_t i,
+                             struct addition *addition)
+{
+    char *value = addition->value[i];
+
+    if (source->kind == SOURCE_PATH && text[0] != '/' && text[0] != '*')
+        return "a path begins with a slash; write /api/x, /api/** or **/x";
+    strcpy(value, text);
+    spell_as(source, value);
+    addition->part[i].glob = value;
+    addition->is_exact = addition->is_exact && !strchr(value, '*');
+    return NULL;
+}
+
+/* Whether an alternative of as many sources has ip at position I: an address there is a client's. */
+static bool address_is_client(const struct addition *addition, size_t i)
+{
+    const struct key_spec *spec = addition->spec;
+
+    for (size_t first = 0, end; first < spec->count; first = end) {
+        end = key_alternative_end(spec, first);
+        if (end - first == addition->count && spec->part[first + i].source.kind == SOURCE_IP)
+            return true;
+    }
+    return false;
+}
+
+/* Whether TEXT is an address, or is written like one: 10.0.0.*, 10.0.0/8, 10.0.0.256.  Where ip stands, it is not
+ * to become the name of a user that anybody can take. */
+static bool is_like_address(const char *text)
+{
+    size_t dots = 0;
+
+    for (const char *at = text; *at; at++)
+        dots += *at == '.';
+    return network_is_meant(text) ||
+           (isdigit((unsigned char)text[0]) && text[strspn(text, "0123456789.*/")] == '\0' &&
+            dots >= 2 && (dots == 3 || strpbrk(text, "*/")));
+}
+
+static const char *read_part(size_t i, struct addition *addition)
+{
+    const struct source *source = &addition->spec->part[addition->first + i].source;
+    const char *text = addition->text[i];
+    bool all = strcmp(text, "*") == 0 || strcmp(text, "**") == 0;
+
+    if (all && (source->kind == SOURCE_IP || source->kind == SOURCE_GLOBAL))
+        return read_all(i, addition);
+    if (source->kind == SOURCE_IP)
+        return read_network(text, i, addition);
+    if (source->kind == SOURCE_GLOBAL)
+        return "the source global has no value; write * there";
+    if (is_like_address(text) && address_is_client(addition, i))
+        return not_for_this_source;
+    if (network_is_meant(text) && strchr(text, '/'))
+        return "a CIDR is for the source ip, which the limit's key does not have there; write an "
+               "exact key or a glob, or add ip to the limit's key";
+    return read_text(text, source, i, addition);
+}
+
+/* ---- Adding ---- */
+
+static const char *check_text(const char *text)
+{
+    if (text[0] == '\0')
+        return "an empty key; write a value, an address, a CIDR or a glob";
+    if (strchr(text, '*') && strlen(text) > GLOB_MAX)
+        return "this glob is too long; the most is 256 bytes";
+    if (strlen(text) > OVERRIDES_TEXT_MAX)
+        return "this key is too long; the most is 1024 bytes";
+    return NULL;
+}
+
+/* Take the slash off the end of PATH, as a key has it (path.h).  Returns whether there was one. */
+static bool take_slash(struct span *path)
+{
+    bool slash = path->len > 1 && path->text[path->len - 1] == '/';
+
+    path->len -= slash;
+    return slash;
+}
+
+/* The entry for KEY, of LEN bytes; a new one if need be. */
+static struct exact *exact_at(struct overrides *overrides, const char *key, size_t len)
+{
+    struct exact *exact;
+
+    HASH_FIND(hh, overrides->exact, key, len, exact);
+    if (exact)
+        return exact;
+    exact = calloc(1, sizeof *exact + len);
+    assert(exact);
+    exact->rank[false] = exact->rank[true] = NONE;
+    exact->len = len;
+    memcpy(exact->key, key, len);
+    HASH_ADD(hh, overrides->exact, key, exact->len, exact);
+    return exact;
+}
+
+static unsigned add_exact(struct overrides *overrides, const struct addition *addition,
+                          const char *limit_name)
+{
+    struct key_values values = {.count = addition->count};
+    char key[KEY_MAX];
+    bool slash = false;
+
+    for (size_t i = 0; i < addition->count; i++) {
+        values.source[i] = &addition->spec->part[addition->first + i].source;
+        values.value[i] = (struct span){addition->value[i], strlen(addition->value[i])};
+        if (values.source[i]->kind == SOURCE_PATH)
+            slash = take_slash(&values.value[i]);
+    }
+    size_t len = key_build(&values, limit_name, key);
+    size_t *rank = &exact_at(overrides, key, len)->rank[slash];
+    if (*rank == overrides->count)
+        return 0; /* this override itself, for an alternative with the same sources */
+    if (*rank != NONE)
+        return overrides->override[*rank].line;
+    *rank = overrides->count;
+    return 0;
+}
+
+/* Whether all that fits OTHER fits ONE, as far as is easily told. */
+static bool covers(const struct pattern *one, const struct pattern *other)
+{
+    if (one->is_network != other->is_network)
+        return !one->is_network && strcmp(one->glob, "**") == 0;
+    if (one->is_network)
+        return one->network.bits <= other->network.bits &&
+               network_contains(&one->network, &other->network.address);
+    if (strchr(other->glob, '*'))
+        return strcmp(one->glob, "**") == 0 || strcmp(one->glob, other->glob) == 0;
+    return glob_fits(one->glob, (struct span){other->glob, strlen(other->glob)}, NULL);
+}
+
+/* The line of an earlier override with patterns that covers ADDITION; or 0. */
+static unsigned covering(const struct overrides *overrides, const struct addition *addition)
+{
+    for (size_t i = 0; i < overrides->patterned_count; i++) {
+        const struct patterned *earlier = &overrides->patterned[i];
+        size_t covered = 0;
+        while (earlier->first == addition->first && covered < addition->count &&
+               covers(&earlier->part[covered], &addition->part[covered]))
+            covered++;
+        if (covered == addition->count)
+            return overrides->override[earlier->rank].line;
+    }
+    return 0;
+}
+
+static void add_patterned(struct overrides *overrides, const struct addition *addition)
+{
+    size_t count = overrides->patterned_count + 1;
+
+    overrides->patterned = realloc(overrides->patterned, count * sizeof *overrides->patterned);
+    assert(overrides->patterned);
+    struct patterned *patterned = &overrides->patterned[overrides->patterned_count++];
+    patterned->rank = overrides->count;
+    patterned->first = addition->first;
+    patterned->count = addition->count;
+    memcpy(patterned->part, addition->part, sizeof patterned->part);
+    for (size_t i = 0; i < patterned->count; i++)
+        if (patterned->part[i].glob) {
+            patterned->part[i].glob = strdup(patterned->part[i].glob);
+            assert(patterned->part[i].glob);
+        }
+}
+
+/* Beside a pattern, a text without one is looked at as a glob that has no '*'. */
+static const char *check_part(const struct pattern *part)
+{
+    if (part->glob && strlen(part->glob) > GLOB_MAX)
+        return "this key is too long beside a glob or a CIDR; the most is 256 bytes";
+    return NULL;
+}
+
+/* Add OVERRIDE for the alternative that ADDITION is for; or return why it is for no client of that one. */
+static const char *add_for_alternative(struct overrides *overrides, struct addition *addition,
+                                       const char *limit_name, unsigned *earlier)
+{
+    const char *error = NULL;
+
+    addition->is_exact = true;
+    memset(addition->part, 0, sizeof addition->part);
+    for (size_t i = 0; i < addition->count && !error; i++)
+        error = read_part(i, addition);
+    for (size_t i = 0; i < addition->count && !addition->is_exact && !error; i++)
+        error = check_part(&addition->part[i]);
+    if (error)
+        return error;
+    if (!addition->is_exact && overrides->patterns == OVERRIDES_PATTERNS_MAX)
+        return "too many globs and CIDRs in the overrides of one limit; the most is 256, and exact "
+               "keys are not bounded";
+    *earlier = covering(overrides, addition);
+    if (!addition->is_exact)
+        add_patterned(overrides, addition);
+    else if (*earlier == 0)
+        *earlier = add_exact(overrides, addition, limit_name);
+    return NULL;
+}
+
+static void append(struct overrides *overrides, const struct override *override)
+{
+    /* A power of two is when the array is full. */
+    if ((overrides->count & (overrides->count - 1)) == 0) {
+        size_t room = overrides->count > 0 ? 2 * overrides->count : 1;
+        overrides->override = realloc(overrides->override, room * sizeof *overrides->override);
+        assert(overrides->override);
+    }
+    overrides->override[overrides->count++] = *override;
+}
+
+/* ---- Public ---- */
+
+const char *overrides_add(struct overrides *overrides, const struct key_spec *spec,
+                          const char *limit_name, unsigned ipv6_prefix_bits,
+                          const char *const text[], size_t count, const struct override *override,
+                          unsigned *earlier)
+{
+    static const char wrong_count[] =
+        "the limit's key has no alternative of so many sources; write one entry for each source, "
+        "[A, B] where the key is such as ip + path";
+    const char *why = wrong_count;
+    size_t patterned = overrides->patterned_count;
+    bool added = false;
+    struct addition addition = {
+        .text = text, .count = count, .spec = spec, .ipv6_prefix_bits = ipv6_prefix_bits};
+
+    for (size_t i = 0; i < count; i++) {
+        const char *error = check_text(text[i]);
+        if (error)
+            return error;
+    }
+    *earlier = 0;
+    for (size_t end; addition.first < spec->count; addition.first = end) {
+        end = key_alternative_end(spec, addition.first);
+        if (end - addition.first != count)
+            continue;
+        unsigned line = 0;
+        const char *error = add_for_alternative(overrides, &addition, limit_name, &line);
+        if (error && (why == wrong_count || why == not_for_this_source))
+            why = error;
+        if (error)
+            continue;
+        *earlier =
+            line > 0 && added ? *earlier : line; /* never used only if so for each alternative */
+        added = true;
+    }
+    if (!added)
+        return why;
+    if (overrides->patterned_count > patterned)
+        overrides->patterns++;
+    for (size_t i = 0; i < spec->count; i++)
+        overrides->has_path = overrides->has_path || spec->part[i].source.kind == SOURCE_PATH;
+    append(overrides, override);
+    return NULL;
+}
+
+/* READING of a path as SOURCE has it. */
+static struct span as_source(const struct source *source, struct span reading,
+                             struct subject *subject)
+{
+    return source->lower ? memo_lower(&subject->memo, reading, &subject->scratch) : reading;
+}
+
+static bool path_fits(const struct pattern *pattern, const struct source *source, bool stricter,
+                      struct subject *subject)
+{
+    const struct path *path = subject_paths(subject);
+
+    if (path->count == 0 || (path->count > 1 && !stricter))
+        return path->count == 0 && glob_fits(pattern->glob, (struct span){"", 0}, NULL);
+    for (size_t i = 0; i < path->count; i++) {
+        struct span whole = as_source(source, path_with_slash(path->reading[i]), subject);
+        struct span bare = {whole.text, path->reading[i].len};
+        if (!whole.text)
+            return stricter;
+        if (((stricter || !path->slash) && glob_fits(pattern->glob, bare, &subject->work)) ||
+            ((stricter || path->slash) && glob_fits(pattern->glob, whole, &subject->work)))
+            return true;
+    }
+    return false;
+}
+
+static bool pattern_fits(const struct pattern *pattern, const struct source *source,
+                         struct span value, bool stricter, struct subject *subject)
+{
+    if (!pattern->is_network && source->kind == SOURCE_PATH)
+        return path_fits(pattern, source, stricter, subject);
+    if (!pattern->is_network)
+        return glob_fits(pattern->glob, value, &subject->work);
+    const struct address *client = subject_address(subject);
+    return client && network_contains(&pattern->network, client);
+}
+
+static bool patterned_fits(const struct patterned *patterned, const struct override *override,
+                           const struct key_values *values, struct subject *subject)
+{
+    if (patterned->first != values->first)
+        return false;
+    for (size_t i = 0; i < patterned->count; i++)
+        if (!pattern_fits(&patterned->part[i], values->source[i], values->value[i],
+                          override->stricter, subject))
+            return false;
+    return true;
+}
+
+/* Whether the override of RANK is used for a path that was sent otherwise than it is written. */
+static bool is_strict(const struct overrides *overrides, size_t rank)
+{
+    return rank != NONE && overrides->override[rank].stricter;
+}
+
+/* The path of SUBJECT if VALUES hold it; else NULL. */
+static const struct path *path_in(const struct key_values *values, struct subject *subject)
+{
+    for (size_t i = 0; i < values->count; i++)
+        if (values->source[i]->kind == SOURCE_PATH)
+            return subject_paths(subject);
+    return NULL;
+}
+
+/* The rank of the override that the key itself has; NONE: there is none. */
+static size_t find_exact(const struct overrides *overrides, const char *key, size_t len,
+                         const struct key_values *values, struct subject *subject)
+{
+    const struct exact *exact;
+
+    HASH_FIND(hh, overrides->exact, key, len, exact);
+    if (!exact)
+        return NONE;
+    const struct path *path = overrides->has_path ? path_in(values, subject) : NULL;
+    if (!path)
+        return exact->rank[false];
+    size_t as_sent = exact->rank[path->slash], other = exact->rank[!path->slash];
+    if (as_sent != NONE && (path->count == 1 || is_strict(overrides, as_sent)))
+        return as_sent;
+    return is_strict(overrides, other) ? other : NONE;
+}
+
+const struct override *overrides_find(const struct overrides *overrides, const char *key,
+                                      size_t len, const struct key_values *values,
+                                      struct subject *subject)
+{
+    size_t exact = find_exact(overrides, key, len, values, subject);
+
+    for (size_t i = 0; i < overrides->patterned_count; i++) {
+        const struct patterned *patterned = &overrides->patterned[i];
+        if (exact < patterned->rank || subject->work.exhausted)
+            break;
+        if (patterned_fits(patterned, &overrides->override[patterned->rank], values, subject))
+            return &overrides->override[patterned->rank];
+    }
+    return exact != NONE ? &overrides->override[exact] : NULL;
+}
+
+static bool is_for_all(const struct patterned *patterned)
+{
+    for (size_t i = 0; i < patterned->count; i++)
+        if (patterned->part[i].is_network || strcmp(patterned->part[i].glob, "**") != 0)
+            return false;
+    return true;
+}
+
+bool overrides_lift_all(const struct overrides *overrides, const struct key_spec *spec)
+{
+    size_t alternatives = 0, lifted = 0;
+
+    if (overrides->count == 0 || overrides->override[0].kind != OVERRIDE_UNLIMITED)
+        return false;
+    for (size_t first = 0; first < spec->count; first = key_alternative_end(spec, first))
+        alternatives++;
+    for (size_t i = 0; i < overrides->patterned_count && overrides->patterned[i].rank == 0; i++)
+        lifted += is_for_all(&overrides->patterned[i]);
+    return lifted == alternatives;
+}
+
+void overrides_free(struct overrides *overrides)
+{
+    if (!overrides)
+        return;
+    struct exact *exact = overrides->exact;
+    HASH_CLEAR(hh, overrides->exact); /* the table, not what is in it */
+    while (exact) {
+        struct exact *next = exact->hh.next;
+        free(exact);
+        exact = next;
+    }
+    for (size_t i = 0; i < overrides->patterned_count; i++)
+        for (size_t j = 0; j < overrides->patterned[i].count; j++)
+            free((char *)overrides->patterned[i].part[j].glob);
+    free(overrides->patterned);
+    free(overrides->override);
+    free(overrides);
+}

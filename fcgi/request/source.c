@@ -1,0 +1,177 @@
+/* source.c - where in a request a value is.
+ * SPDX-License-Identifier: MIT */
+#include "request/source.h"
+
+#include <ctype.h>
+#include <string.h>
+
+static const struct {
+    const char *word;
+    bool named; /* a ':' and a NAME follow */
+} kinds[] = {
+    [SOURCE_IP] = {"ip", false},         [SOURCE_QUERY] = {"query", true},
+    [SOURCE_HEADER] = {"header", true},  [SOURCE_COOKIE] = {"cookie", true},
+    [SOURCE_PATH] = {"path", false},     [SOURCE_METHOD] = {"method", false},
+    [SOURCE_HOST] = {"host", false},     [SOURCE_ENV] = {"env", true},
+    [SOURCE_GLOBAL] = {"global", false},
+};
+
+#define KINDS (sizeof kinds / sizeof *kinds)
+
+/* ---- Reading a source of the limits file ---- */
+
+#define THE_SOURCES                                                                                \
+    "the sources are ip, query:NAME, header:NAME, cookie:NAME, path, method, host, env:NAME, "     \
+    "global, and lower(SOURCE) of each"
+
+/* The FastCGI parameter of header NAME, in lower case (RFC 3875, 4.1.18): HTTP_ and the name in capitals,
+ * '-' as '_'.  Two have a name of their own. */
+static void header_parameter(const char *name, char *out)
+{
+    bool bare = strcmp(name, "content-type") == 0 || strcmp(name, "content-length") == 0;
+
+    strcpy(out, bare ? "" : "HTTP_");
+    for (out += strlen(out); *name; name++)
+        *out++ = (char)(*name == '-' ? '_' : toupper((unsigned char)*name));
+    *out = '\0';
+}
+
+static const char *parse_header_name(struct source *source)
+{
+    for (char *byte = source->name; *byte; byte++) {
+        if (!isalnum((unsigned char)*byte) && *byte != '-')
+            return "a header's name in a key is letters, digits and '-'; write it as in "
+                   "header:X-API-Key";
+        *byte = (char)tolower((unsigned char)*byte);
+    }
+    header_parameter(source->name, source->parameter);
+    return NULL;
+}
+
+static const char *parse_env_name(struct source *source)
+{
+    for (const char *byte = source->name; *byte; byte++)
+        if (!isalnum((unsigned char)*byte) && *byte != '_')
+            return "the name of a FastCGI parameter is letters, digits and '_'; write it as in "
+                   "env:REMOTE_USER";
+    strcpy(source->parameter, source->name);
+    return NULL;
+}
+
+static const char *parse_name(struct span name, struct source *source)
+{
+    if (name.len == 0)
+        return "a source without the name it needs; write query:NAME, header:NAME, cookie:NAME or "
+               "env:NAME, such as query:user";
+    if (name.len > SOURCE_NAME_MAX)
+        return "the name of a source is too long; the most is 64 bytes";
+    for (size_t i = 0; i < name.len; i++)
+        if ((unsigned char)name.text[i] <= ' ' || name.text[i] == 0x7f)
+            return "a space or a control character in the name of a source; "
+                   "write it decoded and without them";
+    memcpy(source->name, name.text, name.len);
+    if (source->kind == SOURCE_HEADER)
+        return parse_header_name(source);
+    if (source->kind == SOURCE_ENV)
+        return parse_env_name(source);
+    if (source->kind == SOURCE_COOKIE && strpbrk(source->name, "=;,\""))
+        return "a cookie's name in a key holds none of = ; , and \"; write it as in cookie:session";
+    return NULL;
+}
+
+/* TEXT without a lower(...) around it; *LOWER says whether there was one. */
+static struct span without_lower(struct span text, bool *lower)
+{
+    static const char open[] = "lower(";
+    size_t len = sizeof open - 1;
+
+    *lower = text.len > len && memcmp(text.text, open, len) == 0 && text.text[text.len - 1] == ')';
+    return *lower ? (struct span){text.text + len, text.len - len - 1} : text;
+}
+
+const char *source_parse(struct span text, struct source *out)
+{
+    bool lower;
+
+    text = without_lower(text, &lower);
+    const char *colon = text.len > 0 ? memchr(text.text, ':', text.len) : NULL;
+    size_t word = colon ? (size_t)(colon - text.text) : text.len;
+
+    if (text.len == 0)
+        return "an empty source in a key; write SOURCE, SOURCE + SOURCE or SOURCE | "
+               "SOURCE; " THE_SOURCES;
+    for (size_t i = 0; i < KINDS; i++) {
+        if (strlen(kinds[i].word) != word || memcmp(kinds[i].word, text.text, word) != 0)
+            continue;
+        *out = (struct source){.kind = (enum source_kind)i, .lower = lower};
+        if (kinds[i].named)
+            return parse_name(colon ? (struct span){colon + 1, text.len - word - 1}
+                                    : (struct span){text.text, 0},
+                              out);
+        return colon ? "a name after a source that has none; " THE_SOURCES : NULL;
+    }
+    return "unknown source in a key; " THE_SOURCES;
+}
+
+const char *source_word(enum source_kind kind)
+{
+    return kinds[kind].word;
+}
+
+/* ---- Looking a source up in a request ---- */
+
+bool source_can_be_absent(const struct source *source)
+{
+    /* HTTP/1.0 needs no Host. */
+    return kinds[source->kind].named || source->kind == SOURCE_HOST;
+}
+
+/* HEAD is a GET whose answer has no body (RFC 9110, 9.3.2): one client, one bucket. */
+static const char *method_of(const struct request *request)
+{
+    return strcmp(request->method, "HEAD") == 0 ? "GET" : request->method;
+}
+
+static struct found find(const struct source *source, struct subject *subject)
+{
+    struct found found = {.ambiguous = false};
+    const char *method;
+
+    switch (source->kind) {
+    case SOURCE_IP:
+        found.value = subject_client(subject);
+        break;
+    case SOURCE_QUERY:
+        return subject_query(subject, source->name);
+    case SOURCE_HEADER:
+    case SOURCE_ENV:
+        return subject_parameter(subject, source->parameter);
+    case SOURCE_COOKIE:
+        return subject_cookie(subject, source->name);
+    case SOURCE_PATH:
+        found.value = subject_path(subject);
+        break;
+    case SOURCE_METHOD:
+        method = method_of(subject->request);
+        found.value = (struct span){method, strlen(method)};
+        break;
+    case SOURCE_HOST:
+        found.value = subject_host(subject);
+        found.ambiguous = subject->host_unreadable;
+        break;
+    case SOURCE_GLOBAL:
+        break;
+    }
+    return found;
+}
+
+struct found source_value(const struct source *source, struct subject *subject)
+{
+    struct found found = find(source, subject);
+
+    if (source->lower && found.value.len > 0) {
+        found.value = memo_lower(&subject->memo, found.value, &subject->scratch);
+        found.ambiguous = !found.value.text;
+    }
+    return found;
+}
