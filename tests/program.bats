@@ -23,6 +23,11 @@ teardown() { stop_all; }
 
 @test "an unknown option or a stray word exits 2" {
   run -2 "$PROGRAM" --no-such-option
+  assert_contains "$output" 'see ratelimit.fcgi --help'
+  run -0 "$PROGRAM" -h
+  assert_contains "$output" 'usage: ratelimit.fcgi'
+  run -2 "$PROGRAM" --explain 'GET /' --check conf/limits.yaml
+  assert_contains "$output" "'--check' does not go with another of"
   run -2 "$PROGRAM" stray
   assert_contains "$output" "'stray' is no option"
 }

@@ -131,7 +131,7 @@ static const char *wrong_unit(const char *name)
     if (wrong)
         return wrong;
     if (*name == '\0')
-        return "no unit: write ms, s, min, h or day after the number, such as 12s";
+        return "no unit: write ms, s, min, h or day after the number, such as 5s";
     if (strcmp(name, "m") == 0)
         return "'m' is ambiguous: write min for minutes, ms for milliseconds";
     if (strpbrk(name, "0123456789"))

@@ -32,7 +32,11 @@ const char options_help[] =
     "     --env       a FastCGI parameter, such as REMOTE_USER=alice\n"
     "     --redis     look at the buckets, too\n"
     "  --version      print the version\n"
-    "  --help         print this\n"
+    "  --help, -h     print this\n"
+    "\n"
+    "  ratelimit.fcgi --check /etc/ratelimit/limits.yaml\n"
+    "  REDIS_ADDR=127.0.0.1:6379 spawn-fcgi -s /run/ratelimit/sock -- "
+    "/usr/local/bin/ratelimit.fcgi\n"
     "\n"
     "environment: LIMITS_FILE and REDIS_ADDR, for --limits and --redis; REDIS_PASSWORD_FILE, a "
     "file\n"
@@ -86,6 +90,16 @@ static void read_operands(int argc, char **argv, struct options *options)
         wrong(options, options->ip ? "--ip" : "-H or --env", "goes with --explain");
 }
 
+/* Do ACTION, unless another one was asked for. */
+static void choose(struct options *options, enum options_action action)
+{
+    if (options->action == OPTIONS_SERVE || options->action == action)
+        options->action = action;
+    else
+        wrong(options, action == OPTIONS_CHECK ? "--check" : "--explain, --version or --help",
+              "does not go with another of --check, --explain, --version and --help");
+}
+
 /* Any user of the machine can read a command line (ps, /proc/PID/cmdline): keep a copy of ADDRESS, and hide the
  * password in it.  The copy is never freed, because OPTIONS are read until the end; the static pointer tells a leak
  * checker that it is still used. */
@@ -120,7 +134,7 @@ struct options options_read(int argc, char **argv)
     int option;
 
     while (options.action != OPTIONS_WRONG &&
-           (option = getopt_long(argc, argv, "H:", known, NULL)) != -1) {
+           (option = getopt_long(argc, argv, "hH:", known, NULL)) != -1) {
         switch (option) {
         case LIMITS:
             options.limits = optarg;
@@ -136,7 +150,7 @@ struct options options_read(int argc, char **argv)
             options.strict = true;
             break;
         case EXPLAIN:
-            options.action = OPTIONS_EXPLAIN;
+            choose(&options, OPTIONS_EXPLAIN);
             options.explain = optarg;
             break;
         case IP:
@@ -149,10 +163,14 @@ struct options options_read(int argc, char **argv)
             list_add(&options, &options.env, optarg, '=');
             break;
         case '?': /* getopt_long has said what is wrong */
+            fputs("see ratelimit.fcgi --help\n", stderr);
             options.action = OPTIONS_WRONG;
             break;
+        case 'h':
+            choose(&options, OPTIONS_HELP);
+            break;
         default:
-            options.action = (enum options_action)option;
+            choose(&options, (enum options_action)option);
         }
     }
     if (options.action != OPTIONS_WRONG)

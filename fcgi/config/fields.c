@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/nearest.h"
 
@@ -26,13 +27,64 @@ static void list_words(const char *const words[], size_t count, const char *last
                                 words[i]);
 }
 
+/* What is wrong with NODE, which should be a text, or NULL. */
+static const char *not_a_text(const struct yaml_tree *node)
+{
+    if (node->kind == TREE_SEQUENCE)
+        return "takes one value, and not a list";
+    if (node->kind == TREE_MAPPING)
+        return "takes a value, and not fields of its own";
+    return node->text[0] == '\0' ? "needs a value" : NULL;
+}
+
 const char *fields_text(const struct yaml_tree *node, struct report *report)
 {
-    if (node->kind == TREE_SCALAR && node->text[0] != '\0')
+    const char *wrong = not_a_text(node);
+
+    if (!wrong)
         return node->text;
-    const char *field = node->key ? node->key->text : "this entry";
-    report_error(report, node->line, node->column, "'%.64s' needs a value; write %.64s: VALUE",
-                 field, field);
+    if (node->key)
+        report_error(report, node->line, node->column, "'%.64s' %s; write %.64s: VALUE",
+                     node->key->text, wrong, node->key->text);
+    else
+        report_error(report, node->line, node->column, "this entry %s; write a value", wrong);
+    return NULL;
+}
+
+static bool is_known(const char *const names[], size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* The one of the COUNT WORDS that other programs call TEXT, or NULL. */
+static const char *meant_word(const char *text, const char *const words[], size_t count)
+{
+    static const char *const synonyms[][2] = {
+        {"rate", "refill"},       {"window", "refill"},
+        {"period", "refill"},     {"interval", "refill"},
+        {"per", "refill"},        {"burst", "capacity"},
+        {"limit", "capacity"},    {"quota", "capacity"},
+        {"requests", "capacity"}, {"max", "capacity"},
+        {"tokens", "capacity"},   {"path", "match"},
+        {"paths", "match"},       {"host", "match"},
+        {"method", "match"},      {"method", "methods"},
+        {"url", "address"},       {"host", "address"},
+        {"dry_run", "shadow"},    {"fail_open", "on_redis_failure"},
+        {"weight", "cost"},       {"exceptions", "overrides"},
+        {"allow", "unlimited"},   {"block", "blocked"},
+        {"deny", "blocked"},      {"yes", "true"},
+        {"on", "true"},           {"1", "true"},
+        {"no", "false"},          {"off", "false"},
+        {"0", "false"},           {"open", "allow"},
+        {"closed", "deny"},       {"proxies", "trusted_proxies"},
+    };
+
+    for (size_t i = 0; i < sizeof synonyms / sizeof *synonyms; i++)
+        if (strcasecmp(synonyms[i][0], text) == 0 && is_known(words, count, synonyms[i][1]))
+            return synonyms[i][1];
     return NULL;
 }
 
@@ -48,6 +100,8 @@ int fields_word(const struct yaml_tree *node, const char *const words[], size_t 
         if (strcmp(words[i], text) == 0)
             return (int)i;
     const char *nearest = nearest_word(text, words, count);
+    if (!nearest)
+        nearest = meant_word(text, words, count);
     list_words(words, count, " or ", list, sizeof list);
     report_error(report, node->line, node->column, "%s%s'%.64s' is %s; %s%s%swrite %s",
                  node->key ? node->key->text : "", node->key ? ": " : "", text,
@@ -73,14 +127,6 @@ static const struct yaml_tree *entry_named(const struct yaml_tree *mapping, cons
     return NULL;
 }
 
-static bool is_known(const char *const names[], size_t count, const char *name)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(names[i], name) == 0)
-            return true;
-    return false;
-}
-
 static void unknown_field(const struct yaml_tree *key, const char *what, const char *const names[],
                           size_t count, struct report *report)
 {
@@ -95,7 +141,9 @@ static void unknown_field(const struct yaml_tree *key, const char *what, const c
                      what, list);
         return;
     }
-    const char *nearest = nearest_word(key->text, names, count);
+    const char *nearest = meant_word(key->text, names, count);
+    if (!nearest)
+        nearest = nearest_word(key->text, names, count);
     report_error(report, key->line, key->column,
                  "unknown field '%.64s' in %s; %s%s%sits fields are %s", key->text, what,
                  nearest ? "did you mean '" : "", nearest ? nearest : "", nearest ? "'? " : "",

@@ -43,6 +43,12 @@ static void read_path(const struct yaml_tree *node, void *out, struct report *re
 {
     struct match *match = out;
 
+    if (node->kind == TREE_SEQUENCE) {
+        fields_error(report, node,
+                     "'path' takes one value, and not a list; write a glob, such as /api/**, or a "
+                     "limit for each");
+        return;
+    }
     read_glob(node, match->path, report);
     if (match->path[0] != '\0' && match->path[0] != '/' && match->path[0] != '*')
         fields_error(report, node, "a path begins with a slash; write /api/** or **/x");
@@ -311,9 +317,17 @@ static void read_key(const struct yaml_tree *node, void *out, struct report *rep
 {
     struct reading *reading = out;
     struct key_spec *key = &reading->limit->key;
-    const char *text = fields_text(node, report);
-    const char *error = text ? key_parse(text, key) : NULL;
 
+    if (node->kind == TREE_SEQUENCE) {
+        fields_error(report, node,
+                     "'key' takes one value, and not a list; join alternatives with |, such as "
+                     "query:user | ip");
+        return;
+    }
+    const char *text = fields_text(node, report);
+    const char *error = !text                ? NULL
+                        : strchr(text, '\n') ? "several lines in a key; write it on one line"
+                                             : key_parse(text, key);
     if (!error)
         return;
     key->count = 0;

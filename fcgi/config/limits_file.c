@@ -47,6 +47,10 @@ static void read_address(const struct yaml_tree *node, void *out, struct report 
     if (error)
         report_error(report, node->line, node->column,
                      "address: %s; an address is such as 127.0.0.1:6379", error);
+    else if (text && strstr(text, "${"))
+        report_warning(report, node->line, node->column,
+                       "address: ${...} is taken literally; write the address into the variable "
+                       "REDIS_ADDR, or the password into a password_file");
 }
 
 static void read_timeout(const struct yaml_tree *node, void *out, struct report *report)

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "base/span.h"
+
 struct reader {
     yaml_parser_t parser;
     struct report *report;
@@ -40,6 +42,88 @@ static void reader_error(struct reader *reader)
                          : "this is not UTF-8 text; write it as UTF-8");
 }
 
+/* The line NUMBER (from 0) of the text. */
+static struct span line_of(const struct reader *reader, size_t number)
+{
+    const char *at = reader->text, *end = reader->text + reader->len;
+
+    for (; number > 0 && at < end; number--) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        at = newline ? newline + 1 : end;
+    }
+    const char *newline = memchr(at, '\n', (size_t)(end - at));
+    return (struct span){at, (size_t)((newline ? newline : end) - at)};
+}
+
+/* How many of LINE's first bytes are in SET. */
+static size_t run_of(struct span line, const char *set)
+{
+    size_t len = 0;
+
+    while (len < line.len && line.text[len] != '\0' && strchr(set, line.text[len]))
+        len++;
+    return len;
+}
+
+/* Where in LINE a "NAME:VALUE" lacks the space behind its colon: the column from 0 of VALUE; 0: nowhere. */
+static size_t missing_space(struct span line)
+{
+    size_t begin = run_of(line, " -");
+    struct span rest = {line.text + begin, line.len - begin};
+    size_t name = run_of(rest, "abcdefghijklmnopqrstuvwxyz_");
+
+    if (name == 0 || name + 1 >= rest.len || rest.text[name] != ':' || rest.text[name + 1] == ' ')
+        return 0;
+    return begin + name + 1;
+}
+
+/* "mapping values are not allowed in this context": libyaml takes a line and the one before it for one text, because there
+ * is no space behind a colon, or because the second is indented more.  PLACE: where the second one's colon is. */
+static void misplaced_field(struct reader *reader, yaml_mark_t place)
+{
+    struct span before = line_of(reader, place.line > 0 ? place.line - 1 : 0);
+    struct span line = line_of(reader, place.line);
+    size_t space = missing_space(before);
+
+    const char *first = memchr(line.text, ':', line.len);
+
+    if (first && (size_t)(first - line.text) < place.column)
+        error_at(reader, place, "a ':' in a value; quote a value that holds ': ' or ends with ':'");
+    else if (place.line > 0 && space > 0)
+        report_error(reader->report, (unsigned)place.line, (unsigned)space + 1,
+                     "no space behind the ':'; write NAME: VALUE");
+    else
+        report_error(reader->report, (unsigned)place.line + 1, (unsigned)run_of(line, " ") + 1,
+                     "a field in the value of another; begin its line in the same column as the "
+                     "fields beside it");
+}
+
+/* Tell of an error of libyaml's scanner or parser, at its place and in the words of this file where they are known. */
+static void syntax_error(struct reader *reader)
+{
+    const yaml_parser_t *parser = &reader->parser;
+    const char *problem = parser->problem ? parser->problem : "out of memory";
+    const char *context = parser->context ? parser->context : "";
+
+    if (strcmp(problem, "mapping values are not allowed in this context") == 0)
+        misplaced_field(reader, parser->problem_mark);
+    else if (strstr(problem, "expected ':'"))
+        error_at(reader, parser->context_mark, "no ':' behind a name; write NAME: VALUE");
+    else if (strstr(context, "quoted scalar") && strstr(problem, "end of stream"))
+        error_at(reader, parser->context_mark,
+                 "this quote is never closed; close it, or leave it out");
+    else if (strstr(problem, "tab") ||
+             memchr(line_of(reader, parser->problem_mark.line).text, '\t',
+                    run_of(line_of(reader, parser->problem_mark.line), " \t")))
+        error_at(reader, parser->problem_mark, "a tab in front of a line; indent with spaces");
+    else
+        report_error(reader->report, (unsigned)parser->problem_mark.line + 1,
+                     (unsigned)parser->problem_mark.column + 1,
+                     "this is not YAML: %s%s%s; write NAME: VALUE, indent with spaces, and quote a "
+                     "value that holds any of [ ] { } # & * ! | > ' \" %% @ `",
+                     problem, context[0] ? " " : "", context);
+}
+
 /* The next event, the caller's to yaml_event_delete.  False after an error that is reported. */
 static bool next_event(struct reader *reader, yaml_event_t *event)
 {
@@ -50,12 +134,7 @@ static bool next_event(struct reader *reader, yaml_event_t *event)
     if (parser->error == YAML_READER_ERROR)
         reader_error(reader);
     else
-        report_error(reader->report, (unsigned)parser->problem_mark.line + 1,
-                     (unsigned)parser->problem_mark.column + 1,
-                     "this is not YAML: %s%s%s; write NAME: VALUE, indent with spaces, and quote a "
-                     "value that holds any of [ ] { } # & * ! | > ' \" %% @ `",
-                     parser->problem ? parser->problem : "out of memory",
-                     parser->context ? " " : "", parser->context ? parser->context : "");
+        syntax_error(reader);
     return false;
 }
 

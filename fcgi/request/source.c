@@ -3,7 +3,10 @@
 #include "request/source.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "base/nearest.h"
 
 static const struct {
     const char *word;
@@ -58,6 +61,19 @@ static const char *parse_env_name(struct source *source)
     return NULL;
 }
 
+/* Whether NAME goes on behind its space at AT as if another source were joined to it: ", ip", " or ip". */
+static bool joins_sources(struct span name, size_t at)
+{
+    static const char *const words[] = {"or ", "and ", "OR ", "AND ", "& "};
+    const char *rest = name.text + at + 1;
+    size_t left = name.len - at - 1;
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (left > strlen(words[i]) && memcmp(rest, words[i], strlen(words[i])) == 0)
+            return true;
+    return left > 0 && at > 0 && name.text[at - 1] == ',';
+}
+
 static const char *parse_name(struct span name, struct source *source)
 {
     if (name.len == 0)
@@ -67,8 +83,11 @@ static const char *parse_name(struct span name, struct source *source)
         return "the name of a source is too long; the most is 64 bytes";
     for (size_t i = 0; i < name.len; i++)
         if ((unsigned char)name.text[i] <= ' ' || name.text[i] == 0x7f)
-            return "a space or a control character in the name of a source; "
-                   "write it decoded and without them";
+            return joins_sources(name, i)
+                       ? "several sources in one; join alternatives with |, and sources that "
+                         "count together with +, such as header:X-API-Key | query:user | ip"
+                       : "a space or a control character in the name of a source; "
+                         "write it decoded and without them";
     memcpy(source->name, name.text, name.len);
     if (source->kind == SOURCE_HEADER)
         return parse_header_name(source);
@@ -87,6 +106,37 @@ static struct span without_lower(struct span text, bool *lower)
 
     *lower = text.len > len && memcmp(text.text, open, len) == 0 && text.text[text.len - 1] == ')';
     return *lower ? (struct span){text.text + len, text.len - len - 1} : text;
+}
+
+/* What is wrong with WORD, which is no source and, if NAMED, has a name behind it.  The text is the thread's own, up to the
+ * next call. */
+static const char *unknown_source(struct span word, bool named)
+{
+    static _Thread_local char message[512];
+    char text[NEAREST_WORD_MAX + 1] = "";
+    const char *words[KINDS], *nearest = NULL;
+
+    for (size_t i = 0; i < KINDS; i++)
+        words[i] = kinds[i].word;
+    for (size_t i = 0; i < word.len && word.len < sizeof text; i++)
+        text[i] = (char)tolower((unsigned char)word.text[i]);
+    if (text[0] != '\0')
+        nearest = nearest_word(text, words, KINDS);
+    bool is_name = !named && !nearest && text[strspn(text, "abcdefghijklmnopqrstuvwxyz_-")] == '\0';
+    for (size_t i = 0; text[i] != '\0'; i++)
+        text[i] = isgraph((unsigned char)word.text[i]) ? word.text[i] : '?';
+    if (text[0] == '\0')
+        return "unknown source in a key; " THE_SOURCES;
+    if (nearest)
+        snprintf(message, sizeof message, "unknown source '%s' in a key; did you mean '%s'? %s",
+                 text, nearest, THE_SOURCES);
+    else if (is_name)
+        snprintf(message, sizeof message,
+                 "unknown source '%s' in a key; did you mean query:%s or header:%s? %s", text, text,
+                 text, THE_SOURCES);
+    else
+        snprintf(message, sizeof message, "unknown source '%s' in a key; %s", text, THE_SOURCES);
+    return message;
 }
 
 const char *source_parse(struct span text, struct source *out)
@@ -110,7 +160,7 @@ const char *source_parse(struct span text, struct source *out)
                               out);
         return colon ? "a name after a source that has none; " THE_SOURCES : NULL;
     }
-    return "unknown source in a key; " THE_SOURCES;
+    return unknown_source((struct span){text.text, word}, colon != NULL);
 }
 
 const char *source_word(enum source_kind kind)
