@@ -1,11 +1,11 @@
 #include "command/options.h"
 
-#include <assert.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "store/redis_address.h"
 
 const char options_help[] =
@@ -108,8 +108,7 @@ static const char *take_secret(char *address)
     static char *copy;
 
     free(copy);
-    copy = strdup(address);
-    assert(copy);
+    copy = memory_text(address, strlen(address));
     redis_address_hide(address);
     return copy;
 }

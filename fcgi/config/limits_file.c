@@ -1,8 +1,8 @@
 /* limits_file.c - the top of the limits file, field by field. */
 #include "base/units.h"
+#include "base/memory.h"
 #include "config/limits_file.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -201,10 +201,9 @@ struct limits *limits_parse(const char *text, size_t len, struct report *report)
         {"forward_auth", false, read_forward_auth},
         {"limits", true, read_limits},
     };
-    struct limits *limits = calloc(1, sizeof *limits);
+    struct limits *limits = memory_new(sizeof *limits);
     unsigned errors = report->errors;
 
-    assert(limits);
     limits->holders = 1;
     limits->large = len > LIMITS_LARGE;
     strcpy(limits->redis.host, "127.0.0.1");
@@ -236,9 +235,9 @@ struct limits *limits_load(const char *path, struct report *report)
         return NULL;
     }
     /* One byte more than is allowed, so that a file that is too large is seen to be. */
-    char *text = malloc(YAML_TREE_BYTES_MAX + 1);
-    size_t len = text ? fread(text, 1, YAML_TREE_BYTES_MAX + 1, file) : 0;
-    if (!text || ferror(file))
+    char *text = memory_get(YAML_TREE_BYTES_MAX + 1);
+    size_t len = fread(text, 1, YAML_TREE_BYTES_MAX + 1, file);
+    if (ferror(file))
         report_error(report, 0, 0, "%s; name a file that can be read", strerror(errno));
     else
         limits = limits_parse(text, len, report);

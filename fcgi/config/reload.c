@@ -1,4 +1,5 @@
 #include "config/report.h"
+#include "base/memory.h"
 #include "config/reload.h"
 
 #include <assert.h>
@@ -167,8 +168,7 @@ static void read_again(struct reload *reload)
         reload->again = true;
         return;
     }
-    struct loading *loading = calloc(1, sizeof *loading);
-    assert(loading);
+    struct loading *loading = memory_new(sizeof *loading);
     loading->path = loading->report.file = reload->path;
     loading->loop = reload->loop;
     loading->loaded = &reload->loaded;
@@ -232,9 +232,8 @@ static void on_hangup(struct ev_loop *loop, ev_signal *watcher, int events)
 
 struct reload *reload_new(struct ev_loop *loop, const char *path, reload_done *done, void *context)
 {
-    struct reload *reload = calloc(1, sizeof *reload);
+    struct reload *reload = memory_new(sizeof *reload);
 
-    assert(reload);
     reload->loop = loop;
     reload->path = path;
     reload->done = done;

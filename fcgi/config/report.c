@@ -1,12 +1,12 @@
 #include "config/report.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 
 struct finding {
     unsigned line, column;
@@ -28,12 +28,11 @@ static void add(struct report *report, unsigned line, unsigned column, bool warn
     /* A power of two is when the array is full. */
     if ((report->count & (report->count - 1)) == 0) {
         size_t room = report->count > 0 ? 2 * report->count : 1;
-        report->finding = realloc(report->finding, room * sizeof *report->finding);
-        assert(report->finding);
+        report->finding = memory_resize(report->finding, room * sizeof *report->finding);
     }
     struct finding *finding = &report->finding[report->count];
-    *finding = (struct finding){line, column, report->count, warning, strdup(message)};
-    assert(finding->message);
+    *finding = (struct finding){line, column, report->count, warning,
+                                memory_text(message, strlen(message))};
     report->count++;
 }
 

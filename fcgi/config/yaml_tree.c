@@ -6,6 +6,7 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "base/memory.h"
 #include "base/span.h"
 
 struct reader {
@@ -140,9 +141,8 @@ static bool next_event(struct reader *reader, yaml_event_t *event)
 
 static struct yaml_tree *new_node(enum yaml_tree_kind kind, yaml_mark_t mark)
 {
-    struct yaml_tree *node = calloc(1, sizeof *node);
+    struct yaml_tree *node = memory_new(sizeof *node);
 
-    assert(node);
     node->kind = kind;
     node->line = (unsigned)mark.line + 1;
     node->column = (unsigned)mark.column + 1;
@@ -159,8 +159,7 @@ static struct yaml_tree *read_scalar(struct reader *reader, const yaml_event_t *
         return NULL;
     }
     struct yaml_tree *node = new_node(TREE_SCALAR, event->start_mark);
-    node->text = strndup(text, len);
-    assert(node->text);
+    node->text = memory_text(text, len);
     return node;
 }
 

@@ -1,10 +1,10 @@
 #include "decide/limiter.h"
 
-#include <assert.h>
 #include <malloc.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "limits/apply.h"
 #include "base/clock.h"
 #include "request/forward.h"
@@ -73,9 +73,8 @@ static struct pending *pending_get(struct limiter *limiter)
         limiter->free_count--;
         return pending;
     }
-    pending = malloc(sizeof *pending +
-                     count * (sizeof pending->takes[0] + 2 * sizeof(const struct limit *)));
-    assert(pending);
+    pending = memory_get(sizeof *pending +
+                         count * (sizeof pending->takes[0] + 2 * sizeof(const struct limit *)));
     pending->applying = (const struct limit **)&pending->takes[count];
     pending->shadow = pending->applying + count;
     pending->limiter = limiter;
@@ -334,9 +333,8 @@ static bool answer_unreadable(struct pending *pending, const struct request *req
 struct limiter *limiter_new(struct limits *limits, take_tokens *take, void *store,
                             limiter_reply *reply)
 {
-    struct limiter *limiter = calloc(1, sizeof *limiter);
+    struct limiter *limiter = memory_new(sizeof *limiter);
 
-    assert(limiter);
     limiter->limits = limits_hold(limits);
     limiter->take = take;
     limiter->store = store;

@@ -1,7 +1,6 @@
 /* drain.c - a queue of connections in the order in which their time is over. */
 #include "front/drain.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 
 struct drained {
     struct drain *drain;
@@ -75,9 +75,8 @@ static void on_oldest(struct ev_loop *loop, ev_timer *watcher, int events)
 
 struct drain *drain_new(struct ev_loop *loop, void (*emptied)(void *context), void *context)
 {
-    struct drain *drain = calloc(1, sizeof *drain);
+    struct drain *drain = memory_new(sizeof *drain);
 
-    assert(drain);
     drain->loop = loop;
     drain->emptied = emptied;
     drain->context = context;
@@ -89,9 +88,8 @@ struct drain *drain_new(struct ev_loop *loop, void (*emptied)(void *context), vo
 
 void drain_add(struct drain *drain, int fd)
 {
-    struct drained *drained = malloc(sizeof *drained);
+    struct drained *drained = memory_get(sizeof *drained);
 
-    assert(drained);
     shutdown(fd, SHUT_WR);
     drained->drain = drain;
     drained->until_s = clock_s() + DRAIN_S;

@@ -1,7 +1,6 @@
 /* fcgi_request.c - libfcgi between two buffers. */
 #include "front/fcgi_request.h"
 
-#include <assert.h>
 #include <fastcgi.h>
 #include <fcgiapp.h>
 #include <fcgios.h>
@@ -11,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "base/span.h"
 
 /* What libfcgi takes for the descriptor of the connection.  It is none: should a call of the operating system that is
@@ -92,9 +92,8 @@ static bool read_head(FCGX_Request *libfcgi, const struct fcgi_head *head)
  * fails. */
 static struct fcgi_request *request_new(void)
 {
-    struct fcgi_request *request = malloc(sizeof *request);
+    struct fcgi_request *request = memory_get(sizeof *request);
 
-    assert(request);
     FCGX_InitRequest(&request->libfcgi, -1, FCGI_FAIL_ACCEPT_ON_INTR);
     request->libfcgi.ipcFd = NO_DESCRIPTOR;
     request->libfcgi.keepConnection = true; /* or FCGX_Accept_r closes it before it reads */

@@ -1,7 +1,6 @@
 /* fcgi_server.c - each connection is a peer; what it is waiting for is its state, and settle() alone changes that. */
 #include "front/fcgi_server.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "front/drain.h"
 #include "front/fcgi_head.h"
 #include "front/fcgi_request.h"
@@ -91,9 +91,8 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int events);
 
 static struct peer *peer_new(struct fcgi_server *server, int fd)
 {
-    struct peer *peer = calloc(1, sizeof *peer);
+    struct peer *peer = memory_new(sizeof *peer);
 
-    assert(peer);
     peer->server = server;
     peer->fd = fd;
     peer->since_s = clock_s();
@@ -165,8 +164,7 @@ static void unsent_add(struct peer *peer, const char *text, size_t len)
         peer->failed = true;
         return;
     }
-    peer->unsent = realloc(peer->unsent, peer->unsent_len + len);
-    assert(peer->unsent);
+    peer->unsent = memory_resize(peer->unsent, peer->unsent_len + len);
     memcpy(peer->unsent + peer->unsent_len, text, len);
     peer->unsent_len += len;
 }
@@ -400,8 +398,7 @@ static void partial_keep(struct peer *peer)
 
     if (peer->head.phase != FCGI_PHASE_PARAMS || len == 0 || !reads_on(peer))
         return;
-    peer->partial = malloc(len);
-    assert(peer->partial);
+    peer->partial = memory_get(len);
     memcpy(peer->partial, peer->head.params, len);
     server->partial_bytes += len;
     peer->head.params = NULL;
@@ -598,8 +595,7 @@ struct fcgi_server *fcgi_server_new(struct ev_loop *loop, int listen_fd,
     if (*error)
         return NULL;
 
-    struct fcgi_server *server = calloc(1, sizeof *server);
-    assert(server);
+    struct fcgi_server *server = memory_new(sizeof *server);
     server->loop = loop;
     server->listen_fd = listen_fd;
     server->is_unix = listener_is_unix(listen_fd);

@@ -2,7 +2,6 @@
  * SPDX-License-Identifier: MIT */
 #include "limits/overrides.h"
 
-#include <assert.h>
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #define uthash_fatal(message) abort()
 #include <uthash.h>
 
+#include "base/memory.h"
 #include "request/cookie.h"
 #include "base/glob.h"
 #include "base/network.h"
@@ -66,9 +66,8 @@ struct addition {
 
 struct overrides *overrides_new(void)
 {
-    struct overrides *overrides = calloc(1, sizeof *overrides);
+    struct overrides *overrides = memory_new(sizeof *overrides);
 
-    assert(overrides);
     return overrides;
 }
 
@@ -212,8 +211,7 @@ static struct exact *exact_at(struct overrides *overrides, const char *key, size
     HASH_FIND(hh, overrides->exact, key, len, exact);
     if (exact)
         return exact;
-    exact = calloc(1, sizeof *exact + len);
-    assert(exact);
+    exact = memory_new(sizeof *exact + len);
     exact->rank[false] = exact->rank[true] = NONE;
     exact->len = len;
     memcpy(exact->key, key, len);
@@ -276,8 +274,8 @@ static void add_patterned(struct overrides *overrides, const struct addition *ad
 {
     size_t count = overrides->patterned_count + 1;
 
-    overrides->patterned = realloc(overrides->patterned, count * sizeof *overrides->patterned);
-    assert(overrides->patterned);
+    overrides->patterned =
+        memory_resize(overrides->patterned, count * sizeof *overrides->patterned);
     struct patterned *patterned = &overrides->patterned[overrides->patterned_count++];
     patterned->rank = overrides->count;
     patterned->first = addition->first;
@@ -285,8 +283,7 @@ static void add_patterned(struct overrides *overrides, const struct addition *ad
     memcpy(patterned->part, addition->part, sizeof patterned->part);
     for (size_t i = 0; i < patterned->count; i++)
         if (patterned->part[i].glob) {
-            patterned->part[i].glob = strdup(patterned->part[i].glob);
-            assert(patterned->part[i].glob);
+            patterned->part[i].glob = memory_text(patterned->part[i].glob, GLOB_MAX);
         }
 }
 
@@ -328,8 +325,8 @@ static void append(struct overrides *overrides, const struct override *override)
     /* A power of two is when the array is full. */
     if ((overrides->count & (overrides->count - 1)) == 0) {
         size_t room = overrides->count > 0 ? 2 * overrides->count : 1;
-        overrides->override = realloc(overrides->override, room * sizeof *overrides->override);
-        assert(overrides->override);
+        overrides->override =
+            memory_resize(overrides->override, room * sizeof *overrides->override);
     }
     overrides->override[overrides->count++] = *override;
 }

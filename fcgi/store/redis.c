@@ -12,6 +12,7 @@
 #include <sys/queue.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "store/connection.h"
 #include "base/log.h"
 #include "store/resolver.h"
@@ -175,9 +176,8 @@ static struct call *call_new(struct redis *redis)
         TAILQ_REMOVE(&redis->spare, call, owed_entry);
         redis->spare_count--;
     } else {
-        call = malloc(sizeof *call);
+        call = memory_get(sizeof *call);
     }
-    assert(call);
     *call = (struct call){0};
     return call;
 }
@@ -841,9 +841,9 @@ static void watchers_init(struct redis *redis)
 struct redis *redis_new(struct ev_loop *loop, const struct redis_address *address,
                         unsigned timeout_ms)
 {
-    struct redis *redis = calloc(1, sizeof *redis);
+    struct redis *redis = memory_new(sizeof *redis);
 
-    assert(redis && timeout_ms > 0);
+    assert(timeout_ms > 0);
     redis->loop = loop;
     redis->address = *address;
     redis_address_show(address, redis->shown);

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/memory.h"
+
 /* A look-up's thread is glibc's, which tells nobody when it is done: a notification would
  * need one more thread, and be lost where that cannot be made.  So the loop asks. */
 #define ASK_EVERY_S 0.010
@@ -79,9 +81,8 @@ static bool resolve_numeric(struct resolver *resolver, const char *host)
 
 struct resolver *resolver_new(struct ev_loop *loop, resolver_done *done, void *context)
 {
-    struct resolver *resolver = calloc(1, sizeof *resolver);
+    struct resolver *resolver = memory_new(sizeof *resolver);
 
-    assert(resolver);
     resolver->loop = loop;
     resolver->done = done;
     resolver->context = context;
@@ -96,8 +97,8 @@ void resolver_start(struct resolver *resolver, const char *host)
     if (resolve_numeric(resolver, host))
         return;
 
-    struct lookup *lookup = calloc(1, sizeof *lookup);
-    assert(lookup && strlen(host) < sizeof lookup->host);
+    struct lookup *lookup = memory_new(sizeof *lookup);
+    assert(strlen(host) < sizeof lookup->host);
     strcpy(lookup->host, host);
     lookup->hints = (struct addrinfo){.ai_socktype = SOCK_STREAM};
     lookup->request.ar_name = lookup->host;
