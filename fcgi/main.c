@@ -1,4 +1,5 @@
 /* main.c - ratelimit.fcgi from start to stop. */
+/* SPDX-License-Identifier: MIT */
 #include <ev.h>
 #include <fcntl.h>
 #include <sched.h>

@@ -63,6 +63,17 @@ includes() {
     END { exit found }' - fcgi/*.c fcgi/*/*.[ch]
 }
 
+# Every C file of the program begins with its name and what it is, and then its licence.
+beginnings() {
+  local file found=0
+  for file in fcgi/*.c fcgi/*/*.c; do
+    head -n 1 "$file" | grep -q "^/\\* ${file##*/} - " && head -n 6 "$file" | grep -qF 'SPDX-License-Identifier: MIT' && continue
+    echo "$file: does not begin with /* ${file##*/} - what it is */ and an SPDX line"
+    found=1
+  done
+  return "$found"
+}
+
 # Any values do: what is judged is the file.
 lighttpd_syntax() {
   BIND=127.0.0.1 PORT=8080 WORKERS=2 PROGRAM=/bin/true SOCKET_DIR=/tmp SOCKET=/tmp/socket \
@@ -70,6 +81,7 @@ lighttpd_syntax() {
     TRUSTED_PROXY=192.0.2.1 lighttpd -tt -f "$1"
 }
 
+check 'C, the first lines' beginnings
 check 'C includes, from room to room' includes
 check 'C format (clang-format)' clang-format -n -Werror "${sources[@]}" "${headers[@]}"
 check 'C (clang-tidy)' tidy "${sources[@]}"

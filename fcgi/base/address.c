@@ -1,3 +1,5 @@
+/* address.c - an address is parsed by inet_pton(3), and an IPv6 address cut to its prefix. */
+/* SPDX-License-Identifier: MIT */
 #include "base/address.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,5 @@
+/* clock.c - CLOCK_MONOTONIC in seconds. */
+/* SPDX-License-Identifier: MIT */
 #include "base/clock.h"
 
 #include <time.h>

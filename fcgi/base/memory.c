@@ -1,4 +1,5 @@
 /* memory.c - the allocator of the C library, whose failure is the end. */
+/* SPDX-License-Identifier: MIT */
 #include "base/memory.h"
 
 #include <stdio.h>

@@ -1,3 +1,5 @@
+/* nearest.c - the optimal string alignment distance, by dynamic programming over two rows. */
+/* SPDX-License-Identifier: MIT */
 #include "base/nearest.h"
 
 #include <string.h>

@@ -1,3 +1,5 @@
+/* network.c - a prefix is compared bit by bit with an address. */
+/* SPDX-License-Identifier: MIT */
 #include "base/network.h"
 
 #include <stdint.h>

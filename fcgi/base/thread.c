@@ -1,4 +1,5 @@
 /* thread.c - start a thread without the signals of the process. */
+/* SPDX-License-Identifier: MIT */
 #include "base/thread.h"
 
 #include <signal.h>

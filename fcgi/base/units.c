@@ -1,3 +1,5 @@
+/* units.c - numbers are read digit by digit, so that each mistake has its own message. */
+/* SPDX-License-Identifier: MIT */
 #include "base/units.h"
 
 #include <assert.h>

@@ -1,3 +1,5 @@
+/* explain.c - each limit is applied as the limiter does it, and what comes of it is printed. */
+/* SPDX-License-Identifier: MIT */
 #include "base/units.h"
 #include "command/explain.h"
 

@@ -1,3 +1,5 @@
+/* options.c - getopt_long(3), and the environment for what it leaves open. */
+/* SPDX-License-Identifier: MIT */
 #include "command/options.h"
 
 #include <getopt.h>

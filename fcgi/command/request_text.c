@@ -1,3 +1,5 @@
+/* request_text.c - a URL and curl-like headers become FastCGI parameters. */
+/* SPDX-License-Identifier: MIT */
 #include "command/request_text.h"
 
 #include <assert.h>

@@ -1,3 +1,5 @@
+/* fields.c - a table of fields is compared with the entries of a mapping, in both directions. */
+/* SPDX-License-Identifier: MIT */
 #include "config/fields.h"
 
 #include <assert.h>

@@ -1,3 +1,5 @@
+/* limit_fields.c - the fields of a limit, and those of its match and overrides. */
+/* SPDX-License-Identifier: MIT */
 #include "base/units.h"
 #include "config/limit_fields.h"
 

@@ -1,4 +1,5 @@
 /* limits_file.c - the top of the limits file, field by field. */
+/* SPDX-License-Identifier: MIT */
 #include "base/units.h"
 #include "base/memory.h"
 #include "config/limits_file.h"

@@ -1,3 +1,5 @@
+/* reload.c - stat(2) each second, SIGHUP, and a thread that reads the file. */
+/* SPDX-License-Identifier: MIT */
 #include "config/report.h"
 #include "base/memory.h"
 #include "config/reload.h"

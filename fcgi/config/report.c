@@ -1,3 +1,5 @@
+/* report.c - findings are gathered, sorted by their place, and written as lines. */
+/* SPDX-License-Identifier: MIT */
 #include "config/report.h"
 
 #include <stdarg.h>

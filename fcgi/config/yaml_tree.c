@@ -1,3 +1,5 @@
+/* yaml_tree.c - libyaml's events become a tree, and its errors messages that say what would be right. */
+/* SPDX-License-Identifier: MIT */
 #include "config/yaml_tree.h"
 
 #include <assert.h>

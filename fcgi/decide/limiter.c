@@ -1,3 +1,5 @@
+/* limiter.c - all limits are applied to a request, the store is asked once, and its answer becomes the reply. */
+/* SPDX-License-Identifier: MIT */
 #include "decide/limiter.h"
 
 #include <malloc.h>

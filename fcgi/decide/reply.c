@@ -1,3 +1,5 @@
+/* reply.c - text that is appended to a buffer whose size is always enough. */
+/* SPDX-License-Identifier: MIT */
 #include "base/units.h"
 #include "decide/reply.h"
 

@@ -1,4 +1,5 @@
 /* drain.c - a queue of connections in the order in which their time is over. */
+/* SPDX-License-Identifier: MIT */
 #include "front/drain.h"
 
 #include <errno.h>

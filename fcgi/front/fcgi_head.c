@@ -1,4 +1,5 @@
 /* fcgi_head.c - one record after another, in pieces of any size. */
+/* SPDX-License-Identifier: MIT */
 #include "front/fcgi_head.h"
 
 #include <fastcgi.h>

@@ -1,4 +1,5 @@
 /* fcgi_request.c - libfcgi between two buffers. */
+/* SPDX-License-Identifier: MIT */
 #include "front/fcgi_request.h"
 
 #include <fastcgi.h>

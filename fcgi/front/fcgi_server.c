@@ -1,4 +1,5 @@
 /* fcgi_server.c - each connection is a peer; what it is waiting for is its state, and settle() alone changes that. */
+/* SPDX-License-Identifier: MIT */
 #include "front/fcgi_server.h"
 
 #include <errno.h>

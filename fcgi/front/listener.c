@@ -1,3 +1,5 @@
+/* listener.c - a unix socket with a narrow mode, or a TCP socket. */
+/* SPDX-License-Identifier: MIT */
 #include "front/listener.h"
 
 #include <errno.h>

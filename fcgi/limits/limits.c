@@ -1,4 +1,5 @@
 /* limits.c - who holds the limits, and their end. */
+/* SPDX-License-Identifier: MIT */
 #include "limits/limits.h"
 
 #include <stdlib.h>

@@ -1,3 +1,5 @@
+/* request.c - a look-up in the FastCGI parameters. */
+/* SPDX-License-Identifier: MIT */
 #include "request/request.h"
 
 #include <string.h>

@@ -1,3 +1,5 @@
+/* redis_address.c - the forms of an address are tried by how they begin. */
+/* SPDX-License-Identifier: MIT */
 #include "store/redis_address.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,5 @@
+/* resolver.c - getaddrinfo_a(3), and a timer that asks whether it is done. */
+/* SPDX-License-Identifier: MIT */
 #include "resolver.h"
 
 #include <assert.h>
