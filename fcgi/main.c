@@ -120,9 +120,10 @@ static void raise_descriptor_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* A request that wakes this program up shall not have it interrupt the web server, who is about to send the next: by
- * sched(7) a program of SCHED_BATCH waits until who runs there pauses, and finds several.  On a core that is idle it runs
- * at once, as any.  A policy that somebody gave it stays, and where none may be set it does without. */
+/* A request that wakes this program up shall not have it interrupt the web server, who is about to
+ * send the next: by sched(7) a program of SCHED_BATCH waits until who runs there pauses, and finds
+ * several.  On a core that is idle it runs at once, as any.  A policy that somebody gave it stays,
+ * and where none may be set it does without. */
 static void wait_for_batches(void)
 {
     if (sched_getscheduler(0) == SCHED_OTHER)
@@ -135,7 +136,8 @@ static const char *limits_name(const struct options *options)
     return options->limits ? options->limits : "the built-in limits";
 }
 
-/* PASSWORD for the address that OPTIONS have; "" where that has one of its own, which wins over the limits file's. */
+/* PASSWORD for the address that OPTIONS have; "" where that has one of its own, which wins over the
+ * limits file's. */
 static const char *own_password(const struct options *options, const char *password)
 {
     struct redis_address address;
@@ -173,8 +175,8 @@ static bool read_redis_address(const struct options *options, const struct limit
     return !error;
 }
 
-/* Read the limits file, and where Redis is into *REDIS.  Returns the limits, the caller's to release; or NULL,
- * said why. */
+/* Read the limits file, and where Redis is into *REDIS.  Returns the limits, the caller's to
+ * release; or NULL, said why. */
 static struct limits *configure(const struct options *options, struct redis_address *redis)
 {
     struct report report = {.file = limits_name(options)};

@@ -74,6 +74,10 @@ beginnings() {
   return "$found"
 }
 
+columns() {
+  awk 'length($0) > 100 { printf "%s:%d: more than 100 columns\n", FILENAME, FNR; found = 1 } END { exit found }' "$@"
+}
+
 # Any values do: what is judged is the file.
 lighttpd_syntax() {
   BIND=127.0.0.1 PORT=8080 WORKERS=2 PROGRAM=/bin/true SOCKET_DIR=/tmp SOCKET=/tmp/socket \
@@ -82,6 +86,7 @@ lighttpd_syntax() {
 }
 
 check 'C, the first lines' beginnings
+check 'C, 100 columns' columns "${sources[@]}" "${headers[@]}"
 check 'C includes, from room to room' includes
 check 'C format (clang-format)' clang-format -n -Werror "${sources[@]}" "${headers[@]}"
 check 'C (clang-tidy)' tidy "${sources[@]}"

@@ -4,8 +4,8 @@
  * and answer 503 meanwhile; so the container ends at once, with the mistakes in its log.
  * The image holds no shell that could do this.
  *
- * PROGRAM      from the environment: ratelimit.fcgi
- * Exit status  that of PROGRAM --check where it is not 0 (2: a mistake); 1 where it could not run. */
+ * PROGRAM      from the environment: ratelimit.fcgi Exit status  that of PROGRAM --check where it
+ * is not 0 (2: a mistake); 1 where it could not run. */
 #include <errno.h>
 #include <spawn.h>
 #include <stdio.h>

@@ -96,7 +96,8 @@ void address_format(const struct address *address, unsigned prefix_bits, char ou
     }
 }
 
-/* A translator writes an IPv4 client as 64:ff9b::/96 and its address (RFC 6052, 2.1): that address is the client. */
+/* A translator writes an IPv4 client as 64:ff9b::/96 and its address (RFC 6052, 2.1): that address
+ * is the client. */
 static void unwrap_translated(struct address *address)
 {
     static const unsigned char translated[12] = {0x00, 0x64, 0xff, 0x9b};

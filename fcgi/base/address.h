@@ -14,11 +14,12 @@ struct address {
 };
 
 /* Read TEXT (REMOTE_ADDR, RFC 3875, 4.1.8) into *OUT.  A port ("192.0.2.7:80", "[2001:db8::1]:80"),
- * brackets and a zone ("%eth0") are dropped.  An address of NAT64, 64:ff9b::192.0.2.7, is the IPv4 address in
- * it, or all clients behind translators would be one /64.  Other forms that hold an IPv4 address are left
- * as they are: 6to4 (2002::/16) and Teredo give a site a prefix of its own, 64:ff9b:1::/48 (RFC 8215) does not
- * say where in it the address is, and ::a.b.c.d is no longer in use (RFC 4291, 2.5.5.1).
- * Returns true, or false where TEXT is no address (empty, a path, a name); *OUT is then untouched. */
+ * brackets and a zone ("%eth0") are dropped.  An address of NAT64, 64:ff9b::192.0.2.7, is the IPv4
+ * address in it, or all clients behind translators would be one /64.  Other forms that hold an IPv4
+ * address are left as they are: 6to4 (2002::/16) and Teredo give a site a prefix of its own,
+ * 64:ff9b:1::/48 (RFC 8215) does not say where in it the address is, and ::a.b.c.d is no longer in
+ * use (RFC 4291, 2.5.5.1). Returns true, or false where TEXT is no address (empty, a path, a name);
+ * *OUT is then untouched. */
 bool address_parse(const char *text, struct address *out);
 
 /* Whether ADDRESS is an IPv4 one. */
@@ -29,8 +30,9 @@ void address_keep_prefix(struct address *address, unsigned bits);
 
 /* Write into OUT the identity of the client at ADDRESS:
  *   IPv4               "192.0.2.7"
- *   IPv6               its prefix of PREFIX_BITS (1 .. 128) bits, "2001:db8:1:2::/64": one subscriber
- *                      owns a whole /64 and could otherwise have 2^64 buckets; 128 bits: no suffix */
+ *   IPv6               its prefix of PREFIX_BITS (1 .. 128) bits: "2001:db8:1:2::/64"
+ *                      owns a whole /64 and could otherwise have 2^64 buckets; 128 bits: no
+ * suffix */
 void address_format(const struct address *address, unsigned prefix_bits, char out[ADDRESS_MAX]);
 
 #endif

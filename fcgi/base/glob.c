@@ -52,8 +52,8 @@ static const struct glob_pairs *pairs_of(struct span text, struct glob_work *wor
     return pairs;
 }
 
-/* Whether TEXT lacks a pair of neighbouring bytes that PATTERN has outside of its wildcards, and so does not fit; or WORK
- * is exhausted. */
+/* Whether TEXT lacks a pair of neighbouring bytes that PATTERN has outside of its wildcards, and so
+ * does not fit; or WORK is exhausted. */
 static bool lacks_a_pair(struct span text, struct span pattern, struct glob_work *work)
 {
     const struct glob_pairs *pairs = work && text.len > SHORT_TEXT ? pairs_of(text, work) : NULL;
@@ -100,8 +100,9 @@ static bool has_pieces(struct span pattern, struct span text, struct span middle
 
 /* ---- Both wildcards, and slashes ---- */
 
-/* A pattern while TEXT is read: what is left of it may be matched from each position that is set in AT.  Those
- * that may be set are FIRST .. LAST: most patterns have one or two at a time, and each byte costs but these. */
+/* A pattern while TEXT is read: what is left of it may be matched from each position that is set in
+ * AT.  Those that may be set are FIRST .. LAST: most patterns have one or two at a time, and each
+ * byte costs but these. */
 struct positions {
     size_t first, last;
     bool at[GLOB_MAX + 1];

@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 
-/* Each returns memory of SIZE bytes, the caller's to free(3); never NULL.  If there is none, the program writes one
- * line to standard error and exits with 1. */
+/* Each returns memory of SIZE bytes, the caller's to free(3); never NULL.  If there is none, the
+ * program writes one line to standard error and exits with 1. */
 
 /* Not initialised. */
 void *memory_get(size_t size);

@@ -9,7 +9,8 @@ static unsigned smaller(unsigned a, unsigned b)
     return a < b ? a : b;
 }
 
-/* Rows of the distance's table: of the text up to the character before the last, to the last, and with it. */
+/* Rows of the distance's table: of the text up to the character before the last, to the last, and
+ * with it. */
 static unsigned distance(const char *text, const char *word)
 {
     unsigned rows[3][NEAREST_WORD_MAX + 1];

@@ -6,9 +6,9 @@
 
 #define NEAREST_WORD_MAX 32 /* bytes of a word worth a guess, without the NUL */
 
-/* The one of the COUNT WORDS (each at most NEAREST_WORD_MAX bytes) from which TEXT differs by the fewest slips:
- * a character left out, put in, replaced, or swapped with the next (the optimal string alignment
- * distance).  More than one slip and one for every four characters is no typo.
+/* The one of the COUNT WORDS (each at most NEAREST_WORD_MAX bytes) from which TEXT differs by the
+ * fewest slips: a character left out, put in, replaced, or swapped with the next (the optimal
+ * string alignment distance).  More than one slip and one for every four characters is no typo.
  * Returns it, or NULL where none is near. */
 const char *nearest_word(const char *text, const char *const words[], size_t count);
 

@@ -9,7 +9,8 @@
 
 #define IPV4_BITS 32
 
-/* Read what stands in TEXT before a '/' as an address, which has neither brackets, port nor zone. */
+/* Read what stands in TEXT before a '/' as an address, which has neither brackets, port nor
+ * zone. */
 static bool parse_address(const char *text, struct address *out)
 {
     char address[ADDRESS_MAX];

@@ -105,7 +105,8 @@ static const char *scan_number(const char **cursor, int64_t *out)
     return NULL;
 }
 
-/* The unit that NAME, in any case, is another word for, or the one that it is a slip of the pen from; or NULL. */
+/* The unit that NAME, in any case, is another word for, or the one that it is a slip of the pen
+ * from; or NULL. */
 static const struct unit *meant_unit(const char *name)
 {
     const char *words[UNIT_COUNT];

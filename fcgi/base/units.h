@@ -36,8 +36,9 @@ int64_t units_interval_us(struct rate rate);
 
 #define UNITS_DECIMAL_MAX 20 /* bytes of an int64_t >= -1 in decimal, without a NUL */
 
-/* Write VALUE (>= -1) in decimal into OUT, without a NUL.  Returns the bytes written.  Every request
- * writes a dozen numbers, and with printf that was a quarter of the program's instructions. */
+/* Write VALUE (>= -1) in decimal into OUT, without a NUL.  Returns the bytes written.  Every
+ * request writes a dozen numbers, and with printf that was a quarter of the program's
+ * instructions. */
 size_t units_decimal(int64_t value, char out[UNITS_DECIMAL_MAX]);
 
 /* MICROSECONDS as whole seconds, rounded up: never early (RFC 9110, 10.2.3).  Below 0 it is 0. */

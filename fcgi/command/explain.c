@@ -46,7 +46,8 @@ static void on_looked(void *context, const struct bucket *found)
     ev_break(buckets->loop, EVBREAK_ALL);
 }
 
-/* Look at the buckets of EXPLAINED: a take of no tokens writes nothing.  False where Redis does not answer. */
+/* Look at the buckets of EXPLAINED: a take of no tokens writes nothing.  False where Redis does not
+ * answer. */
 static bool look(const struct limits *limits, const struct explained *explained,
                  const struct redis_address *address, struct buckets *buckets)
 {

@@ -102,9 +102,9 @@ static void choose(struct options *options, enum options_action action)
               "does not go with another of --check, --explain, --version and --help");
 }
 
-/* Any user of the machine can read a command line (ps, /proc/PID/cmdline): keep a copy of ADDRESS, and hide the
- * password in it.  The copy is never freed, because OPTIONS are read until the end; the static pointer tells a leak
- * checker that it is still used. */
+/* Any user of the machine can read a command line (ps, /proc/PID/cmdline): keep a copy of ADDRESS,
+ * and hide the password in it.  The copy is never freed, because OPTIONS are read until the end;
+ * the static pointer tells a leak checker that it is still used. */
 static const char *take_secret(char *address)
 {
     static char *copy;

@@ -38,8 +38,8 @@ struct options {
     struct option_list env;     /* --env NAME=VALUE */
 };
 
-/* Read the command line ARGV of ARGC, then the environment for what it leaves open; an empty variable
- * counts as none.  OPTIONS_WRONG: what is wrong was written to standard error. */
+/* Read the command line ARGV of ARGC, then the environment for what it leaves open; an empty
+ * variable counts as none.  OPTIONS_WRONG: what is wrong was written to standard error. */
 struct options options_read(int argc, char **argv);
 
 /* The text of --help. */

@@ -15,11 +15,11 @@ struct request_text {
     char *parameter[REQUEST_TEXT_PARAMETERS_MAX + 1]; /* NAME=VALUE, NULL at the end */
 };
 
-/* Make *OUT the request TEXT, "GET https://api.example.com/x?user=alice" or "GET /x", from the client at IP, with
- * the HEADER_COUNT HEADERS ("NAME: VALUE", as curl has them) and the ENV_COUNT FastCGI parameters ENV
- * ("NAME=VALUE"); each contains its separator.  A header Host wins over the host of the URL.
- * Returns NULL, or what is wrong and what would be right (static string).  In either case *OUT is the
- * caller's to request_text_free. */
+/* Make *OUT the request TEXT, "GET https://api.example.com/x?user=alice" or "GET /x", from the
+ * client at IP, with the HEADER_COUNT HEADERS ("NAME: VALUE", as curl has them) and the ENV_COUNT
+ * FastCGI parameters ENV ("NAME=VALUE"); each contains its separator.  A header Host wins over the
+ * host of the URL. Returns NULL, or what is wrong and what would be right (static string).  In
+ * either case *OUT is the caller's to request_text_free. */
 const char *request_text_read(const char *text, const char *ip, const char *const headers[],
                               size_t header_count, const char *const env[], size_t env_count,
                               struct request_text *out);

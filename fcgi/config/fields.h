@@ -10,17 +10,17 @@
 
 #define FIELDS_MAX 16 /* fields of one kind of mapping */
 
-/* A field that a mapping may have.  READ stores the value of NODE in *OUT, which has the mapping's type, or
- * reports what is wrong with it. */
+/* A field that a mapping may have.  READ stores the value of NODE in *OUT, which has the mapping's
+ * type, or reports what is wrong with it. */
 struct field {
     const char *name;
     bool required;
     void (*read)(const struct yaml_tree *node, void *out, struct report *report);
 };
 
-/* Read MAPPING, which is WHAT ("the file", "a limit"), by its COUNT (at most FIELDS_MAX) possible FIELDS into
- * *OUT, in the order of FIELDS: one may rely on what those before it have read.  A field that is
- * unknown or missing is reported. */
+/* Read MAPPING, which is WHAT ("the file", "a limit"), by its COUNT (at most FIELDS_MAX) possible
+ * FIELDS into *OUT, in the order of FIELDS: one may rely on what those before it have read.  A
+ * field that is unknown or missing is reported. */
 void fields_read(const struct yaml_tree *mapping, const char *what, const struct field *fields,
                  size_t count, void *out, struct report *report);
 

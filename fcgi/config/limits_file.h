@@ -7,9 +7,10 @@
 #include "limits/limits.h"
 #include "config/report.h"
 
-/* Read the limits file at PATH, or the default that is built in (conf/limits.yaml) for NULL; REPORT->file is
- * its name.  Every mistake is a report_error, and what is allowed but hardly meant a report_warning.
- * Returns the limits, the caller's to limits_release; NULL where there was a mistake. */
+/* Read the limits file at PATH, or the default that is built in (conf/limits.yaml) for NULL;
+ * REPORT->file is its name.  Every mistake is a report_error, and what is allowed but hardly meant
+ * a report_warning. Returns the limits, the caller's to limits_release; NULL where there was a
+ * mistake. */
 struct limits *limits_load(const char *path, struct report *report);
 
 /* The same for the LEN bytes at TEXT. */

@@ -32,8 +32,7 @@ struct version {
 /* A reading of the file.  The thread's until it has sent LOADED, then the loop's. */
 struct loading {
     pthread_t thread;
-    const char *
-        path; /* borrowed from the command line or the environment, which last as long as the process */
+    const char *path; /* borrowed: the command line's or the environment's, which last */
     struct version before, after;
     struct report report;
     struct limits *limits; /* NULL if there was a mistake */
@@ -57,8 +56,8 @@ struct reload {
     bool again;              /* SIGHUP came meanwhile: read once more after it */
 };
 
-/* stat, which follows symbolic links: Kubernetes replaces one of the folders on the way to the file.
- * libev's ev_stat looks at the last link itself, and sees nothing of that. */
+/* stat, which follows symbolic links: Kubernetes replaces one of the folders on the way to the
+ * file. libev's ev_stat looks at the last link itself, and sees nothing of that. */
 static struct version look(const char *path)
 {
     struct version version = {0};
@@ -163,7 +162,8 @@ static void take_loading(struct reload *reload, struct loading *loading)
     loading_free(loading);
 }
 
-/* Begin to read the file, or, if it is being read, remember to do it once more: it may have changed since. */
+/* Begin to read the file, or, if it is being read, remember to do it once more: it may have changed
+ * since. */
 static void read_again(struct reload *reload)
 {
     if (reload->loading) {

@@ -73,7 +73,8 @@ void report_write(struct report *report, enum report_what what, FILE *out)
 {
     if (report->count > 0)
         qsort(report->finding, report->count, sizeof *report->finding, by_place);
-    /* One call each, so that processes which share standard error do not tear each other's lines. */
+    /* One call each, so that processes which share standard error do not tear each other's
+     * lines. */
     for (size_t i = 0; i < report->count; i++) {
         const struct finding *finding = &report->finding[i];
         const char *kind = finding->warning ? "warning: " : "";

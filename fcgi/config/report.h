@@ -15,9 +15,9 @@ struct report {
     struct finding *finding;
 };
 
-/* Add a mistake at LINE and COLUMN, both from 1; LINE 0: of the file as a whole.  The message says what is
- * wrong and, after a ';', what would be right; at most 511 bytes.
- * Control characters become '?', so that a file cannot forge a line. */
+/* Add a mistake at LINE and COLUMN, both from 1; LINE 0: of the file as a whole.  The message says
+ * what is wrong and, after a ';', what would be right; at most 511 bytes. Control characters become
+ * '?', so that a file cannot forge a line. */
 void report_error(struct report *report, unsigned line, unsigned column, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
@@ -27,8 +27,9 @@ void report_warning(struct report *report, unsigned line, unsigned column, const
 
 enum report_what { REPORT_ERRORS, REPORT_ALL };
 
-/* Write "FILE:LINE:COLUMN: MESSAGE" for each mistake, and with REPORT_ALL "FILE:LINE:COLUMN: warning:
- * MESSAGE" for each warning, in the order of their places; for the file as a whole "FILE: MESSAGE". */
+/* Write "FILE:LINE:COLUMN: MESSAGE" for each mistake, and with REPORT_ALL "FILE:LINE:COLUMN:
+ * warning: MESSAGE" for each warning, in the order of their places; for the file as a whole "FILE:
+ * MESSAGE". */
 void report_write(struct report *report, enum report_what what, FILE *out);
 
 /* Free what REPORT holds. */

@@ -54,7 +54,8 @@ static bool same_cost(const struct cost *one, const struct cost *other)
            (one->tokens > 0 || same_source(&one->source, &other->source));
 }
 
-/* Whether OTHER refuses whenever LIMIT would: its buckets are the same clients', and never fuller. */
+/* Whether OTHER refuses whenever LIMIT would: its buckets are the same clients', and never
+ * fuller. */
 static bool refuses_first(const struct limit *other, const struct limit *limit)
 {
     return !other->shadow && !other->overrides && !limit->overrides &&
@@ -112,7 +113,8 @@ static void find_cost(const struct limit *limit, struct report *report)
                        limit->name);
 }
 
-/* The first source of the alternative of KEY from FIRST to before END that a request can lack, or NULL. */
+/* The first source of the alternative of KEY from FIRST to before END that a request can lack, or
+ * NULL. */
 static const struct source *absent_source(const struct key_spec *key, size_t first, size_t end)
 {
     for (size_t i = first; i < end; i++)
@@ -165,7 +167,8 @@ static void find_twin(const struct limits *limits, const struct limit *limit, st
     }
 }
 
-/* A source before a '|' that every request has leaves the alternatives behind it without a request. */
+/* A source before a '|' that every request has leaves the alternatives behind it without a
+ * request. */
 static void find_unreachable(const struct limit *limit, struct report *report)
 {
     const struct key_spec *key = &limit->key;

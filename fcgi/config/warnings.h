@@ -6,13 +6,13 @@
 #include "config/report.h"
 
 /* Report as warnings, of LIMITS that were read without a mistake:
- *   a limit that can never refuse, for all are unlimited, its path fits no request, or another always
+ *   a limit that can never refuse: all are unlimited, its path fits no request, or another always
  *   refuses first
  *   a file of which no limit is enforced
  *   a cost above the capacity
  *   a key that a request can lack, where those that do would share a bucket
  *   alternatives of a key that no request uses
- *   a path or a host that no request has: a query, the wildcards of other languages, letters beyond ASCII
+ *   a path or a host that no request has: a query, wildcards of other languages, no ASCII
  *   trusted_proxies so wide that clients are in them
  *   two limits with the same key and match */
 void warnings_find(const struct limits *limits, struct report *report);

@@ -1,4 +1,5 @@
-/* yaml_tree.c - libyaml's events become a tree, and its errors messages that say what would be right. */
+/* yaml_tree.c - libyaml's events become a tree, and its errors messages that say what would be
+ * right. */
 /* SPDX-License-Identifier: MIT */
 #include "config/yaml_tree.h"
 
@@ -68,7 +69,8 @@ static size_t run_of(struct span line, const char *set)
     return len;
 }
 
-/* Where in LINE a "NAME:VALUE" lacks the space behind its colon: the column from 0 of VALUE; 0: nowhere. */
+/* Where in LINE a "NAME:VALUE" lacks the space behind its colon: the column from 0 of VALUE; 0:
+ * nowhere. */
 static size_t missing_space(struct span line)
 {
     size_t begin = run_of(line, " -");
@@ -80,8 +82,9 @@ static size_t missing_space(struct span line)
     return begin + name + 1;
 }
 
-/* "mapping values are not allowed in this context": libyaml takes a line and the one before it for one text, because there
- * is no space behind a colon, or because the second is indented more.  PLACE: where the second one's colon is. */
+/* "mapping values are not allowed in this context": libyaml takes a line and the one before it for
+ * one text, because there is no space behind a colon, or because the second is indented more.
+ * PLACE: where the second one's colon is. */
 static void misplaced_field(struct reader *reader, yaml_mark_t place)
 {
     struct span before = line_of(reader, place.line > 0 ? place.line - 1 : 0);
@@ -101,7 +104,8 @@ static void misplaced_field(struct reader *reader, yaml_mark_t place)
                      "fields beside it");
 }
 
-/* Tell of an error of libyaml's scanner or parser, at its place and in the words of this file where they are known. */
+/* Tell of an error of libyaml's scanner or parser, at its place and in the words of this file where
+ * they are known. */
 static void syntax_error(struct reader *reader)
 {
     const yaml_parser_t *parser = &reader->parser;

@@ -1,4 +1,5 @@
-/* limiter.c - all limits are applied to a request, the store is asked once, and its answer becomes the reply. */
+/* limiter.c - all limits are applied to a request, the store is asked once, and its answer becomes
+ * the reply. */
 /* SPDX-License-Identifier: MIT */
 #include "decide/limiter.h"
 
@@ -18,8 +19,9 @@
 
 #define TOO_MUCH_LOG_S 60
 
-/* After a burst of requests the memory that it took is given back to the system: if at least BURST_COUNT were under way,
- * and less than a sixteenth of it are left; at most once in TRIM_S, because it takes milliseconds. */
+/* After a burst of requests the memory that it took is given back to the system: if at least
+ * BURST_COUNT were under way, and less than a sixteenth of it are left; at most once in TRIM_S,
+ * because it takes milliseconds. */
 #define BURST_COUNT 2048
 #define TRIM_S      10
 /* Requests that are kept for the next ones. */

@@ -30,7 +30,8 @@ static void append_number(struct text *text, int64_t number)
     text->bytes[text->len] = '\0';
 }
 
-/* Append NAME in quotes: an RFC 9651 String, and a JSON string, for a name holds neither '"' nor '\\'. */
+/* Append NAME in quotes: an RFC 9651 String, and a JSON string, for a name holds neither '"' nor
+ * '\\'. */
 static void append_name(struct text *text, const char *name)
 {
     append(text, "\"");
@@ -175,7 +176,8 @@ static const struct quota *closest_to_refusing(const struct quota *quotas, size_
     return closest;
 }
 
-/* The names that the fields of a verdict have: as headers of an answer, or as variables for a web server. */
+/* The names that the fields of a verdict have: as headers of an answer, or as variables for a web
+ * server. */
 static const struct names {
     const char *policy, *ratelimit, *limit, *remaining, *reset;
 } header_names = {"RateLimit-Policy: ", "RateLimit: ", "X-RateLimit-Limit: ",

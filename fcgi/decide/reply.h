@@ -10,21 +10,23 @@
 #include "store/take.h"
 
 /* Bytes of a reply, NUL included: always enough, tests/unit/test_reply.c.  A limit stands at most
- * four times in it (RateLimit-Policy, RateLimit, violated-policies and shadow), with its numbers. */
+ * four times in it (RateLimit-Policy, RateLimit, violated-policies and shadow), with its
+ * numbers. */
 #define REPLY_MAX (2048 + LIMITS_MAX * 4 * (LIMIT_NAME_MAX + 40))
 
 /* Whom an answer is for. */
 enum reply_form {
-    REPLY_WHOLE,      /* a client */
-    REPLY_AUTHORIZER, /* a web server that asked in this role (FastCGI, 6.3) */
-    REPLY_AUTH_REQUEST, /* a web server that reads nothing of an answer but its head, and knows leave and refusal alone:
-                         * nginx's ngx_http_auth_request_module */
+    REPLY_WHOLE,        /* a client */
+    REPLY_AUTHORIZER,   /* a web server that asked in this role (FastCGI, 6.3) */
+    REPLY_AUTH_REQUEST, /* nginx's auth_request: it reads only the head of a response, and
+                         * understands only 2xx, 401 and 403 */
 };
 
 /* A web server that asks for REPLY_AUTH_REQUEST sends this FastCGI parameter. */
 #define REPLY_AUTH_REQUEST_PARAMETER "RATELIMIT_AUTH_REQUEST"
 
-/* A limit that applied and is enforced, what was asked of the client's bucket, and the bucket after that. */
+/* A limit that applied and is enforced, what was asked of the client's bucket, and the bucket after
+ * that. */
 struct quota {
     const struct limit *limit; /* borrowed */
     const struct take *take;   /* borrowed */
@@ -42,31 +44,34 @@ struct verdict {
 
 /* Write the answer that VERDICT is, in FORM: 200 where every bucket allowed, else 429.
  *
- *   RateLimit-Policy: "per-user";q=5;w=60     q: capacity; w: seconds from empty to full, rounded up
- *   RateLimit: "per-user";r=4;t=48            r: remaining; t: seconds in which the client can use no
- *                                             more than r: ceil(r * interval), and with none left the
- *                                             seconds until the cost fits; left out if it never does
- *   X-RateLimit-Limit, -Remaining, -Reset     capacity, remaining and seconds until full, of the quota
+ *   RateLimit-Policy: "per-user";q=5;w=60     q: capacity; w: seconds from empty to full
+ *   RateLimit: "per-user";r=4;t=48            r: remaining; t: seconds in which the client can
+ *                                             use no more than r: ceil(r * interval), and with
+ *                                             none left the seconds until the cost fits; left out
+ *                                             if it never does
+ *   X-RateLimit-Limit, -Remaining, -Reset     capacity, remaining, seconds until full, of the quota
  *                                             that is closest to refusing
  *   Retry-After: 12                           on 429, RFC 9110, 10.2.3: the longest wait of those
  *                                             that refused, rounded up; left out if one is for ever
  *
- * The first two are Lists of String names (RFC 9651, draft-ietf-httpapi-ratelimit-headers-11); Cache-Control
- * is no-store.  The body of a 200 is {"allowed":true,"limit":CAPACITY,"remaining":R,"reset":SECONDS
- * until the bucket is full}, of the quota that is closest to refusing: the one that has room for the fewest
- * requests like this one, and of several that refused the one that does so longest.  The body of a 429 is
- * an application/problem+json (RFC 9457) of type quota-exceeded that names the violated-policies, and
+ * The first two are Lists of String names (RFC 9651, draft-ietf-httpapi-ratelimit-headers-11);
+ * Cache-Control is no-store.  The body of a 200 is
+ * {"allowed":true,"limit":CAPACITY,"remaining":R,"reset":SECONDS until the bucket is full}, of the
+ * quota that is closest to refusing: the one that has room for the fewest requests like this one,
+ * and of several that refused the one that does so longest.  The body of a 429 is an
+ * application/problem+json (RFC 9457) of type quota-exceeded that names the violated-policies, and
  * has a detail where a cost can never fit.  Either has a member shadow, a list of names, where a
- * shadow limit would have refused.
- * As REPLY_AUTHORIZER a 200 is no answer but leave to go on: it has no body, and instead of the fields
- * these variables, which the web server gives to whoever answers the request (Variable-NAME; FastCGI, 6.3):
+ * shadow limit would have refused. As REPLY_AUTHORIZER a 200 is no answer but leave to go on: it
+ * has no body, and instead of the fields these variables, which the web server gives to whoever
+ * answers the request (Variable-NAME; FastCGI, 6.3):
  *
  *   RATELIMIT_POLICY, RATELIMIT          as the fields of these names
  *   X_RATELIMIT_LIMIT, _REMAINING, _RESET
- *   RATELIMIT_NAME, RATELIMIT_REMAINING  of the quota that is closest to refusing, whatever the headers are
+ *   RATELIMIT_NAME, RATELIMIT_REMAINING  of the quota that is closest to refusing, in any case
  *   RATELIMIT_SHADOW                     names of shadow limits that would have refused, by ", "
  *
- * As REPLY_AUTH_REQUEST leave is 204, a refusal 403, neither has a body, and beside the fields stand
+ * As REPLY_AUTH_REQUEST leave is 204, a refusal 403, neither has a body, and beside the fields
+ * stand
  *
  *   RateLimit-Status: 429                what the status would be
  *   RateLimit-Problem: {...}             on a refusal: what the body would be
@@ -77,24 +82,25 @@ size_t reply_decided(const struct verdict *verdict, enum reply_form form, char o
 /* Write the answer to a client whom LIMIT blocks: 403, in FORM.  Returns as above. */
 size_t reply_blocked(const struct limit *limit, enum reply_form form, char out[REPLY_MAX]);
 
-/* Write the answer where Redis did not decide, in FORM: for REDIS_FAILURE_ALLOW that where no limit applies,
- * for REDIS_FAILURE_DENY 503 with Retry-After: 1.  Returns as above. */
+/* Write the answer where Redis did not decide, in FORM: for REDIS_FAILURE_ALLOW that where no limit
+ * applies, for REDIS_FAILURE_DENY 503 with Retry-After: 1.  Returns as above. */
 size_t reply_undecided(enum redis_failure failure, enum reply_form form, char out[REPLY_MAX]);
 
 /* Write the answer to a request that the web server described without PARAMETER, such as
- * "REMOTE_ADDR": 500, naming it, and whole, for it is for who looks into the web server.  Returns as above. */
+ * "REMOTE_ADDR": 500, naming it, and whole, for it is for who looks into the web server.  Returns
+ * as above. */
 size_t reply_incomplete(const char *parameter, char out[REPLY_MAX]);
 
-/* Write the answer to a request whose parameters have DEFECT: 431 if they are too large (RFC 6585, 5), 400 if they
- * cannot be read; in FORM.  Returns as above. */
+/* Write the answer to a request whose parameters have DEFECT: 431 if they are too large (RFC 6585,
+ * 5), 400 if they cannot be read; in FORM.  Returns as above. */
 size_t reply_defect(enum request_defect defect, enum reply_form form, char out[REPLY_MAX]);
 
-/* Write the answer to a proxy whose question does not say which request it is about: 400, in FORM, with
- * DETAIL (a sentence without quotes).  Returns as above. */
+/* Write the answer to a proxy whose question does not say which request it is about: 400, in FORM,
+ * with DETAIL (a sentence without quotes).  Returns as above. */
 size_t reply_unclear(const char *detail, enum reply_form form, char out[REPLY_MAX]);
 
-/* Write the answer to a request in which SOURCE, which a limit reads, has two values or none that can be
- * read: 400, in FORM, naming SOURCE and never its value.  Returns as above. */
+/* Write the answer to a request in which SOURCE, which a limit reads, has two values or none that
+ * can be read: 400, in FORM, naming SOURCE and never its value.  Returns as above. */
 size_t reply_ambiguous(const struct source *source, enum reply_form form, char out[REPLY_MAX]);
 
 #endif

@@ -55,7 +55,8 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
         end(watcher->data);
 }
 
-/* The timer is that of the oldest when it was set: it may have gone, and another one be the oldest. */
+/* The timer is that of the oldest when it was set: it may have gone, and another one be the
+ * oldest. */
 static void on_oldest(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     struct drain *drain = watcher->data;

@@ -75,7 +75,8 @@ static size_t read_length(const unsigned char *bytes)
            two_bytes(bytes + 2);
 }
 
-/* Read the lengths at the beginning of the LEN bytes at BYTES.  Returns false if more bytes are needed. */
+/* Read the lengths at the beginning of the LEN bytes at BYTES.  Returns false if more bytes are
+ * needed. */
 static bool read_lengths(const unsigned char *bytes, size_t len, struct pair *pair)
 {
     if (len == 0)
@@ -97,7 +98,8 @@ static size_t pair_size(const struct pair *pair)
 
 /* ---- Parameters ---- */
 
-/* Whether libfcgi's NAME=VALUE, NUL-terminated, tells the name from the value and the whole value. */
+/* Whether libfcgi's NAME=VALUE, NUL-terminated, tells the name from the value and the whole
+ * value. */
 static bool is_readable(const unsigned char *bytes, const struct pair *pair)
 {
     const unsigned char *name = bytes + pair->lengths_size;
@@ -106,8 +108,8 @@ static bool is_readable(const unsigned char *bytes, const struct pair *pair)
            !memchr(name, '\0', pair->name_len + pair->value_len);
 }
 
-/* Look at the pairs of HEAD, whose parameters have ended or were cut, and leave those in PARAMS that can be given to
- * libfcgi.  Returns false if the last pair is longer than what has come. */
+/* Look at the pairs of HEAD, whose parameters have ended or were cut, and leave those in PARAMS
+ * that can be given to libfcgi.  Returns false if the last pair is longer than what has come. */
 static bool check_params(struct fcgi_head *head)
 {
     unsigned char *params = head->params;
@@ -147,7 +149,8 @@ static enum fcgi_event end_params(struct fcgi_head *head)
                : broken(head, "a parameter is longer than the record or stream that it is in");
 }
 
-/* Take the COUNT bytes at TEXT.  Those that are too many end the head at once: the answer does not need the rest. */
+/* Take the COUNT bytes at TEXT.  Those that are too many end the head at once: the answer does not
+ * need the rest. */
 static enum fcgi_event take_params(struct fcgi_head *head, const char *text, size_t count)
 {
     size_t fitting = smaller(count, FCGI_HEAD_SIZE - head->params_len);
@@ -179,7 +182,8 @@ static void ask_for_value(struct fcgi_head *head, const struct pair *pair)
             head->values |= 1U << i;
 }
 
-/* Take one more BYTE of a pair.  LEFT: bytes of the record behind it.  Returns false if the pair is longer than that. */
+/* Take one more BYTE of a pair.  LEFT: bytes of the record behind it.  Returns false if the pair is
+ * longer than that. */
 static bool take_pair_byte(struct fcgi_head *head, unsigned char byte, size_t left)
 {
     struct pair pair;
@@ -256,7 +260,8 @@ static enum fcgi_event abort_request(struct fcgi_head *head)
     return FCGI_EVENT_ABORTED;
 }
 
-/* Check the header of a record.  What it is good for is decided when its content comes and when that ends. */
+/* Check the header of a record.  What it is good for is decided when its content comes and when
+ * that ends. */
 static enum fcgi_event begin_record(struct fcgi_head *head)
 {
     unsigned type = record_type(head);

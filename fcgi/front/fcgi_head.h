@@ -1,6 +1,6 @@
-/* fcgi_head.h - read a FastCGI connection record by record, up to the end of each request's head (FastCGI
- * specification 1.0).  Pure: no I/O, clock, heap or globals.  libfcgi is given only what was found whole and
- * well-formed here; see fcgi_request.h. */
+/* fcgi_head.h - read a FastCGI connection record by record, up to the end of each request's head
+ * (FastCGI specification 1.0).  Pure: no I/O, clock, heap or globals.  libfcgi is given only what
+ * was found whole and well-formed here; see fcgi_request.h. */
 #ifndef FCGI_HEAD_H
 #define FCGI_HEAD_H
 
@@ -10,8 +10,8 @@
 #include "request/request.h"
 #include "base/span.h"
 
-/* Bytes of a request's parameters, as name-value pairs: what one record can hold.  The largest head seen of a web
- * server with its default settings is 32 KB. */
+/* Bytes of a request's parameters, as name-value pairs: what one record can hold.  The largest head
+ * seen of a web server with its default settings is 32 KB. */
 #define FCGI_HEAD_SIZE 65535
 /* Name-value pairs of a request: each costs libfcgi an allocation. */
 #define FCGI_HEAD_PAIRS_MAX 1000
@@ -19,13 +19,13 @@
 #define FCGI_HEAD_REPLY_SIZE 64
 
 enum fcgi_event {
-    FCGI_EVENT_MORE, /* every byte was read; more are needed */
-    FCGI_EVENT_REQUEST, /* a head is complete: ROLE, KEEP, PARAMS and DEFECT describe it; the body may follow */
-    FCGI_EVENT_UNKNOWN_ROLE, /* a request begins in a role that is not served: EVENT_ID, EVENT_KEEP */
+    FCGI_EVENT_MORE,           /* every byte was read; more are needed */
+    FCGI_EVENT_REQUEST,        /* a head is complete; the body may follow */
+    FCGI_EVENT_UNKNOWN_ROLE,   /* EVENT_ID begins in a role that is not served: EVENT_KEEP */
     FCGI_EVENT_SECOND_REQUEST, /* a request begins although one is under way: EVENT_ID */
-    FCGI_EVENT_ABORTED, /* the request EVENT_ID was given up before its head was complete: EVENT_KEEP */
-    FCGI_EVENT_GET_VALUES,   /* the web server asks for the variables in VALUES */
-    FCGI_EVENT_UNKNOWN_TYPE, /* a management record of EVENT_TYPE, which no version of FastCGI has */
+    FCGI_EVENT_ABORTED,        /* EVENT_ID was given up before its head was whole: EVENT_KEEP */
+    FCGI_EVENT_GET_VALUES,     /* the web server asks for the variables in VALUES */
+    FCGI_EVENT_UNKNOWN_TYPE,   /* a management record of the unknown EVENT_TYPE */
     FCGI_EVENT_BROKEN, /* what came is not FastCGI, as PROBLEM says; nothing more can be read */
 };
 
@@ -65,11 +65,13 @@ struct fcgi_head {
     size_t pair_skip;       /* bytes that are left of one whose name is unknown */
 };
 
-/* Read from *BYTES until something is to be done, and advance *BYTES to what follows.  Bodies are skipped, as are
- * records of requests that are not under way.  After FCGI_EVENT_BROKEN, HEAD is not to be used again. */
+/* Read from *BYTES until something is to be done, and advance *BYTES to what follows.  Bodies are
+ * skipped, as are records of requests that are not under way.  After FCGI_EVENT_BROKEN, HEAD is not
+ * to be used again. */
 enum fcgi_event fcgi_head_read(struct fcgi_head *head, struct span *bytes);
 
-/* The request of HEAD is answered: another one may begin.  Its body, if that has not ended, is skipped. */
+/* The request of HEAD is answered: another one may begin.  Its body, if that has not ended, is
+ * skipped. */
 void fcgi_head_answered(struct fcgi_head *head);
 
 /* Whether HEAD is at the end of a record, and no request is under way. */
@@ -77,9 +79,10 @@ bool fcgi_head_is_between(const struct fcgi_head *head);
 
 /* Write the record that answers EVENT, which fcgi_head_read has returned, to OUT:
  *
- *   UNKNOWN_ROLE, SECOND_REQUEST, ABORTED   FCGI_END_REQUEST with the protocol status that says so (5.5)
- *   GET_VALUES                              FCGI_GET_VALUES_RESULT (4.1) with those of FCGI_MAX_CONNS=1,
- *                                           FCGI_MAX_REQS=1 and FCGI_MPXS_CONNS=0 that were asked for,
+ *   UNKNOWN_ROLE, SECOND_REQUEST, ABORTED   FCGI_END_REQUEST with its protocol status (5.5)
+ *   GET_VALUES                              FCGI_GET_VALUES_RESULT (4.1) with those of
+ *                                           FCGI_MAX_CONNS=1, FCGI_MAX_REQS=1 and
+ *                                           FCGI_MPXS_CONNS=0 that were asked for,
  *                                           once each: what libfcgi says of itself
  *   UNKNOWN_TYPE                            FCGI_UNKNOWN_TYPE (4.2)
  *
@@ -87,8 +90,8 @@ bool fcgi_head_is_between(const struct fcgi_head *head);
 size_t fcgi_head_reply(const struct fcgi_head *head, enum fcgi_event event,
                        unsigned char out[FCGI_HEAD_REPLY_SIZE]);
 
-/* Write the 8 bytes of the header of a record of TYPE, of request ID, with LEN (0 .. 65535) bytes of content and no
- * padding to OUT.  Returns the length of the whole record. */
+/* Write the 8 bytes of the header of a record of TYPE, of request ID, with LEN (0 .. 65535) bytes
+ * of content and no padding to OUT.  Returns the length of the whole record. */
 size_t fcgi_head_write_header(unsigned char *out, unsigned type, unsigned id, size_t len);
 
 #endif

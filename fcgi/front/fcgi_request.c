@@ -14,8 +14,8 @@
 #include "base/memory.h"
 #include "base/span.h"
 
-/* What libfcgi takes for the descriptor of the connection.  It is none: should a call of the operating system that is
- * not ours get it, the call fails. */
+/* What libfcgi takes for the descriptor of the connection.  It is none: should a call of the
+ * operating system that is not ours get it, the call fails. */
 #define NO_DESCRIPTOR INT32_MAX
 
 #define PIECES 3
@@ -65,8 +65,8 @@ int OS_Write(int fd, char *buffer, size_t len)
 
 /* ---- Requests ---- */
 
-/* Read HEAD as libfcgi does.  It is written anew, in the form that has no variants: one record of each kind, without
- * padding. */
+/* Read HEAD as libfcgi does.  It is written anew, in the form that has no variants: one record of
+ * each kind, without padding. */
 static bool read_head(FCGX_Request *libfcgi, const struct fcgi_head *head)
 {
     unsigned char front[FCGI_HEADER_LEN + sizeof(FCGI_BeginRequestBody) + FCGI_HEADER_LEN] = {0};
@@ -89,8 +89,8 @@ static bool read_head(FCGX_Request *libfcgi, const struct fcgi_head *head)
     return read;
 }
 
-/* A request of libfcgi's that has neither a connection nor a socket to accept one from: if it cannot read the head, it
- * fails. */
+/* A request of libfcgi's that has neither a connection nor a socket to accept one from: if it
+ * cannot read the head, it fails. */
 static struct fcgi_request *request_new(void)
 {
     struct fcgi_request *request = memory_get(sizeof *request);

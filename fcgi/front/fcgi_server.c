@@ -1,4 +1,5 @@
-/* fcgi_server.c - each connection is a peer; what it is waiting for is its state, and settle() alone changes that. */
+/* fcgi_server.c - each connection is a peer; what it is waiting for is its state, and settle()
+ * alone changes that. */
 /* SPDX-License-Identifier: MIT */
 #include "front/fcgi_server.h"
 
@@ -131,9 +132,10 @@ static void peer_close(struct peer *peer)
     close(fd);
 }
 
-/* Close it so that the peer can read what was sent to it, although it has sent what was not read.  The descriptor
- * itself is handed over and not a copy of it: while a copy was open, epoll would go on to report the one that is
- * closed, and libev would set up its epoll anew with every connection. */
+/* Close it so that the peer can read what was sent to it, although it has sent what was not read.
+ * The descriptor itself is handed over and not a copy of it: while a copy was open, epoll would go
+ * on to report the one that is closed, and libev would set up its epoll anew with every
+ * connection. */
 static void peer_drain(struct peer *peer)
 {
     struct drain *drain = peer->server->drain;
@@ -238,8 +240,8 @@ static void enter(struct peer *peer, enum peer_state state, int events)
         ev_timer_again(server->loop, &server->sweep);
 }
 
-/* Whether more is read from it while its request is in flight: only where the end of the body decides whether the
- * connection can be used again, for to watch it costs system calls. */
+/* Whether more is read from it while its request is in flight: only where the end of the body
+ * decides whether the connection can be used again, for to watch it costs system calls. */
 static bool reads_in_flight(const struct peer *peer)
 {
     return peer->head.keep && !peer->ended && !peer->broken && !peer->failed && !peer->unsent;
@@ -383,7 +385,8 @@ static bool reads_on(const struct peer *peer)
     return !peer->broken && !peer->failed;
 }
 
-/* The parameters of a head that has come in part wait in PARTIAL, and are read in the server's buffer. */
+/* The parameters of a head that has come in part wait in PARTIAL, and are read in the server's
+ * buffer. */
 static void partial_take(struct peer *peer)
 {
     peer->head.params = peer->server->params;
@@ -506,8 +509,8 @@ static bool close_slow(struct fcgi_server *server)
     return count > 0;
 }
 
-/* Out of descriptors: to answer on a new connection comes before all that the open ones are kept for without a request.
- * Returns whether any was closed. */
+/* Out of descriptors: to answer on a new connection comes before all that the open ones are kept
+ * for without a request. Returns whether any was closed. */
 static bool free_descriptors(struct fcgi_server *server)
 {
     if (!server->descriptors_logged)
@@ -553,8 +556,9 @@ static bool accept_one(struct fcgi_server *server)
     return true;
 }
 
-/* Keep accept from waiting.  The flag belongs to all processes that share the socket, and systemd clears it when it
- * starts one of them.  Should it do so while we accept, the time-out bounds the wait. */
+/* Keep accept from waiting.  The flag belongs to all processes that share the socket, and systemd
+ * clears it when it starts one of them.  Should it do so while we accept, the time-out bounds the
+ * wait. */
 static bool set_nonblocking(int listen_fd)
 {
     static const struct timeval timeout = {.tv_usec = 1000};

@@ -41,7 +41,8 @@ static void append_encoded(struct identity *identity, struct span text)
     }
 }
 
-/* Whether the encoded form of VALUE, behind PREFIX bytes, ends beyond KEY_IDENTITY_MAX; looks no further than that. */
+/* Whether the encoded form of VALUE, behind PREFIX bytes, ends beyond KEY_IDENTITY_MAX; looks no
+ * further than that. */
 static bool is_long(struct span value, size_t prefix)
 {
     size_t len = prefix;

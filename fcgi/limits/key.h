@@ -10,7 +10,7 @@
 
 #define KEY_PARTS_MAX    8   /* sources in one key */
 #define KEY_IDENTITY_MAX 128 /* bytes of an identity that is stored as it is; longer: a digest */
-#define KEY_MAX          TAKE_KEY_SIZE /* bytes of a Redis key, NUL included: always enough, test_key.c */
+#define KEY_MAX          TAKE_KEY_SIZE /* bytes of a Redis key: always enough, test_key.c */
 
 /* One source of an identity. */
 struct key_part {
@@ -35,32 +35,32 @@ struct key_values {
     struct memo *memo; /* for digests, borrowed; NULL: none */
 };
 
-/* Read TEXT into *OUT: sources, joined by "+" ("and": all of them together) and "|" ("else": the first
- * alternative of which the request has every source), "+" binding closer.
- * Returns NULL, or what is wrong and what would be right (static string); *OUT is then undefined. */
+/* Read TEXT into *OUT: sources, joined by "+" ("and": all of them together) and "|" ("else": the
+ * first alternative of which the request has every source), "+" binding closer. Returns NULL, or
+ * what is wrong and what would be right (static string); *OUT is then undefined. */
 const char *key_parse(const char *text, struct key_spec *out);
 
 /* The index behind the last source of the alternative of SPEC that begins at index FIRST. */
 size_t key_alternative_end(const struct key_spec *spec, size_t first);
 
-/* Find what SUBJECT has for SPEC.  A source that is empty or ambiguous counts as absent.  If no alternative is
- * complete, the last one is used with empty values: requests that lack the key share one bucket and cannot
- * escape the limit. */
+/* Find what SUBJECT has for SPEC.  A source that is empty or ambiguous counts as absent.  If no
+ * alternative is complete, the last one is used with empty values: requests that lack the key share
+ * one bucket and cannot escape the limit. */
 void key_find(const struct key_spec *spec, struct subject *subject, struct key_values *out);
 
-/* Build the key of the bucket that limit LIMIT_NAME ([A-Za-z0-9_.-], at most 64 bytes) keeps for VALUES into
- * OUT:
+/* Build the key of the bucket that limit LIMIT_NAME ([A-Za-z0-9_.-], at most 64 bytes) keeps for
+ * VALUES into OUT:
  *
  *     rl:{query:user=alice}:per-user      rl:{ip=192.0.2.7+path=/api/x}:per-route
  *
  * The identity in braces names the sources it came from, so that the user "192.0.2.7" is not the
- * client at 192.0.2.7, and limits with the same identity fall in one slot of a Redis Cluster (cluster
- * specification, "Hash tags").
- * Values are encoded so that only [A-Za-z0-9._~:/@-] are themselves and all else is %XX.  A value that
- * would make its source longer than KEY_IDENTITY_MAX is "#" and the SHA-256 (FIPS 180-4) of the value in
- * hexadecimal.  An identity that is still longer is "#" and the SHA-256 of its text.  '#' is in no encoded
- * value, so no two identities share a key.  lower(...) of a source is "lower:" before its word.
- * Returns the length of the key, without the NUL. */
+ * client at 192.0.2.7, and limits with the same identity fall in one slot of a Redis Cluster
+ * (cluster specification, "Hash tags"). Values are encoded so that only [A-Za-z0-9._~:/@-] are
+ * themselves and all else is %XX.  A value that would make its source longer than KEY_IDENTITY_MAX
+ * is "#" and the SHA-256 (FIPS 180-4) of the value in hexadecimal.  An identity that is still
+ * longer is "#" and the SHA-256 of its text.  '#' is in no encoded value, so no two identities
+ * share a key.  lower(...) of a source is "lower:" before its word. Returns the length of the key,
+ * without the NUL. */
 size_t key_build(const struct key_values *values, const char *limit_name, char out[KEY_MAX]);
 
 #endif

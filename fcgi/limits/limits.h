@@ -1,4 +1,5 @@
-/* limits.h - what is limited, by what, how fast, and where Redis is.  Plain data, as limits_file.h reads it. */
+/* limits.h - what is limited, by what, how fast, and where Redis is.  Plain data, as limits_file.h
+ * reads it. */
 #ifndef LIMITS_H
 #define LIMITS_H
 
@@ -17,8 +18,8 @@
 
 #define LIMITS_MAX           TAKES_MAX /* limits in one file: each may take from a bucket */
 #define LIMITS_PROXIES_MAX   64        /* networks in trusted_proxies */
-#define LIMITS_LARGE         65536 /* bytes of a file whose limits take longer to free than a request */
-#define LIMIT_NAME_MAX       64 /* bytes of a limit's name, without the NUL */
+#define LIMITS_LARGE         65536     /* bytes of a file whose limits take long to free */
+#define LIMIT_NAME_MAX       64        /* bytes of a limit's name, without the NUL */
 #define LIMIT_CAPACITY_MAX   1000000000
 #define LIMIT_WINDOW_US_MAX  TAKE_WINDOW_US_MAX
 #define REDIS_TIMEOUT_MS_MAX 10000
@@ -64,7 +65,8 @@ struct limits {
 /* One more holder of LIMITS.  Returns LIMITS. */
 struct limits *limits_hold(struct limits *limits);
 
-/* One holder less; the last one frees LIMITS, large ones in a thread of their own.  NULL is fine. */
+/* One holder less; the last one frees LIMITS, large ones in a thread of their own.  NULL is
+ * fine. */
 void limits_release(struct limits *limits);
 
 #endif

@@ -22,9 +22,10 @@ struct match {
 /* The condition that a request does not meet. */
 enum match_result { MATCH_FITS, MATCH_METHOD, MATCH_PATH, MATCH_HOST, MATCH_HOST_UNREADABLE };
 
-/* The first condition of MATCH that SUBJECT does not meet, or MATCH_FITS.
- * A path fits if any of its readings does (path.h), with a slash at its end or without; a path without a reading
- * fits every pattern, because a limit must not be escaped by a spelling.  GET is HEAD, too (RFC 9110, 9.3.2). */
+/* The first condition of MATCH that SUBJECT does not meet, or MATCH_FITS. A path fits if any of its
+ * readings does (path.h), with a slash at its end or without; a path without a reading fits every
+ * pattern, because a limit must not be escaped by a spelling.  GET is HEAD, too (RFC 9110,
+ * 9.3.2). */
 enum match_result match_request(const struct match *match, struct subject *subject);
 
 #endif

@@ -27,7 +27,8 @@ struct pattern {
 /* An override that is for one client: found by that client's Redis key. */
 struct exact {
     UT_hash_handle hh;
-    /* Of its override; [true]: of the one whose path was written with a slash at its end.  NONE: there is none. */
+    /* Of its override; [true]: of the one whose path was written with a slash at its end.  NONE:
+     * there is none. */
     size_t rank[2];
     size_t len;
     char key[]; /* LEN bytes */
@@ -135,7 +136,8 @@ static const char *read_text(const char *text, const struct source *source, size
     return NULL;
 }
 
-/* Whether an alternative of as many sources has ip at position I: an address there is a client's. */
+/* Whether an alternative of as many sources has ip at position I: an address there is a
+ * client's. */
 static bool address_is_client(const struct addition *addition, size_t i)
 {
     const struct key_spec *spec = addition->spec;
@@ -148,8 +150,8 @@ static bool address_is_client(const struct addition *addition, size_t i)
     return false;
 }
 
-/* Whether TEXT is an address, or is written like one: 10.0.0.*, 10.0.0/8, 10.0.0.256.  Where ip stands, it is not
- * to become the name of a user that anybody can take. */
+/* Whether TEXT is an address, or is written like one: 10.0.0.*, 10.0.0/8, 10.0.0.256.  Where ip
+ * stands, it is not to become the name of a user that anybody can take. */
 static bool is_like_address(const char *text)
 {
     size_t dots = 0;
@@ -295,7 +297,8 @@ static const char *check_part(const struct pattern *part)
     return NULL;
 }
 
-/* Add OVERRIDE for the alternative that ADDITION is for; or return why it is for no client of that one. */
+/* Add OVERRIDE for the alternative that ADDITION is for; or return why it is for no client of that
+ * one. */
 static const char *add_for_alternative(struct overrides *overrides, struct addition *addition,
                                        const char *limit_name, unsigned *earlier)
 {

@@ -1,4 +1,5 @@
-/* overrides.h - the clients of a limit that are treated differently: exact keys, globs and networks. */
+/* overrides.h - the clients of a limit that are treated differently: exact keys, globs and
+ * networks. */
 #ifndef OVERRIDES_H
 #define OVERRIDES_H
 
@@ -33,30 +34,31 @@ struct overrides;
 /* Returns an empty one, the caller's to free with overrides_free; never NULL. */
 struct overrides *overrides_new(void);
 
-/* Add OVERRIDE (copied) for the clients of limit LIMIT_NAME, which counts by SPEC, whose key is TEXT: COUNT texts,
- * one for each source of an alternative.  A text is
+/* Add OVERRIDE (copied) for the clients of limit LIMIT_NAME, which counts by SPEC, whose key is
+ * TEXT: COUNT texts, one for each source of an alternative.  A text is
  *   an address or a CIDR   for a source ip.  An IPv6 client is a prefix of IPV6_PREFIX_BITS
  *   with '*' or "**"       a glob (glob.h), for all other sources; alone, for ip and global too
  *   else                   the value itself, for all other sources
- * *EARLIER becomes the line of an override that is for the same clients, so that this one is never used; or 0.
- * Returns NULL, or what is wrong and what would be right (static string); nothing is then added. */
+ * *EARLIER becomes the line of an override that is for the same clients, so that this one is never
+ * used; or 0. Returns NULL, or what is wrong and what would be right (static string); nothing is
+ * then added. */
 const char *overrides_add(struct overrides *overrides, const struct key_spec *spec,
                           const char *limit_name, unsigned ipv6_prefix_bits,
                           const char *const text[], size_t count, const struct override *override,
                           unsigned *earlier);
 
-/* The first override that fits a client, whose Redis key is KEY, of LEN bytes, and whose VALUES were found in
- * SUBJECT; or NULL.  Exact ones are looked up in a hash table, however many there are; globs and
- * networks, of which there are at most OVERRIDES_PATTERNS_MAX, in turn.
- * Where a path has several readings (path.h), a glob for it that is stricter than the limit fits if any
- * reading does, with a slash at its end or without, and an override that is not stricter does not fit, nor
+/* The first override that fits a client, whose Redis key is KEY, of LEN bytes, and whose VALUES
+ * were found in SUBJECT; or NULL.  Exact ones are looked up in a hash table, however many there
+ * are; globs and networks, of which there are at most OVERRIDES_PATTERNS_MAX, in turn. Where a path
+ * has several readings (path.h), a glob for it that is stricter than the limit fits if any reading
+ * does, with a slash at its end or without, and an override that is not stricter does not fit, nor
  * does it with another slash than it was written with: no client gains by a spelling. */
 const struct override *overrides_find(const struct overrides *overrides, const char *key,
                                       size_t len, const struct key_values *values,
                                       struct subject *subject);
 
-/* Whether every client of a limit that counts by SPEC is unlimited, by an override for all that no other stands
- * before. */
+/* Whether every client of a limit that counts by SPEC is unlimited, by an override for all that no
+ * other stands before. */
 bool overrides_lift_all(const struct overrides *overrides, const struct key_spec *spec);
 
 /* Free OVERRIDES.  NULL is fine. */

@@ -17,7 +17,8 @@ static bool is_trusted(const struct address *address, const struct network *trus
     return false;
 }
 
-/* Where in the target URI of a request what follows FORWARD_PATH begins; NULL where it is another path. */
+/* Where in the target URI of a request what follows FORWARD_PATH begins; NULL where it is another
+ * path. */
 static const char *behind_path(const char *uri)
 {
     size_t len = sizeof FORWARD_PATH - 1;
@@ -27,7 +28,8 @@ static const char *behind_path(const char *uri)
     return uri + len; /* strchr finds the NUL, too */
 }
 
-/* Cut the last entry, without the spaces around it, off the list *REST, "a, b, c".  False where none is left. */
+/* Cut the last entry, without the spaces around it, off the list *REST, "a, b, c".  False where
+ * none is left. */
 static bool cut_last(struct span *rest, struct span *entry)
 {
     if (!rest->text)
@@ -44,7 +46,8 @@ static bool cut_last(struct span *rest, struct span *entry)
     return true;
 }
 
-/* Write the client of PEER, which is trusted and sent the list FORWARDED_FOR, into OUT->client.  False: too many hops. */
+/* Write the client of PEER, which is trusted and sent the list FORWARDED_FOR, into OUT->client.
+ * False: too many hops. */
 static bool find_client(struct span forwarded_for, const struct address *peer,
                         const struct forward_rules *rules, struct forward *out)
 {
@@ -73,7 +76,8 @@ struct question {
     const char *method, *uri, *host, *scheme;
 };
 
-/* The parameter NAME of the question; "" where it is absent.  One that is there twice is OUT->problem. */
+/* The parameter NAME of the question; "" where it is absent.  One that is there twice is
+ * OUT->problem. */
 static const char *get(struct forward *out, const char *name)
 {
     struct found found = pairs_find(&out->pairs, (struct span){name, strlen(name)});
@@ -152,7 +156,8 @@ static void replace(struct forward *out, const char *name, const char *value)
     out->replaced[request->replaced_count++] = (struct parameter){name, value};
 }
 
-/* Replace NAME by LIST, or where that has different entries, by two values: NAME is then ambiguous. */
+/* Replace NAME by LIST, or where that has different entries, by two values: NAME is then
+ * ambiguous. */
 static void replace_list(struct forward *out, const char *name, const char *list)
 {
     struct span rest = {list, strlen(list)}, last, entry;

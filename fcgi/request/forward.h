@@ -12,7 +12,7 @@
 
 #define FORWARD_PATH           "/check"
 #define FORWARD_PARAMETERS_MAX 8
-#define FORWARD_HOPS_MAX       32 /* trusted addresses in X-Forwarded-For: the walk over it is bounded */
+#define FORWARD_HOPS_MAX       32 /* trusted addresses in X-Forwarded-For that are passed over */
 
 /* Where a proxy says which request it asks about. */
 enum forward_convention {
@@ -39,20 +39,21 @@ struct forward {
     const char *problem;
 };
 
-/* If REQUEST is for FORWARD_PATH or below it, and comes from a peer that RULES trust, make *OUT the request that
- * it asks about, and return that; else return REQUEST.  What is borrowed from REQUEST stays so.
- * Return NULL where the question does not say clearly what it asks about; OUT->problem, a static string, says
- * why: a header that is read is there twice (a proxy sends each once; the other is its client's, as
- * "X!Forwarded-For", which lighttpd passes on under the same name), headers of two conventions, or more than
- * FORWARD_HOPS_MAX trusted addresses.
+/* If REQUEST is for FORWARD_PATH or below it, and comes from a peer that RULES trust, make *OUT the
+ * request that it asks about, and return that; else return REQUEST.  What is borrowed from REQUEST
+ * stays so. Return NULL where the question does not say clearly what it asks about; OUT->problem, a
+ * static string, says why: a header that is read is there twice (a proxy sends each once; the other
+ * is its client's, as "X!Forwarded-For", which lighttpd passes on under the same name), headers of
+ * two conventions, or more than FORWARD_HOPS_MAX trusted addresses.
  *
  *   method   of the convention, or REQUEST's own
  *   target   of the convention; "/" where that is nothing.  Of an absolute URL the host counts, too
  *   host     of the convention, or REQUEST's own.  A list of different hosts is ambiguous (pairs.h)
  *   scheme   X-Forwarded-Proto, or that of an absolute URL, as REQUEST_SCHEME
- *   client   the right-most address of X-Forwarded-For that is not trusted: what is left of it is only that
- *            client's word.  If all are trusted the left-most; without the header the peer.
- *            What is no address ends the search, because no trusted proxy says what came before it. */
+ *   client   the right-most address of X-Forwarded-For that is not trusted, because what is left
+ *            of it is that client's word.  If all are trusted the left-most; without the header the
+ *            peer.  What is no address ends the search, because no trusted proxy says what came
+ *            before it. */
 const struct request *forward_read(const struct request *request, const struct forward_rules *rules,
                                    struct forward *out);
 

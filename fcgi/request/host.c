@@ -25,7 +25,8 @@ static struct span host_part(struct span authority)
     return host;
 }
 
-/* Whether BYTE can be in a host: what separates the parts of a URI or a list, and what is no character, cannot. */
+/* Whether BYTE can be in a host: what separates the parts of a URI or a list, and what is no
+ * character, cannot. */
 static bool is_host_byte(int byte)
 {
     return byte > ' ' && byte != 0x7f && !strchr(",;/\\?#@<>\"", byte);

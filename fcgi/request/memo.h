@@ -1,5 +1,5 @@
-/* memo.h - what is made of a value once per request, however many limits count by it: its lower case
- * and its digest.  Pure. */
+/* memo.h - what is made of a value once per request, however many limits count by it: its lower
+ * case and its digest.  Pure. */
 #ifndef MEMO_H
 #define MEMO_H
 
@@ -32,11 +32,12 @@ struct memo {
 /* Make MEMO empty. */
 void memo_begin(struct memo *memo);
 
-/* VALUE with A to Z as a to z, in SCRATCH.  A value is known by where it is, so its bytes must not change
- * until the next memo_begin.  Returns text NULL where SCRATCH is full. */
+/* VALUE with A to Z as a to z, in SCRATCH.  A value is known by where it is, so its bytes must not
+ * change until the next memo_begin.  Returns text NULL where SCRATCH is full. */
 struct span memo_lower(struct memo *memo, struct span value, struct scratch *scratch);
 
-/* Write the SHA-256 (FIPS 180-4) of VALUE in hexadecimal into OUT.  MEMO may be NULL: nothing is remembered. */
+/* Write the SHA-256 (FIPS 180-4) of VALUE in hexadecimal into OUT.  MEMO may be NULL: nothing is
+ * remembered. */
 void memo_digest(struct memo *memo, struct span value, char out[MEMO_DIGEST_SIZE]);
 
 #endif

@@ -1,4 +1,5 @@
-/* pairs.h - the name-value pairs of a request (parameters, query, cookies), found by name.  Pure. */
+/* pairs.h - the name-value pairs of a request (parameters, query, cookies), found by name.
+ * Pure. */
 #ifndef PAIRS_H
 #define PAIRS_H
 
@@ -36,14 +37,14 @@ struct found {
 /* Make PAIRS empty. */
 void pairs_begin(struct pairs *pairs);
 
-/* Add a pair.  AMBIGUOUS: its value alone has two readings already.  From the pair after PAIRS_MAX on,
- * every name counts as ambiguous, because a pair that is not kept could be any of them. */
+/* Add a pair.  AMBIGUOUS: its value alone has two readings already.  From the pair after PAIRS_MAX
+ * on, every name counts as ambiguous, because a pair that is not kept could be any of them. */
 void pairs_add(struct pairs *pairs, struct span name, struct span value, bool ambiguous);
 
-/* What is at NAME, compared byte by byte.  A name that was added twice is ambiguous, also where both
- * values are equal: the client must never choose which of two values is counted.
- * The cost does not grow with the number of pairs; the hash is seeded, so that no client can choose
- * names that share a slot. */
+/* What is at NAME, compared byte by byte.  A name that was added twice is ambiguous, also where
+ * both values are equal: the client must never choose which of two values is counted. The cost does
+ * not grow with the number of pairs; the hash is seeded, so that no client can choose names that
+ * share a slot. */
 struct found pairs_find(const struct pairs *pairs, struct span name);
 
 #endif

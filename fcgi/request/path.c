@@ -29,7 +29,8 @@ static const int readings[PATH_READINGS_MAX] = {
     USUAL | SPLIT_BACKSLASH | DROP_PARAMETERS,
 };
 
-/* A path while it is written, read as HOW says.  Its last segment begins at START, behind a slash. */
+/* A path while it is written, read as HOW says.  Its last segment begins at START, behind a
+ * slash. */
 struct writer {
     char *out;
     int how;
@@ -37,7 +38,8 @@ struct writer {
     bool full; /* a byte did not fit */
 };
 
-/* Where the segment before the last one begins, less the slash before it; there is nothing above the root. */
+/* Where the segment before the last one begins, less the slash before it; there is nothing above
+ * the root. */
 static size_t parent_of(const struct writer *writer)
 {
     size_t parent = writer->start - 1;
@@ -47,8 +49,8 @@ static size_t parent_of(const struct writer *writer)
     return parent > 0 ? parent - 1 : 0;
 }
 
-/* The length of the path without its last segment, that segment's slash and what it takes along; the length as it is
- * where the segment is an ordinary one. */
+/* The length of the path without its last segment, that segment's slash and what it takes along;
+ * the length as it is where the segment is an ordinary one. */
 static size_t end_segment(struct writer *writer)
 {
     const char *segment = writer->out + writer->start;
@@ -128,7 +130,8 @@ size_t path_normalise(const char *uri, char out[PATH_BYTES_MAX])
     return raw.text ? normalise(raw, USUAL, out) : 0;
 }
 
-/* Whether RAW holds bytes that readings differ about: '\', ';', "//", "/.", or one of '/', '\', ';' and '.' encoded. */
+/* Whether RAW holds bytes that readings differ about: '\', ';', "//", "/.", or one of '/', '\', ';'
+ * and '.' encoded. */
 static bool has_several_readings(struct span raw)
 {
     for (size_t i = 0; i < raw.len; i++) {

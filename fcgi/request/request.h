@@ -17,8 +17,8 @@ enum request_defect {
     REQUEST_UNREADABLE, /* a parameter has no name, a '=' in its name, or a NUL byte */
 };
 
-/* Every pointer is borrowed from the FastCGI environment, NUL-terminated, and valid until the request is answered.
- * None is NULL, once request_missing has found that none is. */
+/* Every pointer is borrowed from the FastCGI environment, NUL-terminated, and valid until the
+ * request is answered. None is NULL, once request_missing has found that none is. */
 struct request {
     const char *method; /* REQUEST_METHOD */
     const char *uri;    /* REQUEST_URI: path and query as the client sent them, still encoded */
@@ -31,10 +31,12 @@ struct request {
     bool authorizer; /* the web server asks before it lets the request go on to somebody else */
 };
 
-/* The name of a FastCGI parameter that every request must have and REQUEST has not; NULL: it has all of them. */
+/* The name of a FastCGI parameter that every request must have and REQUEST has not; NULL: it has
+ * all of them. */
 const char *request_missing(const struct request *request);
 
-/* The value of the FastCGI parameter NAME in REQUEST (RFC 3875, 4.1), the first of several; or NULL. */
+/* The value of the FastCGI parameter NAME in REQUEST (RFC 3875, 4.1), the first of several; or
+ * NULL. */
 const char *request_parameter(const struct request *request, const char *name);
 
 #endif

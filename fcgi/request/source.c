@@ -27,8 +27,8 @@ static const struct {
     "the sources are ip, query:NAME, header:NAME, cookie:NAME, path, method, host, env:NAME, "     \
     "global, and lower(SOURCE) of each"
 
-/* The FastCGI parameter of header NAME, in lower case (RFC 3875, 4.1.18): HTTP_ and the name in capitals,
- * '-' as '_'.  Two have a name of their own. */
+/* The FastCGI parameter of header NAME, in lower case (RFC 3875, 4.1.18): HTTP_ and the name in
+ * capitals, '-' as '_'.  Two have a name of their own. */
 static void header_parameter(const char *name, char *out)
 {
     bool bare = strcmp(name, "content-type") == 0 || strcmp(name, "content-length") == 0;
@@ -61,7 +61,8 @@ static const char *parse_env_name(struct source *source)
     return NULL;
 }
 
-/* Whether NAME goes on behind its space at AT as if another source were joined to it: ", ip", " or ip". */
+/* Whether NAME goes on behind its space at AT as if another source were joined to it: ", ip", " or
+ * ip". */
 static bool joins_sources(struct span name, size_t at)
 {
     static const char *const words[] = {"or ", "and ", "OR ", "AND ", "& "};
@@ -108,8 +109,8 @@ static struct span without_lower(struct span text, bool *lower)
     return *lower ? (struct span){text.text + len, text.len - len - 1} : text;
 }
 
-/* What is wrong with WORD, which is no source and, if NAMED, has a name behind it.  The text is the thread's own, up to the
- * next call. */
+/* What is wrong with WORD, which is no source and, if NAMED, has a name behind it.  The text is the
+ * thread's own, up to the next call. */
 static const char *unknown_source(struct span word, bool named)
 {
     static _Thread_local char message[512];

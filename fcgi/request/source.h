@@ -28,9 +28,8 @@ struct source {
     bool lower;                          /* lower(...): A to Z count as a to z */
 };
 
-/* Read TEXT, "ip", "query:user" or "lower(query:user)", into *OUT.
- * Returns NULL, or what is wrong and what would be right, valid until the thread's next call; *OUT is then
- * undefined. */
+/* Read TEXT, "ip", "query:user" or "lower(query:user)", into *OUT. Returns NULL, or what is wrong
+ * and what would be right, valid until the thread's next call; *OUT is then undefined. */
 const char *source_parse(struct span text, struct source *out);
 
 /* The word before the name: "query".  Static string. */

@@ -13,12 +13,13 @@
 #include "base/span.h"
 #include "request/target.h"
 
-/* Bytes for decoded names and values: as many as a FastCGI head that is accepted, because decoding makes
- * nothing longer; and as many for values in lower case. */
+/* Bytes for decoded names and values: as many as a FastCGI head that is accepted, because decoding
+ * makes nothing longer; and as many for values in lower case. */
 #define SUBJECT_BYTES_MAX (2 * 65536)
 
-/* A request as limits see it.  What has several spellings is brought into one when it is first asked for,
- * once for all limits; so the cost of a request does not grow with its size times the number of limits. */
+/* A request as limits see it.  What has several spellings is brought into one when it is first
+ * asked for, once for all limits; so the cost of a request does not grow with its size times the
+ * number of limits. */
 struct subject {
     const struct request *request; /* borrowed */
     unsigned ipv6_prefix_bits;     /* 1 .. 128: what counts as one client */
@@ -45,7 +46,8 @@ void subject_begin(struct subject *subject, const struct request *request,
 /* The FastCGI parameter NAME. */
 struct found subject_parameter(struct subject *subject, const char *name);
 
-/* The query parameter NAME, decoded; a name that a backend takes for the same (query_one_name) is the same. */
+/* The query parameter NAME, decoded; a name that a backend takes for the same (query_one_name) is
+ * the same. */
 struct found subject_query(struct subject *subject, const char *name);
 
 /* The cookie NAME, decoded as cookie_value does.  All are ambiguous where the header Cookie is. */
@@ -57,12 +59,12 @@ const struct path *subject_paths(struct subject *subject);
 /* The usual reading of the path, without a trailing slash; empty where the path has no reading. */
 struct span subject_path(struct subject *subject);
 
-/* The host, as host.h normalises it: that of an absolute target, else that of the header Host (RFC 9112,
- * 3.2.2).  Empty where there is none, or SUBJECT->host_unreadable. */
+/* The host, as host.h normalises it: that of an absolute target, else that of the header Host (RFC
+ * 9112, 3.2.2).  Empty where there is none, or SUBJECT->host_unreadable. */
 struct span subject_host(struct subject *subject);
 
-/* The client, as address.h writes it; REMOTE_ADDR itself where that is no address, such as the path of a
- * unix socket.  Empty where that is a network, which is no client. */
+/* The client, as address.h writes it; REMOTE_ADDR itself where that is no address, such as the path
+ * of a unix socket.  Empty where that is a network, which is no client. */
 struct span subject_client(struct subject *subject);
 
 /* The client's whole address; NULL where REMOTE_ADDR is none. */

@@ -6,7 +6,8 @@
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-/* The bytes of the scheme that URI begins with, "://" included (RFC 3986, 3.1); 0: there is none. */
+/* The bytes of the scheme that URI begins with, "://" included (RFC 3986, 3.1); 0: there is
+ * none. */
 static size_t scheme_len(const char *uri)
 {
     size_t letter = strspn(uri, LETTERS);

@@ -13,8 +13,8 @@ struct target {
 };
 
 /* Read URI, NUL-terminated.  Only the origin form ("/path?query") and the absolute form
- * ("scheme://authority/path?query") have a path: "http:/path", "path", "*" and "host:443" have none,
- * because web servers disagree about which path that is. */
+ * ("scheme://authority/path?query") have a path: "http:/path", "path", "*" and "host:443" have
+ * none, because web servers disagree about which path that is. */
 struct target target_read(const char *uri);
 
 #endif

@@ -25,8 +25,8 @@ struct redis_address {
  * (IANA "redis" URI scheme, provisional registration.) */
 const char *redis_address_parse(const char *text, struct redis_address *out);
 
-/* The same with the PASSWORD of a password file, or "": it is that of an address without one, so that
- * "redis://user@host" can log in.  An address with a password of its own is then an error. */
+/* The same with the PASSWORD of a password file, or "": it is that of an address without one, so
+ * that "redis://user@host" can log in.  An address with a password of its own is then an error. */
 const char *redis_address_parse_for(const char *text, const char *password,
                                     struct redis_address *out);
 

@@ -1,4 +1,5 @@
-/* resolver.h - host names to addresses, off the loop: a name server that does not answer stalls nothing. */
+/* resolver.h - host names to addresses, off the loop: a name server that does not answer stalls
+ * nothing. */
 #ifndef RESOLVER_H
 #define RESOLVER_H
 
@@ -9,8 +10,8 @@
 
 struct resolver;
 
-/* What a name resolves to: COUNT numeric addresses in the order of getaddrinfo(3), RFC 6724; or none,
- * and ERROR says why. */
+/* What a name resolves to: COUNT numeric addresses in the order of getaddrinfo(3), RFC 6724; or
+ * none, and ERROR says why. */
 struct resolved {
     unsigned count;
     char address[RESOLVER_ADDRESSES_MAX][RESOLVER_ADDRESS_MAX];

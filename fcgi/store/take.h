@@ -1,4 +1,5 @@
-/* take.h - what is asked of a bucket, and what it answers.  Plain data: lua/take.lua's contract in C. */
+/* take.h - what is asked of a bucket, and what it answers.  Plain data: lua/take.lua's contract in
+ * C. */
 #ifndef TAKE_H
 #define TAKE_H
 
@@ -31,9 +32,10 @@ struct bucket {
  * Redis did not decide.  CONTEXT is what was given with the take. */
 typedef void take_done(void *context, const struct bucket *buckets);
 
-/* A store of buckets.  Of the COUNT (>= 1) TAKES the first ENFORCED are taken together, or none of them; each
- * of the others, a shadow, is taken if they are and it has room, and changes nothing for them.  DONE is
- * called exactly once, now or later.  TAKES is borrowed until then; their keys differ. */
+/* A store of buckets.  Of the COUNT (>= 1) TAKES the first ENFORCED are taken together, or none of
+ * them; each of the others, a shadow, is taken if they are and it has room, and changes nothing for
+ * them.  DONE is called exactly once, now or later.  TAKES is borrowed until then; their keys
+ * differ. */
 typedef void take_tokens(void *store, const struct take *takes, size_t count, size_t enforced,
                          take_done *done, void *context);
 

@@ -1,5 +1,6 @@
-/* ceiling.c - redis.h without a Redis: every bucket is full, at once.  Linked in place of redis.c it makes
- * the program that `make bench` compares with: what the loop, libfcgi and the web server can do alone. */
+/* ceiling.c - redis.h without a Redis: every bucket is full, at once.  Linked in place of redis.c
+ * it makes the program that `make bench` compares with: what the loop, libfcgi and the web server
+ * can do alone. */
 #include <assert.h>
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
-/* globs.c - what the most expensive files and requests cost: 64 limits with 256 globs each, on texts that almost fit.
- * Prints the worst of all, in microseconds of one core, and what it was. */
+/* globs.c - what the most expensive files and requests cost: 64 limits with 256 globs each, on
+ * texts that almost fit. Prints the worst of all, in microseconds of one core, and what it was. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

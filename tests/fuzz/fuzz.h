@@ -1,6 +1,6 @@
-/* fuzz.h - what the harnesses share.  libFuzzer calls LLVMFuzzerTestOneInput with one input after another, each a
- * few texts with a NUL between them.  A property that does not hold ends the program, and the input is
- * kept.  What is decoded here is decoded by other means than in fcgi/. */
+/* fuzz.h - what the harnesses share.  libFuzzer calls LLVMFuzzerTestOneInput with one input after
+ * another, each a few texts with a NUL between them.  A property that does not hold ends the
+ * program, and the input is kept.  What is decoded here is decoded by other means than in fcgi/. */
 #ifndef FUZZ_H
 #define FUZZ_H
 
@@ -30,8 +30,8 @@ static inline void must(bool holds, const char *property)
     abort();
 }
 
-/* Take the next text off INPUT; "" where none is left.  The caller's to free: it has exactly its size, so that
- * a byte read beyond it is seen. */
+/* Take the next text off INPUT; "" where none is left.  The caller's to free: it has exactly its
+ * size, so that a byte read beyond it is seen. */
 static inline char *next_text(struct input *input)
 {
     char *text = strndup(input->size > 0 ? (const char *)input->data : "", input->size);
@@ -82,7 +82,8 @@ static inline struct bytes percent_decode(const char *text, size_t len, bool plu
     return out;
 }
 
-/* BYTES percent-encoded, NUL-terminated: letters, digits and slashes are themselves.  The caller's to free. */
+/* BYTES percent-encoded, NUL-terminated: letters, digits and slashes are themselves.  The caller's
+ * to free. */
 static inline char *percent_encode(struct bytes bytes)
 {
     static const char hex[2][17] = {"0123456789ABCDEF", "0123456789abcdef"};
@@ -99,8 +100,8 @@ static inline char *percent_encode(struct bytes bytes)
     return out;
 }
 
-/* KEY, of LEN bytes, is rl:{IDENTITY}:LIMIT, and no byte of it means anything to Redis, a log or a shell's
- * reader. */
+/* KEY, of LEN bytes, is rl:{IDENTITY}:LIMIT, and no byte of it means anything to Redis, a log or a
+ * shell's reader. */
 static inline void must_be_key(const char *key, size_t len, const char *limit)
 {
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

@@ -1,4 +1,5 @@
-/* fuzz_address.c - an address is what a regular expression and inet_pton read; in a network go its bits */
+/* fuzz_address.c - an address is what a regular expression and inet_pton read; in a network go its
+ * bits */
 #include "fuzz.h"
 
 #include <arpa/inet.h>
@@ -41,7 +42,8 @@ static bool same_bits(const struct address *one, const struct address *other, un
     return true;
 }
 
-/* A client is told from another by the bits of its prefix, and its text, read again, is that client. */
+/* A client is told from another by the bits of its prefix, and its text, read again, is that
+ * client. */
 static void formats_as_its_prefix(const struct address *one, const struct address *other,
                                   unsigned bits)
 {

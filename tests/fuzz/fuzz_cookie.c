@@ -14,7 +14,8 @@ static struct span cookie_find(const char *header, const char *name)
     return (struct span){NULL, 0};
 }
 
-/* The value of VALUE is never longer, is written within its scratch, and is itself where nothing is encoded. */
+/* The value of VALUE is never longer, is written within its scratch, and is itself where nothing is
+ * encoded. */
 static void has_one_value(struct span value)
 {
     char *bytes = malloc(value.len + 1);

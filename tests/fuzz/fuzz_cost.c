@@ -1,4 +1,5 @@
-/* fuzz_cost.c - a cost is what strtoull reads, within its bounds; one in a file is what printf would write */
+/* fuzz_cost.c - a cost is what strtoull reads, within its bounds; one in a file is what printf
+ * would write */
 #include "fuzz.h"
 
 #include "limits/cost.h"

@@ -1,4 +1,5 @@
-/* fuzz_fcgi_head.c - a connection is read alike in any pieces, and a head as libfcgi itself reads it */
+/* fuzz_fcgi_head.c - a connection is read alike in any pieces, and a head as libfcgi itself reads
+ * it */
 #include "fuzz.h"
 
 #include <fcgiapp.h>
@@ -94,8 +95,9 @@ static bool same_reading(const struct reading *one, const struct reading *other)
     return one->count == other->count;
 }
 
-/* Whether the records at DATA are those of the request ID alone, from FCGI_BEGIN_REQUEST to the empty FCGI_PARAMS.
- * libfcgi skips a record of another request, and if that is empty, the content of the next record instead. */
+/* Whether the records at DATA are those of the request ID alone, from FCGI_BEGIN_REQUEST to the
+ * empty FCGI_PARAMS. libfcgi skips a record of another request, and if that is empty, the content
+ * of the next record instead. */
 static bool has_no_other_records(const uint8_t *data, unsigned id)
 {
     if (data[1] != FCGI_BEGIN_REQUEST)
@@ -110,8 +112,8 @@ static bool has_no_other_records(const uint8_t *data, unsigned id)
     }
 }
 
-/* The SIZE bytes at DATA, of which the first event is a head, are read by libfcgi alone, from a file; and the head by our
- * own way through libfcgi.  Both find the same. */
+/* The SIZE bytes at DATA, of which the first event is a head, are read by libfcgi alone, from a
+ * file; and the head by our own way through libfcgi.  Both find the same. */
 static void same_as_libfcgi(const struct reading *reading, const uint8_t *data, size_t size)
 {
     struct fcgi_head head = {.params = (unsigned char *)reading->event[0].params.text,

@@ -1,4 +1,5 @@
-/* fuzz_file.c - a file is refused with reasons and places, or all that it says is within its bounds */
+/* fuzz_file.c - a file is refused with reasons and places, or all that it says is within its
+ * bounds */
 #include "fuzz.h"
 
 #include "limits/apply.h"
@@ -32,8 +33,8 @@ static void free_outcome(struct outcome *outcome)
     free(outcome->text);
 }
 
-/* OUTCOME's report, of which this makes pieces: a line for each finding, with a place that a file of LEN bytes
- * has, and advice. */
+/* OUTCOME's report, of which this makes pieces: a line for each finding, with a place that a file
+ * of LEN bytes has, and advice. */
 static void has_reasons_and_places(struct outcome *outcome, size_t len)
 {
     char *rest = outcome->text;

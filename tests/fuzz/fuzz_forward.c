@@ -1,4 +1,5 @@
-/* fuzz_forward.c - a question is about what one convention says, and its client is no trusted proxy's word for it */
+/* fuzz_forward.c - a question is about what one convention says, and its client is no trusted
+ * proxy's word for it */
 #include "fuzz.h"
 
 #include "request/forward.h"

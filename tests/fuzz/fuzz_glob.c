@@ -5,7 +5,8 @@
 
 #define TEXT_MAX 256
 
-/* What has been tried: the rest of the pattern at a position does not fit the rest of the text there. */
+/* What has been tried: the rest of the pattern at a position does not fit the rest of the text
+ * there. */
 static bool tried[GLOB_MAX + 1][TEXT_MAX + 1];
 
 /* Whether TEXT, of LEN bytes, fits PATTERN, from positions P and T on. */

@@ -1,4 +1,5 @@
-/* fuzz_key.c - two requests have one key if and only if they have the same values; a key can be read back */
+/* fuzz_key.c - two requests have one key if and only if they have the same values; a key can be
+ * read back */
 #include "fuzz.h"
 
 #include "request/request.h"

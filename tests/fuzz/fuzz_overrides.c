@@ -1,4 +1,5 @@
-/* fuzz_overrides.c - the override found is the first in the list that fits the client, looked at one by one */
+/* fuzz_overrides.c - the override found is the first in the list that fits the client, looked at
+ * one by one */
 #include "fuzz.h"
 
 #include "request/cookie.h"
@@ -40,7 +41,8 @@ static void add(struct set *set, struct input *input)
     set->count++;
 }
 
-/* Whether an alternative of COUNT sources has ip at position I, so that an address there is a client's. */
+/* Whether an alternative of COUNT sources has ip at position I, so that an address there is a
+ * client's. */
 static bool has_ip(const struct key_spec *spec, size_t count, size_t i)
 {
     for (size_t first = 0, end; first < spec->count; first = end) {

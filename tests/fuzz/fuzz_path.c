@@ -1,4 +1,5 @@
-/* fuzz_path.c - a path is what a stack of its segments makes of it, and its own normal form, however encoded */
+/* fuzz_path.c - a path is what a stack of its segments makes of it, and its own normal form,
+ * however encoded */
 #include "fuzz.h"
 
 #include "request/path.h"
@@ -63,7 +64,8 @@ static void same_as_by_reference(const char *uri, struct bytes path)
     free(raw);
 }
 
-/* Every reading is a path within its bounds, no two are the same, and the first is the usual one. */
+/* Every reading is a path within its bounds, no two are the same, and the first is the usual
+ * one. */
 static void has_its_readings(const char *uri, struct bytes usual)
 {
     static struct path path;

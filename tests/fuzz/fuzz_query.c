@@ -1,4 +1,5 @@
-/* fuzz_query.c - a parameter is the one that splitting the query finds; what is encoded comes back */
+/* fuzz_query.c - a parameter is the one that splitting the query finds; what is encoded comes
+ * back */
 #include "fuzz.h"
 
 #include "request/query.h"

@@ -1,4 +1,5 @@
-/* fuzz_request.c - whatever comes on a connection, each request gets one whole answer in the form that was asked for */
+/* fuzz_request.c - whatever comes on a connection, each request gets one whole answer in the form
+ * that was asked for */
 #include "fuzz.h"
 
 #include <fastcgi.h>
@@ -88,7 +89,8 @@ static void must_be_answer(const struct peer *peer)
     must(!peer->authorizer || status != 200 || body[4] == '\0', "an authorizer's 200 has no body");
 }
 
-/* The records are those of request ID: output that is the answer, its end, and the end of the request. */
+/* The records are those of request ID: output that is the answer, its end, and the end of the
+ * request. */
 static void must_be_records(const struct peer *peer, unsigned id)
 {
     size_t at = 0, text = 0;

@@ -9,7 +9,8 @@ static const struct {
 } units[] = {
     {"ms", 1000}, {"s", 1000000}, {"min", 60000000}, {"h", 3600000000}, {"day", 86400000000}};
 
-/* The microseconds of TEXT by other means; -1 where it is no duration.  A unit alone is one of it. */
+/* The microseconds of TEXT by other means; -1 where it is no duration.  A unit alone is one of
+ * it. */
 static int64_t reference_duration(const char *text)
 {
     long long number = 1;

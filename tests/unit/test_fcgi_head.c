@@ -101,7 +101,8 @@ static void say_event(const struct fcgi_head *head, enum fcgi_event event)
     strcat(strcat(stream.events, text), " ");
 }
 
-/* Read the stream in pieces of SIZE bytes.  ANSWER: each request is answered as soon as its head is complete. */
+/* Read the stream in pieces of SIZE bytes.  ANSWER: each request is answered as soon as its head is
+ * complete. */
 static void read_stream(size_t size, bool answer)
 {
     static unsigned char params[FCGI_HEAD_SIZE];

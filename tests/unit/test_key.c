@@ -998,8 +998,8 @@ static void random_pieces(uint64_t *seed, size_t most, char *out, size_t size)
     }
 }
 
-/* Whoever has both sources is the pair of them: a header holds no NUL, so one parts it from the query.
- * All who lack one are the client at IP. */
+/* Whoever has both sources is the pair of them: a header holds no NUL, so one parts it from the
+ * query. All who lack one are the client at IP. */
 static void send_both(const char *header, const char *query, struct client *client)
 {
     struct key_spec spec = spec_of("header:X-A + query:b | ip");

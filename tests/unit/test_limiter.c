@@ -954,7 +954,8 @@ static struct limits *generation_of(size_t count, unsigned generation)
     return limits;
 }
 
-/* A reload at any moment, with more limits or fewer: each answer is by the limits of its own time. */
+/* A reload at any moment, with more limits or fewer: each answer is by the limits of its own
+ * time. */
 static void limits_may_be_replaced_at_any_moment(void **state)
 {
     struct limits *limits = generation_of(1, 0);

@@ -134,8 +134,8 @@ static void no_client_can_make_a_glob_slow(void **state)
     want_fits("*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b", text, false);
 }
 
-/* What limits cost a request of an honest client, beside what begins and ends otherwise: 64 limits with 256 globs, a value
- * of 60 bytes that has all but the last piece of each. */
+/* What limits cost a request of an honest client, beside what begins and ends otherwise: 64 limits
+ * with 256 globs, a value of 60 bytes that has all but the last piece of each. */
 static void a_short_value_stays_within_the_bound(void **state)
 {
     static struct glob_work work;

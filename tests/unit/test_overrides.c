@@ -705,7 +705,8 @@ static void ten_thousand_exact_overrides_cost_a_request_what_ten_do(void **state
                  (long long)ten, (long long)many);
 }
 
-/* Neither a client's values nor its address are looked at where no pattern stands before its exact key. */
+/* Neither a client's values nor its address are looked at where no pattern stands before its exact
+ * key. */
 static void no_pattern_behind_an_exact_override_is_looked_at(void **state)
 {
     static const char *const texts[] = {"alice", "a*", "b*"};
@@ -990,8 +991,8 @@ static size_t slow_alternative(const struct key_spec *spec, const struct client 
     }
 }
 
-/* The line of the first of COUNT RULES (the first is in line 1) that fits CLIENT; those that are no use are
- * skipped. */
+/* The line of the first of COUNT RULES (the first is in line 1) that fits CLIENT; those that are no
+ * use are skipped. */
 static unsigned slow_line(const struct key_spec *spec, const struct rule *rules,
                           const bool *refused, unsigned count, const struct client *client)
 {

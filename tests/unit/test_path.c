@@ -8,8 +8,8 @@
 #define ROUNDS   100000
 #define TEXT_MAX 64
 
-/* The path of URI, on the heap and no byte too large, so that a sanitizer sees one written beyond it:
- * the caller's to free. */
+/* The path of URI, on the heap and no byte too large, so that a sanitizer sees one written beyond
+ * it: the caller's to free. */
 static char *normalised(const char *uri, size_t *len)
 {
     char *out = malloc(PATH_BYTES_MAX);
@@ -143,7 +143,8 @@ static void what_is_no_spelling_of_another_stays(void **state)
         want_path(cases[i].uri, cases[i].want, cases[i].want_len);
 }
 
-/* "/" and PIECE until the path has LEN bytes, each piece one of them; and END.  The caller's to free. */
+/* "/" and PIECE until the path has LEN bytes, each piece one of them; and END.  The caller's to
+ * free. */
 static char *long_uri(size_t len, const char *piece, const char *end)
 {
     size_t width = strlen(piece);

@@ -805,7 +805,8 @@ static void the_longest_leave_fits(void **state)
 
 /* ---- The form for auth_request ---- */
 
-#define AUTH_LEAVE   "Status: 204 No Content\r\nRateLimit-Status: 200\r\nCache-Control: no-store\r\n"
+#define NO_STORE     "Cache-Control: no-store\r\n"
+#define AUTH_LEAVE   "Status: 204 No Content\r\nRateLimit-Status: 200\r\n" NO_STORE
 #define AUTH_REFUSES "Status: 403 Forbidden\r\nRateLimit-Status: "
 
 static void auth_request_gets_leave_and_the_fields_and_no_body(void **state)
@@ -833,7 +834,8 @@ static void auth_request_gets_leave_and_the_fields_and_no_body(void **state)
     want_number("length", (long long)len, (long long)strlen(got));
 }
 
-/* What auth_request is to be told where a client would be told WHOLE: the body's line, and no body. */
+/* What auth_request is to be told where a client would be told WHOLE: the body's line, and no
+ * body. */
 static void want_in_the_head(const char *whole, const char *got, size_t len)
 {
     const char *reason = whole + strlen("Status: 429"), *body = strstr(whole, "\r\n\r\n") + 4;
