@@ -7,6 +7,7 @@
 #   make lint     formatters and linters       make bench    numbers on this machine  (SERVER=nginx)
 #   make fuzz     the parsers with inputs that libFuzzer makes up, for FUZZ_S=60 seconds in all
 #   make install  DESTDIR= PREFIX=/usr/local SYSCONFDIR=/etc   make clean
+#   make help     this
 
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
@@ -45,9 +46,13 @@ UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c
 HARNESSES = $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .DELETE_ON_ERROR:
-.PHONY: all run test test-build asan fuzz fuzz-build lint bench bench-build install clean
+.PHONY: all help run test test-build asan fuzz fuzz-build lint bench bench-build install clean
 
 all: $(PROGRAM)
+
+# The comment at the top of this file.
+help:
+	sed -n '3,/^$$/ { s/^# \{0,1\}//; p; }' Makefile
 
 run:
 	conf/packages.sh run $(SERVER)
