@@ -149,6 +149,8 @@ install: all
 	$(call install_etc,conf/lighttpd/06-ratelimit.conf,lighttpd/conf-available/06-ratelimit.conf)
 	$(call install_etc,conf/lighttpd/07-ratelimit-headers.conf,lighttpd/conf-available/07-ratelimit-headers.conf)
 	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/ratelimit/README.md
+	install -D -m 644 conf/man/ratelimit.fcgi.8 $(DESTDIR)$(PREFIX)/share/man/man8/ratelimit.fcgi.8
+	install -D -m 644 conf/man/ratelimit-limits.5 $(DESTDIR)$(PREFIX)/share/man/man5/ratelimit-limits.5
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	for unit in ratelimit.socket ratelimit@.service; do \
 	  $(WITH_PATHS) conf/systemd/$$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit; \

@@ -95,6 +95,7 @@ check 'shell (shellcheck)' shellcheck -e SC2317,SC2329 "${scripts[@]}"
 # SC2034, SC2154: helper.bash and bats itself set variables that the tests read, and the other way round.
 # SC2030, SC2031: every test is a subshell of its own, and what it sets is for itself.
 check 'bats (shellcheck)' shellcheck -s bats -e SC2030,SC2031,SC2034,SC2154,SC2317,SC2329 tests/*.bats
+check 'manual pages (mandoc)' mandoc -Tlint -Wwarning conf/man/*
 check 'Lua (luacheck)' luacheck --quiet --no-color lua conf/lighttpd tests
 if command -v lighttpd >/dev/null; then
   for file in conf/lighttpd*.conf conf/demo/backend.conf conf/lighttpd/demo.conf; do

@@ -330,3 +330,18 @@ ratelimited() {
   SOCKETS_IDLE=$(find "/proc/$PROGRAM_PID/fd" -lname 'socket:*' | wc -l)
   [[ -n $(header RateLimit) ]]
 }
+
+@test "the manual pages have every option, variable and field, and their example is a limits file without a warning" {
+  local word
+  for word in $("$PROGRAM" --help | grep -o -- '--[a-z]*' | sort -u); do
+    grep -qF -- "Fl -${word#--}" conf/man/ratelimit.fcgi.8 || grep -qE -- "^\.It Fl .*-${word#--}|, -${word#--}$" conf/man/ratelimit.fcgi.8 ||
+      fail "$word" 'is not in' ratelimit.fcgi.8
+  done
+  for word in LIMITS_FILE REDIS_ADDR REDIS_PASSWORD_FILE SIGHUP SIGTERM; do assert_contains "$(<conf/man/ratelimit.fcgi.8)" "$word"; done
+  for word in $(grep -o '^| `[a-z0-9_.]*' README.md | sed 's/.*`//; s/.*\.//') $(grep -o '^| `limits\[\]\.[a-z_]*' README.md | sed 's/.*\.//'); do
+    [[ $word =~ ^[a-z_0-9]+$ ]] || continue
+    grep -qE "(Ic|Cm|Ql) .*$word" conf/man/ratelimit-limits.5 || fail "$word" 'is not in' ratelimit-limits.5
+  done
+  sed -n '/^\.Bd -literal/,/^\.Ed/p' conf/man/ratelimit-limits.5 | sed '1d;$d' >"$BATS_TEST_TMPDIR/limits.yaml"
+  run -0 "$PROGRAM" --check --strict "$BATS_TEST_TMPDIR/limits.yaml"
+}
