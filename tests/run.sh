@@ -17,14 +17,23 @@ export BUILD=$build PROGRAM=$build/ratelimit.fcgi
 export CMOCKA_MESSAGE_OUTPUT=TAP UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 
 passed=0 skipped=0 failures=() suite=''
+declare -A skip_reasons=() # how many tests were skipped for each
 
 # Ctrl-C does not reach what timeout runs: it has a process group of its own.
 trap '[[ -z $suite ]] || kill -TERM "$suite" 2>/dev/null; exit 130' HUP INT TERM
 
+# count_skipped NAME LINE
+count_skipped() {
+  local reason=${2##*# [Ss][Kk][Ii][Pp]}
+  reason="${1##*/}: ${reason# }"
+  skipped=$((skipped + 1))
+  skip_reasons[$reason]=$((${skip_reasons[$reason]:-0} + 1))
+}
+
 # count_line NAME LINE: count one line of TAP.  cmocka 1.1.5 prints skipped tests as "not ok N # SKIP".
 count_line() {
   case $2 in
-    'ok '*'# '[Ss][Kk][Ii][Pp]* | 'not ok '*'# SKIP'*) skipped=$((skipped + 1)) ;;
+    'ok '*'# '[Ss][Kk][Ii][Pp]* | 'not ok '*'# SKIP'*) count_skipped "$1" "$2" ;;
     'ok '*) passed=$((passed + 1)) ;;
     'not ok '*) failures+=("$1: ${2#not ok }") ;;
     *) return 0 ;;
@@ -97,9 +106,17 @@ for file; do
   run_file "$file"
 done
 
+if ((skipped > 0)); then
+  printf '\nSkipped:\n'
+  for reason in "${!skip_reasons[@]}"; do
+    printf '  %3d of %s\n' "${skip_reasons[$reason]}" "$reason"
+  done | sort -k 3
+fi
 if ((${#failures[@]} > 0)); then
   printf '\nFailed:\n'
   printf '  %s\n' "${failures[@]}"
+  printf '\nAgain:\n'
+  printf '%s\n' "${failures[@]%%: *}" | sort -u | sed "s,^,  BUILD=$(realpath --relative-to=. "$build") tests/run.sh ,"
 fi
 summary="$passed passed, ${#failures[@]} failed"
 ((skipped == 0)) || summary+=", $skipped skipped"
