@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/nearest.h"
+#include "base/spelling.h"
 
 #define COUNT_MAX INT64_C(1000000000)
 
@@ -120,7 +120,7 @@ static const struct unit *meant_unit(const char *name)
                 return &UNITS[i];
     }
     /* Of two letters, "us" say, it would be a guess. */
-    const char *nearest = strlen(name) > 2 ? nearest_word(name, words, UNIT_COUNT) : NULL;
+    const char *nearest = strlen(name) > 2 ? spelling_nearest(name, words, UNIT_COUNT) : NULL;
     for (size_t i = 0; i < UNIT_COUNT; i++)
         if (nearest == UNITS[i].name)
             return &UNITS[i];

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/nearest.h"
+#include "base/spelling.h"
 
 void fields_error(struct report *report, const struct yaml_tree *node, const char *message)
 {
@@ -101,7 +101,7 @@ int fields_word(const struct yaml_tree *node, const char *const words[], size_t 
     for (size_t i = 0; i < count; i++)
         if (strcmp(words[i], text) == 0)
             return (int)i;
-    const char *nearest = nearest_word(text, words, count);
+    const char *nearest = spelling_nearest(text, words, count);
     if (!nearest)
         nearest = meant_word(text, words, count);
     list_words(words, count, " or ", list, sizeof list);
@@ -145,7 +145,7 @@ static void unknown_field(const struct yaml_tree *key, const char *what, const c
     }
     const char *nearest = meant_word(key->text, names, count);
     if (!nearest)
-        nearest = nearest_word(key->text, names, count);
+        nearest = spelling_nearest(key->text, names, count);
     report_error(report, key->line, key->column,
                  "unknown field '%.64s' in %s; %s%s%sits fields are %s", key->text, what,
                  nearest ? "did you mean '" : "", nearest ? nearest : "", nearest ? "'? " : "",

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/nearest.h"
+#include "base/spelling.h"
 
 static const struct {
     const char *word;
@@ -114,7 +114,7 @@ static struct span without_lower(struct span text, bool *lower)
 static const char *unknown_source(struct span word, bool named)
 {
     static _Thread_local char message[512];
-    char text[NEAREST_WORD_MAX + 1] = "";
+    char text[SPELLING_WORD_MAX + 1] = "";
     const char *words[KINDS], *nearest = NULL;
 
     for (size_t i = 0; i < KINDS; i++)
@@ -122,7 +122,7 @@ static const char *unknown_source(struct span word, bool named)
     for (size_t i = 0; i < word.len && word.len < sizeof text; i++)
         text[i] = (char)tolower((unsigned char)word.text[i]);
     if (text[0] != '\0')
-        nearest = nearest_word(text, words, KINDS);
+        nearest = spelling_nearest(text, words, KINDS);
     bool is_name = !named && !nearest && text[strspn(text, "abcdefghijklmnopqrstuvwxyz_-")] == '\0';
     for (size_t i = 0; text[i] != '\0'; i++)
         text[i] = isgraph((unsigned char)word.text[i]) ? word.text[i] : '?';

@@ -1,5 +1,5 @@
 #include "table.h"
-#include "base/nearest.h"
+#include "base/spelling.h"
 
 #include <stdbool.h>
 
@@ -56,7 +56,7 @@ static void the_nearest_word_is_the_one_that_was_meant(void **state)
 
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++)
-        want_text(cases[i].text, or_none(nearest_word(cases[i].text, fields, LENGTH(fields))),
+        want_text(cases[i].text, or_none(spelling_nearest(cases[i].text, fields, LENGTH(fields))),
                   cases[i].want);
 }
 
@@ -77,7 +77,8 @@ static void so_many_slips_are_a_typo_and_one_more_is_none(void **state)
 
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++)
-        want_number(cases[i].text, nearest_word(cases[i].text, words, 1) != NULL, cases[i].near);
+        want_number(cases[i].text, spelling_nearest(cases[i].text, words, 1) != NULL,
+                    cases[i].near);
 }
 
 static void of_several_the_fewest_slips_win_and_then_the_first(void **state)
@@ -91,9 +92,9 @@ static void of_several_the_fewest_slips_win_and_then_the_first(void **state)
 
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++)
-        want_text(cases[i].text, or_none(nearest_word(cases[i].text, words, LENGTH(words))),
+        want_text(cases[i].text, or_none(spelling_nearest(cases[i].text, words, LENGTH(words))),
                   cases[i].want);
-    assert_null(nearest_word("abcd", words, 0));
+    assert_null(spelling_nearest("abcd", words, 0));
 }
 
 static unsigned least(unsigned a, unsigned b)
@@ -127,7 +128,7 @@ static void slips_are_counted_as_a_slow_reference_counts_them(void **state)
         size_t len = strlen(text);
         unsigned slips = reference(text, len, word, strlen(word));
         bool near = len >= 2 && slips <= 1 + len / 4 && slips < strlen(word);
-        if ((nearest_word(text, words, 1) != NULL) != near)
+        if ((spelling_nearest(text, words, 1) != NULL) != near)
             fail_msg("\"%s\" for \"%s\", %u slips: want %d", text, word, slips, near);
     }
 }

@@ -1,6 +1,6 @@
-/* nearest.c - the optimal string alignment distance, by dynamic programming over two rows. */
+/* spelling.c - the optimal string alignment distance, by dynamic programming over two rows. */
 /* SPDX-License-Identifier: MIT */
-#include "base/nearest.h"
+#include "base/spelling.h"
 
 #include <string.h>
 
@@ -13,7 +13,7 @@ static unsigned smaller(unsigned a, unsigned b)
  * with it. */
 static unsigned distance(const char *text, const char *word)
 {
-    unsigned rows[3][NEAREST_WORD_MAX + 1];
+    unsigned rows[3][SPELLING_WORD_MAX + 1];
     unsigned *before = rows[0], *last = rows[1], *row = rows[2];
     size_t len = strlen(word);
 
@@ -35,13 +35,13 @@ static unsigned distance(const char *text, const char *word)
     return last[len];
 }
 
-const char *nearest_word(const char *text, const char *const words[], size_t count)
+const char *spelling_nearest(const char *text, const char *const words[], size_t count)
 {
     size_t len = strlen(text);
     unsigned least = (unsigned)(1 + len / 4) + 1;
     const char *nearest = NULL;
 
-    if (len < 2 || len > NEAREST_WORD_MAX)
+    if (len < 2 || len > SPELLING_WORD_MAX)
         return NULL;
     for (size_t i = 0; i < count; i++) {
         unsigned slips = distance(text, words[i]);
