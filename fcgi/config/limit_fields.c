@@ -6,7 +6,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "config/fields.h"
+#include "config/mapping.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -31,12 +31,12 @@ struct override_reading {
 
 static void read_glob(const struct yaml_tree *node, char out[GLOB_MAX + 1], struct report *report)
 {
-    const char *text = fields_text(node, report);
+    const char *text = mapping_text(node, report);
 
     if (!text)
         return;
     if (strlen(text) > GLOB_MAX)
-        fields_error(report, node, "this pattern is too long; the most is 256 bytes");
+        mapping_error(report, node, "this pattern is too long; the most is 256 bytes");
     else
         strcpy(out, text);
 }
@@ -46,14 +46,14 @@ static void read_path(const struct yaml_tree *node, void *out, struct report *re
     struct match *match = out;
 
     if (node->kind == TREE_SEQUENCE) {
-        fields_error(report, node,
-                     "'path' takes one value, and not a list; write a glob, such as /api/**, or a "
-                     "limit for each");
+        mapping_error(report, node,
+                      "'path' takes one value, and not a list; write a glob, such as /api/**, or a "
+                      "limit for each");
         return;
     }
     read_glob(node, match->path, report);
     if (match->path[0] != '\0' && match->path[0] != '/' && match->path[0] != '*')
-        fields_error(report, node, "a path begins with a slash; write /api/** or **/x");
+        mapping_error(report, node, "a path begins with a slash; write /api/** or **/x");
     for (char *byte = match->path; match->ignore_case && *byte; byte++)
         *byte = (char)(*byte >= 'A' && *byte <= 'Z' ? *byte + ('a' - 'A') : *byte);
 }
@@ -62,7 +62,7 @@ static void read_ignore_case(const struct yaml_tree *node, void *out, struct rep
 {
     struct match *match = out;
 
-    fields_flag(node, &match->ignore_case, report);
+    mapping_flag(node, &match->ignore_case, report);
 }
 
 static void read_host(const struct yaml_tree *node, void *out, struct report *report)
@@ -73,7 +73,7 @@ static void read_host(const struct yaml_tree *node, void *out, struct report *re
     for (char *byte = match->host; *byte; byte++) {
         *byte = (char)tolower((unsigned char)*byte);
         if (*byte == ':' || *byte == '/') {
-            fields_error(report, node, "a host is a name without a port; write *.example.com");
+            mapping_error(report, node, "a host is a name without a port; write *.example.com");
             return;
         }
     }
@@ -88,10 +88,10 @@ static void read_method(const struct yaml_tree *node, struct match *match, struc
 
     if (node->kind != TREE_SCALAR || node->text[0] == '\0' ||
         strlen(node->text) > MATCH_METHOD_MAX || node->text[strspn(node->text, allowed)] != '\0')
-        fields_error(report, node, "a method is 1 to 16 capital letters; write GET, POST, ...");
+        mapping_error(report, node, "a method is 1 to 16 capital letters; write GET, POST, ...");
     else if (match->methods == MATCH_METHODS_MAX)
-        fields_error(report, node,
-                     "too many methods; the most is 16, and without methods: all match");
+        mapping_error(report, node,
+                      "too many methods; the most is 16, and without methods: all match");
     else
         strcpy(match->method[match->methods++], node->text);
 }
@@ -99,8 +99,8 @@ static void read_method(const struct yaml_tree *node, struct match *match, struc
 static void read_methods(const struct yaml_tree *node, void *out, struct report *report)
 {
     if (node->kind != TREE_SEQUENCE || !node->first) {
-        fields_error(report, node,
-                     "'methods' must be a list of at least one method; write [GET, POST]");
+        mapping_error(report, node,
+                      "'methods' must be a list of at least one method; write [GET, POST]");
         return;
     }
     for (const struct yaml_tree *entry = node->first; entry; entry = entry->next)
@@ -117,14 +117,14 @@ static void read_match(const struct yaml_tree *node, void *out, struct report *r
         {"host", false, read_host},
     };
 
-    fields_read(node, "match", fields, COUNT(fields), &reading->limit->match, report);
+    mapping_read(node, "match", fields, COUNT(fields), &reading->limit->match, report);
 }
 
 /* ---- Bucket: what a limit and an override both have ---- */
 
 static void read_bucket_capacity(const struct yaml_tree *node, int64_t *out, struct report *report)
 {
-    const char *text = fields_text(node, report);
+    const char *text = mapping_text(node, report);
     const char *error = text ? units_count(text, 1, LIMIT_CAPACITY_MAX, out) : NULL;
 
     if (error)
@@ -152,7 +152,7 @@ static void read_rate(const struct yaml_tree *node, struct rate rate, int64_t *o
 static void read_bucket_refill(const struct yaml_tree *node, int64_t *out_us, struct report *report)
 {
     struct rate rate;
-    const char *text = fields_text(node, report);
+    const char *text = mapping_text(node, report);
     const char *error = text ? units_rate(text, &rate) : NULL;
 
     if (error)
@@ -166,7 +166,7 @@ static void check_window(const struct yaml_tree *node, int64_t capacity, int64_t
                          struct report *report)
 {
     if (interval_us > 0 && capacity > LIMIT_WINDOW_US_MAX / interval_us)
-        fields_error(
+        mapping_error(
             report, node,
             "this bucket takes more than ten years to fill; lower capacity or raise refill");
 }
@@ -180,18 +180,18 @@ static void read_override_key(const struct yaml_tree *node, void *out, struct re
 
     reading->key = node;
     if (node->kind == TREE_MAPPING || (node->kind == TREE_SEQUENCE && !node->first)) {
-        fields_error(report, node,
-                     "'key' of an override must be a value, or a list of one for each source of "
-                     "the limit's key; write alice or [10.0.0.0/8, /api/**]");
+        mapping_error(report, node,
+                      "'key' of an override must be a value, or a list of one for each source of "
+                      "the limit's key; write alice or [10.0.0.0/8, /api/**]");
         return;
     }
     for (const struct yaml_tree *entry = node->kind == TREE_SCALAR ? node : node->first; entry;
          entry = node->kind == TREE_SCALAR ? NULL : entry->next) {
         if (count == KEY_PARTS_MAX) {
-            fields_error(report, entry, "too many entries; a key has at most 8 sources");
+            mapping_error(report, entry, "too many entries; a key has at most 8 sources");
             return;
         }
-        reading->text[count] = fields_text(entry, report);
+        reading->text[count] = mapping_text(entry, report);
         if (!reading->text[count++])
             return;
     }
@@ -216,14 +216,14 @@ static void read_unlimited(const struct yaml_tree *node, void *out, struct repor
 {
     struct override_reading *reading = out;
 
-    fields_flag(node, &reading->unlimited, report);
+    mapping_flag(node, &reading->unlimited, report);
 }
 
 static void read_blocked(const struct yaml_tree *node, void *out, struct report *report)
 {
     struct override_reading *reading = out;
 
-    fields_flag(node, &reading->blocked, report);
+    mapping_flag(node, &reading->blocked, report);
 }
 
 /* What READING says about its clients: exactly one thing. */
@@ -234,9 +234,10 @@ static void decide_kind(const struct yaml_tree *node, struct override_reading *r
     struct override *override = &reading->override;
 
     if (limited + reading->unlimited + reading->blocked != 1)
-        fields_error(report, node,
-                     "an override says one thing of its clients; write capacity and refill (one of "
-                     "them leaves the other as it is), or unlimited: true, or blocked: true");
+        mapping_error(
+            report, node,
+            "an override says one thing of its clients; write capacity and refill (one of "
+            "them leaves the other as it is), or unlimited: true, or blocked: true");
     override->kind = reading->blocked     ? OVERRIDE_BLOCKED
                      : reading->unlimited ? OVERRIDE_UNLIMITED
                                           : OVERRIDE_LIMITED;
@@ -263,7 +264,7 @@ static void read_override(const struct yaml_tree *node, struct reading *reading,
     struct override_reading override = {.limit = limit};
     unsigned errors = report->errors, earlier;
 
-    fields_read(node, "an override", fields, COUNT(fields), &override, report);
+    mapping_read(node, "an override", fields, COUNT(fields), &override, report);
     if (report->errors == errors)
         decide_kind(node, &override, report);
     if (report->errors > errors || limit->key.count == 0)
@@ -286,9 +287,9 @@ static void read_overrides(const struct yaml_tree *node, void *out, struct repor
     struct reading *reading = out;
 
     if (node->kind != TREE_SEQUENCE || !node->first) {
-        fields_error(report, node,
-                     "'overrides' must be a list of at least one; write - { key: alice, capacity: "
-                     "200 }");
+        mapping_error(report, node,
+                      "'overrides' must be a list of at least one; write - { key: alice, capacity: "
+                      "200 }");
         return;
     }
     reading->limit->overrides = overrides_new();
@@ -301,14 +302,14 @@ static void read_overrides(const struct yaml_tree *node, void *out, struct repor
 static void read_name(const struct yaml_tree *node, void *out, struct report *report)
 {
     struct reading *reading = out;
-    const char *text = fields_text(node, report);
+    const char *text = mapping_text(node, report);
     static const char allowed[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
 
     if (!text)
         return;
     if (strlen(text) > LIMIT_NAME_MAX || text[strspn(text, allowed)] != '\0')
-        fields_error(
+        mapping_error(
             report, node,
             "a limit's name stands in headers and keys; write 1 to 64 of A-Z a-z 0-9 _ . -");
     else
@@ -321,19 +322,19 @@ static void read_key(const struct yaml_tree *node, void *out, struct report *rep
     struct key_spec *key = &reading->limit->key;
 
     if (node->kind == TREE_SEQUENCE) {
-        fields_error(report, node,
-                     "'key' takes one value, and not a list; join alternatives with |, such as "
-                     "query:user | ip");
+        mapping_error(report, node,
+                      "'key' takes one value, and not a list; join alternatives with |, such as "
+                      "query:user | ip");
         return;
     }
-    const char *text = fields_text(node, report);
+    const char *text = mapping_text(node, report);
     const char *error = !text                ? NULL
                         : strchr(text, '\n') ? "several lines in a key; write it on one line"
                                              : key_parse(text, key);
     if (!error)
         return;
     key->count = 0;
-    fields_error(report, node, error);
+    mapping_error(report, node, error);
 }
 
 static void read_capacity(const struct yaml_tree *node, void *out, struct report *report)
@@ -353,7 +354,7 @@ static void read_refill(const struct yaml_tree *node, void *out, struct report *
 static void read_cost(const struct yaml_tree *node, void *out, struct report *report)
 {
     struct reading *reading = out;
-    const char *text = fields_text(node, report);
+    const char *text = mapping_text(node, report);
     const char *error = text ? cost_parse(text, &reading->limit->cost) : NULL;
 
     if (error)
@@ -364,7 +365,7 @@ static void read_shadow(const struct yaml_tree *node, void *out, struct report *
 {
     struct reading *reading = out;
 
-    fields_flag(node, &reading->limit->shadow, report);
+    mapping_flag(node, &reading->limit->shadow, report);
 }
 
 static void read_on_redis_failure(const struct yaml_tree *node, void *out, struct report *report)
@@ -374,7 +375,7 @@ static void read_on_redis_failure(const struct yaml_tree *node, void *out, struc
         [REDIS_FAILURE_DENY] = "deny",
     };
     struct reading *reading = out;
-    int word = fields_word(node, words, COUNT(words), report);
+    int word = mapping_word(node, words, COUNT(words), report);
 
     if (word >= 0)
         reading->limit->on_redis_failure = (enum redis_failure)word;
@@ -398,6 +399,6 @@ void limit_fields_read(const struct yaml_tree *node, unsigned ipv6_prefix_bits, 
     struct reading reading = {out, ipv6_prefix_bits};
 
     *out = (struct limit){.cost.tokens = 1, .line = node->line, .column = node->column};
-    fields_read(node, "a limit", fields, COUNT(fields), &reading, report);
+    mapping_read(node, "a limit", fields, COUNT(fields), &reading, report);
     check_window(node, out->capacity, out->interval_us, report);
 }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/fields.h"
+#include "config/mapping.h"
 #include "config/limit_fields.h"
 #include "config/warnings.h"
 #include "config/yaml_tree.h"
@@ -24,7 +24,7 @@ static const char default_limits[] = {
 static void read_password_file(const struct yaml_tree *node, void *out, struct report *report)
 {
     struct limits *limits = out;
-    const char *path = fields_text(node, report);
+    const char *path = mapping_text(node, report);
     bool open = false;
     const char *error = path ? password_file_read(path, limits->redis_password, &open) : NULL;
 
@@ -41,7 +41,7 @@ static void read_password_file(const struct yaml_tree *node, void *out, struct r
 static void read_address(const struct yaml_tree *node, void *out, struct report *report)
 {
     struct limits *limits = out;
-    const char *text = fields_text(node, report);
+    const char *text = mapping_text(node, report);
     const char *error =
         text ? redis_address_parse_for(text, limits->redis_password, &limits->redis) : NULL;
 
@@ -58,15 +58,15 @@ static void read_timeout(const struct yaml_tree *node, void *out, struct report 
 {
     struct limits *limits = out;
     int64_t us;
-    const char *text = fields_text(node, report);
+    const char *text = mapping_text(node, report);
     const char *error = text ? units_duration(text, &us) : NULL;
 
     if (error)
         report_error(report, node->line, node->column, "timeout: %s; a timeout is 1ms to 10s",
                      error);
     else if (text && us > REDIS_TIMEOUT_MS_MAX * 1000LL)
-        fields_error(report, node,
-                     "timeout: every request may wait that long; a timeout is 1ms to 10s");
+        mapping_error(report, node,
+                      "timeout: every request may wait that long; a timeout is 1ms to 10s");
     else if (text)
         limits->redis_timeout_ms = (unsigned)(us / 1000);
 }
@@ -80,7 +80,7 @@ static void read_redis(const struct yaml_tree *node, void *out, struct report *r
         {"timeout", false, read_timeout},
     };
 
-    fields_read(node, "redis", fields, sizeof fields / sizeof *fields, out, report);
+    mapping_read(node, "redis", fields, sizeof fields / sizeof *fields, out, report);
 }
 
 /* ---- The other fields of a file ---- */
@@ -88,7 +88,7 @@ static void read_redis(const struct yaml_tree *node, void *out, struct report *r
 static void read_ipv6_prefix(const struct yaml_tree *node, void *out, struct report *report)
 {
     struct limits *limits = out;
-    const char *text = fields_text(node, report);
+    const char *text = mapping_text(node, report);
     const char *error = text ? units_count(text, 1, 128, &limits->ipv6_prefix_bits) : NULL;
 
     if (error)
@@ -103,13 +103,13 @@ static void read_headers(const struct yaml_tree *node, void *out, struct report 
     struct limits *limits = out;
 
     if (node->kind != TREE_SEQUENCE) {
-        fields_error(report, node,
-                     "'headers' must be a list; write [ietf], [ietf, x-ratelimit] or [] for none");
+        mapping_error(report, node,
+                      "'headers' must be a list; write [ietf], [ietf, x-ratelimit] or [] for none");
         return;
     }
     limits->headers = 0;
     for (const struct yaml_tree *entry = node->first; entry; entry = entry->next) {
-        int word = fields_word(entry, words, 2, report);
+        int word = mapping_word(entry, words, 2, report);
         if (word >= 0)
             limits->headers |= headers[word];
     }
@@ -117,12 +117,12 @@ static void read_headers(const struct yaml_tree *node, void *out, struct report 
 
 static void read_proxy(const struct yaml_tree *node, struct limits *limits, struct report *report)
 {
-    const char *text = fields_text(node, report);
+    const char *text = mapping_text(node, report);
 
     if (!text)
         return;
     if (limits->proxies == LIMITS_PROXIES_MAX) {
-        fields_error(report, node, "too many trusted proxies; the most is 64");
+        mapping_error(report, node, "too many trusted proxies; the most is 64");
         return;
     }
     const char *error = network_parse(text, &limits->trusted_proxy[limits->proxies++]);
@@ -133,9 +133,9 @@ static void read_proxy(const struct yaml_tree *node, struct limits *limits, stru
 static void read_trusted_proxies(const struct yaml_tree *node, void *out, struct report *report)
 {
     if (node->kind != TREE_SEQUENCE) {
-        fields_error(report, node,
-                     "'trusted_proxies' must be a list of addresses and CIDRs; write [127.0.0.1, "
-                     "10.0.0.0/8]");
+        mapping_error(report, node,
+                      "'trusted_proxies' must be a list of addresses and CIDRs; write [127.0.0.1, "
+                      "10.0.0.0/8]");
         return;
     }
     struct limits *limits = out;
@@ -151,7 +151,7 @@ static void read_forward_auth(const struct yaml_tree *node, void *out, struct re
     static const enum forward_convention conventions[] = {FORWARD_X_FORWARDED, FORWARD_X_ORIGINAL,
                                                           FORWARD_BY_PATH};
     struct limits *limits = out;
-    int word = fields_word(node, words, 3, report);
+    int word = mapping_word(node, words, 3, report);
 
     if (word >= 0)
         limits->forward_auth = conventions[word];
@@ -170,13 +170,13 @@ static void read_limits(const struct yaml_tree *node, void *out, struct report *
     struct limits *limits = out;
 
     if (node->kind != TREE_SEQUENCE || !node->first) {
-        fields_error(report, node,
-                     "'limits' must be a list of at least one limit; write - name: NAME");
+        mapping_error(report, node,
+                      "'limits' must be a list of at least one limit; write - name: NAME");
         return;
     }
     for (const struct yaml_tree *entry = node->first; entry; entry = entry->next) {
         if (limits->count == LIMITS_MAX) {
-            fields_error(report, entry, "too many limits; the most is 64");
+            mapping_error(report, entry, "too many limits; the most is 64");
             return;
         }
         struct limit *limit = &limits->limit[limits->count];
@@ -214,7 +214,7 @@ struct limits *limits_parse(const char *text, size_t len, struct report *report)
     limits->headers = HEADER_IETF;
     struct yaml_tree *root = yaml_tree_parse(text, len, report);
     if (root)
-        fields_read(root, "the file", fields, sizeof fields / sizeof *fields, limits, report);
+        mapping_read(root, "the file", fields, sizeof fields / sizeof *fields, limits, report);
     yaml_tree_free(root);
     if (report->errors == errors) {
         warnings_find(limits, report);

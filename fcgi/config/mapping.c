@@ -1,6 +1,6 @@
-/* fields.c - a table of fields is compared with the entries of a mapping, in both directions. */
+/* mapping.c - a table of fields is compared with the entries of a mapping, in both directions. */
 /* SPDX-License-Identifier: MIT */
-#include "config/fields.h"
+#include "config/mapping.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 
 #include "base/spelling.h"
 
-void fields_error(struct report *report, const struct yaml_tree *node, const char *message)
+void mapping_error(struct report *report, const struct yaml_tree *node, const char *message)
 {
     report_error(report, node->line, node->column, "%s", message);
 }
@@ -39,7 +39,7 @@ static const char *not_a_text(const struct yaml_tree *node)
     return node->text[0] == '\0' ? "needs a value" : NULL;
 }
 
-const char *fields_text(const struct yaml_tree *node, struct report *report)
+const char *mapping_text(const struct yaml_tree *node, struct report *report)
 {
     const char *wrong = not_a_text(node);
 
@@ -90,10 +90,10 @@ static const char *meant_word(const char *text, const char *const words[], size_
     return NULL;
 }
 
-int fields_word(const struct yaml_tree *node, const char *const words[], size_t count,
-                struct report *report)
+int mapping_word(const struct yaml_tree *node, const char *const words[], size_t count,
+                 struct report *report)
 {
-    const char *text = fields_text(node, report);
+    const char *text = mapping_text(node, report);
     char list[256];
 
     if (!text)
@@ -112,10 +112,10 @@ int fields_word(const struct yaml_tree *node, const char *const words[], size_t 
     return -1;
 }
 
-void fields_flag(const struct yaml_tree *node, bool *out, struct report *report)
+void mapping_flag(const struct yaml_tree *node, bool *out, struct report *report)
 {
     static const char *const words[] = {"false", "true"};
-    int word = fields_word(node, words, 2, report);
+    int word = mapping_word(node, words, 2, report);
 
     if (word >= 0)
         *out = word == 1;
@@ -152,13 +152,13 @@ static void unknown_field(const struct yaml_tree *key, const char *what, const c
                  list);
 }
 
-void fields_read(const struct yaml_tree *mapping, const char *what, const struct field *fields,
-                 size_t count, void *out, struct report *report)
+void mapping_read(const struct yaml_tree *mapping, const char *what, const struct field *fields,
+                  size_t count, void *out, struct report *report)
 {
-    const char *names[FIELDS_MAX];
+    const char *names[MAPPING_FIELDS_MAX];
     char list[256];
 
-    assert(count <= FIELDS_MAX);
+    assert(count <= MAPPING_FIELDS_MAX);
     for (size_t i = 0; i < count; i++)
         names[i] = fields[i].name;
     if (mapping->kind != TREE_MAPPING) {
