@@ -11,7 +11,7 @@
 
 #include "config/mapping.h"
 #include "config/limit_fields.h"
-#include "config/warnings.h"
+#include "config/lint.h"
 #include "config/yaml_tree.h"
 
 /* conf/limits.yaml: the default is the file that people read. */
@@ -217,7 +217,7 @@ struct limits *limits_parse(const char *text, size_t len, struct report *report)
         mapping_read(root, "the file", fields, sizeof fields / sizeof *fields, limits, report);
     yaml_tree_free(root);
     if (report->errors == errors) {
-        warnings_find(limits, report);
+        lint_limits(limits, report);
         return limits;
     }
     limits_release(limits);

@@ -1,6 +1,6 @@
-/* warnings.h - what a limits file may say and probably does not mean. */
-#ifndef WARNINGS_H
-#define WARNINGS_H
+/* lint.h - what a limits file may say and probably does not mean. */
+#ifndef LINT_H
+#define LINT_H
 
 #include "limits/limits.h"
 #include "config/report.h"
@@ -15,6 +15,6 @@
  *   a path or a host that no request has: a query, wildcards of other languages, no ASCII
  *   trusted_proxies so wide that clients are in them
  *   two limits with the same key and match */
-void warnings_find(const struct limits *limits, struct report *report);
+void lint_limits(const struct limits *limits, struct report *report);
 
 #endif

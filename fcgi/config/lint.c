@@ -1,6 +1,6 @@
-/* warnings.c - what a limits file may say and probably does not mean.
+/* lint.c - what a limits file may say and probably does not mean.
  * SPDX-License-Identifier: MIT */
-#include "config/warnings.h"
+#include "config/lint.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -258,7 +258,7 @@ static bool any_enforced(const struct limits *limits)
     return false;
 }
 
-void warnings_find(const struct limits *limits, struct report *report)
+void lint_limits(const struct limits *limits, struct report *report)
 {
     if (!any_enforced(limits))
         report_warning(report, limits->limit[0].line, limits->limit[0].column,

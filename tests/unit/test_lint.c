@@ -1,5 +1,5 @@
 #include "table.h"
-#include "config/warnings.h"
+#include "config/lint.h"
 #include "config/limits_file.h"
 
 #include <stdbool.h>
