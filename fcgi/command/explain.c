@@ -12,7 +12,7 @@
 #include "limits/apply.h"
 #include "request/forward.h"
 #include "store/redis.h"
-#include "command/request_text.h"
+#include "command/typed_request.h"
 
 #define DEFAULT_IP       "192.0.2.1" /* of nobody: RFC 5737 */
 #define EXIT_USAGE       2
@@ -264,19 +264,19 @@ int explain(const struct limits *limits, const struct redis_address *redis,
             const struct options *options, FILE *out)
 {
     const char *ip = options->ip ? options->ip : DEFAULT_IP;
-    struct request_text text = {.count = 0};
+    struct typed_request text = {.count = 0};
     struct address address;
     int status = EXIT_USAGE;
 
-    const char *error =
-        address_parse(ip, &address)
-            ? request_text_read(options->explain, ip, options->headers.text, options->headers.count,
-                                options->env.text, options->env.count, &text)
-            : "--ip is no address; write 192.0.2.7 or 2001:db8::1";
+    const char *error = address_parse(ip, &address)
+                            ? typed_request_read(options->explain, ip, options->headers.text,
+                                                 options->headers.count, options->env.text,
+                                                 options->env.count, &text)
+                            : "--ip is no address; write 192.0.2.7 or 2001:db8::1";
     if (error)
         fprintf(stderr, "ratelimit.fcgi: --explain: %s\n", error);
     else
         status = explain_request(limits, redis, &text.request, out);
-    request_text_free(&text);
+    typed_request_free(&text);
     return status;
 }

@@ -1,6 +1,6 @@
-/* request_text.c - a URL and curl-like headers become FastCGI parameters. */
+/* typed_request.c - a URL and curl-like headers become FastCGI parameters. */
 /* SPDX-License-Identifier: MIT */
-#include "command/request_text.h"
+#include "command/typed_request.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -10,18 +10,18 @@
 #include "request/source.h"
 
 /* Add the parameter NAME with the LEN bytes at VALUE.  Returns its value. */
-static const char *add(struct request_text *out, const char *name, const char *value, size_t len)
+static const char *add(struct typed_request *out, const char *name, const char *value, size_t len)
 {
     char *parameter;
 
-    assert(out->count < REQUEST_TEXT_PARAMETERS_MAX);
+    assert(out->count < TYPED_REQUEST_PARAMETERS_MAX);
     int written = asprintf(&parameter, "%s=%.*s", name, (int)len, value);
     assert(written >= 0);
     out->parameter[out->count++] = parameter;
     return parameter + strlen(name) + 1;
 }
 
-static const char *add_header(struct request_text *out, const char *header)
+static const char *add_header(struct typed_request *out, const char *header)
 {
     size_t name_len = strcspn(header, ":");
     const char *value = header + name_len + 1;
@@ -46,7 +46,7 @@ static const char *add_header(struct request_text *out, const char *header)
     return NULL;
 }
 
-static const char *add_env(struct request_text *out, const char *env)
+static const char *add_env(struct typed_request *out, const char *env)
 {
     size_t name_len = strcspn(env, "=");
     char name[SOURCE_NAME_MAX + 1];
@@ -59,7 +59,7 @@ static const char *add_env(struct request_text *out, const char *env)
 }
 
 /* Split URL into the host and what a client sends as the request target (RFC 9112, 3.2.1). */
-static const char *add_url(struct request_text *out, const char *url)
+static const char *add_url(struct typed_request *out, const char *url)
 {
     const char *authority = strstr(url, "://"), *target = url;
     size_t target_len;
@@ -88,16 +88,16 @@ static const char *add_url(struct request_text *out, const char *url)
     return NULL;
 }
 
-const char *request_text_read(const char *text, const char *ip, const char *const headers[],
-                              size_t header_count, const char *const env[], size_t env_count,
-                              struct request_text *out)
+const char *typed_request_read(const char *text, const char *ip, const char *const headers[],
+                               size_t header_count, const char *const env[], size_t env_count,
+                               struct typed_request *out)
 {
     size_t method_len = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-");
     const char *error = NULL;
 
-    *out = (struct request_text){.count = 0};
+    *out = (struct typed_request){.count = 0};
     out->request.parameters = out->parameter;
-    assert(header_count + env_count + 8 <= REQUEST_TEXT_PARAMETERS_MAX);
+    assert(header_count + env_count + 8 <= TYPED_REQUEST_PARAMETERS_MAX);
     if (method_len == 0 || text[method_len] != ' ')
         return "no method; write 'METHOD URL', such as 'GET https://api.example.com/x?user=alice'";
     out->request.method = add(out, "REQUEST_METHOD", text, method_len);
@@ -112,7 +112,7 @@ const char *request_text_read(const char *text, const char *ip, const char *cons
     return error ? error : add_url(out, url);
 }
 
-void request_text_free(struct request_text *request)
+void typed_request_free(struct typed_request *request)
 {
     for (size_t i = 0; i < request->count; i++)
         free(request->parameter[i]);

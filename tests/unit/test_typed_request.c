@@ -1,5 +1,5 @@
 #include "table.h"
-#include "command/request_text.h"
+#include "command/typed_request.h"
 
 #include <stdio.h>
 
@@ -16,7 +16,7 @@ static size_t count_of(const char *const list[LIST])
 }
 
 /* The parameters of REQUEST, each in a line, into OUT. */
-static void list_parameters(const struct request_text *text, char *out, size_t size)
+static void list_parameters(const struct typed_request *text, char *out, size_t size)
 {
     size_t len = 0;
 
@@ -90,13 +90,13 @@ static void a_request_is_what_a_web_server_would_have_made_of_it(void **state)
 {
     (void)state;
     for (size_t i = 0; i < LENGTH(good_cases); i++) {
-        struct request_text text;
+        struct typed_request text;
         char got[1024], want[1024];
 
         want_no_error(good_cases[i].text,
-                      request_text_read(good_cases[i].text, "192.0.2.7", good_cases[i].headers,
-                                        count_of(good_cases[i].headers), good_cases[i].env,
-                                        count_of(good_cases[i].env), &text));
+                      typed_request_read(good_cases[i].text, "192.0.2.7", good_cases[i].headers,
+                                         count_of(good_cases[i].headers), good_cases[i].env,
+                                         count_of(good_cases[i].env), &text));
         snprintf(want, sizeof want, "REQUEST_METHOD=GET\nREMOTE_ADDR=192.0.2.7\n%s",
                  good_cases[i].want);
         list_parameters(&text, got, sizeof got);
@@ -105,7 +105,7 @@ static void a_request_is_what_a_web_server_would_have_made_of_it(void **state)
         want_text(good_cases[i].text, text.request.remote_addr, "192.0.2.7");
         want_text(good_cases[i].text, text.request.uri,
                   request_parameter(&text.request, "REQUEST_URI"));
-        request_text_free(&text);
+        typed_request_free(&text);
     }
 }
 
@@ -115,14 +115,14 @@ static void any_method_in_capital_letters_will_do(void **state)
 
     (void)state;
     for (size_t i = 0; i < LENGTH(methods); i++) {
-        struct request_text text;
+        struct typed_request text;
         char line[64];
 
         snprintf(line, sizeof line, "%s /", methods[i]);
-        want_no_error(line, request_text_read(line, "::1", NULL, 0, NULL, 0, &text));
+        want_no_error(line, typed_request_read(line, "::1", NULL, 0, NULL, 0, &text));
         want_text(line, text.request.method, methods[i]);
         want_text(line, text.request.remote_addr, "::1");
-        request_text_free(&text);
+        typed_request_free(&text);
     }
 }
 
@@ -177,14 +177,14 @@ static void a_wrong_request_is_an_error_that_says_what_would_be_right(void **sta
 
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct request_text text;
+        struct typed_request text;
 
         want_error(cases[i].text,
-                   request_text_read(cases[i].text, "192.0.2.7", cases[i].headers,
-                                     count_of(cases[i].headers), cases[i].env,
-                                     count_of(cases[i].env), &text),
+                   typed_request_read(cases[i].text, "192.0.2.7", cases[i].headers,
+                                      count_of(cases[i].headers), cases[i].env,
+                                      count_of(cases[i].env), &text),
                    cases[i].error);
-        request_text_free(&text);
+        typed_request_free(&text);
     }
 }
 
@@ -205,15 +205,15 @@ static void a_name_has_a_longest(void **state)
         strcpy(header + cases[i].len, ": 1");
         strcpy(env + cases[i].len, "=1");
         for (int kind = 0; kind < 2; kind++) {
-            struct request_text text;
+            struct typed_request text;
             const char *error =
-                request_text_read("GET /", "::1", headers, kind == 0, envs, kind == 1, &text);
+                typed_request_read("GET /", "::1", headers, kind == 0, envs, kind == 1, &text);
 
             if (cases[i].error)
                 want_error(kind ? env : header, error, cases[i].error);
             else
                 want_no_error(kind ? env : header, error);
-            request_text_free(&text);
+            typed_request_free(&text);
         }
     }
 }
@@ -223,7 +223,7 @@ static void as_many_headers_and_parameters_as_options_hold_fit(void **state)
     enum { MOST = 64 };
     char header[MOST][16], env[MOST][16];
     const char *headers[MOST], *envs[MOST];
-    struct request_text text;
+    struct typed_request text;
 
     (void)state;
     for (int i = 0; i < MOST; i++) {
@@ -233,12 +233,12 @@ static void as_many_headers_and_parameters_as_options_hold_fit(void **state)
         sprintf(env[i], "E_%d=e%d", i, i);
     }
     want_no_error("64 and 64",
-                  request_text_read("GET http://h/?a", "::1", headers, MOST, envs, MOST, &text));
+                  typed_request_read("GET http://h/?a", "::1", headers, MOST, envs, MOST, &text));
     assert_string_equal(request_parameter(&text.request, "HTTP_X_63"), "h63");
     assert_string_equal(request_parameter(&text.request, "E_63"), "e63");
     assert_string_equal(request_parameter(&text.request, "HTTP_HOST"), "h");
     assert_string_equal(request_parameter(&text.request, "QUERY_STRING"), "a");
-    request_text_free(&text);
+    typed_request_free(&text);
 }
 
 static void whatever_the_text_a_request_is_read_or_refused(void **state)
@@ -250,19 +250,19 @@ static void whatever_the_text_a_request_is_read_or_refused(void **state)
     for (int round = 0; round < ROUNDS; round++) {
         char text[24] = "GET ", header[12], env[8];
         const char *const headers[] = {header}, *const envs[] = {env};
-        struct request_text request;
+        struct typed_request request;
 
         random_text(&random, "G /:?#@ahttp", round % 2 ? text + 4 : text, 16);
         strcat(random_text(&random, "aX:-\t \n", header, 8), ":");
         strcat(random_text(&random, "aX=", env, 6), "=");
-        const char *error = request_text_read(text, "::1", headers, 1, envs, 1, &request);
+        const char *error = typed_request_read(text, "::1", headers, 1, envs, 1, &request);
         if (error && !strstr(error, "; ") && !strstr(error, "write "))
             fail_msg("\"%s\": \"%s\" does not say what would be right", text, error);
         if (!error && request.request.uri[0] != '/')
             fail_msg("\"%s\": the URI is \"%s\"", text, request.request.uri);
         accepted += !error;
-        request_text_free(&request);
-        request_text_free(&request); /* nothing is left */
+        typed_request_free(&request);
+        typed_request_free(&request); /* nothing is left */
     }
     assert_in_range(accepted, 50, ROUNDS);
 }
