@@ -10,7 +10,7 @@
 
 #include "base/address.h"
 #include "limits/apply.h"
-#include "request/forward.h"
+#include "request/forward_auth.h"
 #include "store/redis.h"
 #include "command/typed_request.h"
 
@@ -234,13 +234,13 @@ static int explain_request(const struct limits *limits, const struct redis_addre
 {
     static struct explained explained; /* too large for a stack */
     static struct buckets buckets;
-    static struct forward forward;
+    static struct forward_auth forward;
     static struct subject subject;
-    const struct forward_rules rules = {limits->trusted_proxy, limits->proxies,
-                                        limits->forward_auth};
+    const struct forward_auth_rules rules = {limits->trusted_proxy, limits->proxies,
+                                             limits->forward_auth};
     size_t next = 0;
 
-    request = forward_read(request, &rules, &forward);
+    request = forward_auth_read(request, &rules, &forward);
     if (!request) {
         fprintf(out, "answers 400: %s\n", forward.problem);
         return EXIT_SUCCESS;

@@ -148,8 +148,8 @@ static void read_trusted_proxies(const struct yaml_tree *node, void *out, struct
 static void read_forward_auth(const struct yaml_tree *node, void *out, struct report *report)
 {
     static const char *const words[] = {"x-forwarded", "x-original", "path"};
-    static const enum forward_convention conventions[] = {FORWARD_X_FORWARDED, FORWARD_X_ORIGINAL,
-                                                          FORWARD_BY_PATH};
+    static const enum forward_auth_convention conventions[] = {FORWARD_X_FORWARDED,
+                                                               FORWARD_X_ORIGINAL, FORWARD_BY_PATH};
     struct limits *limits = out;
     int word = mapping_word(node, words, 3, report);
 

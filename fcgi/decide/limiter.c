@@ -10,7 +10,7 @@
 #include "base/memory.h"
 #include "limits/apply.h"
 #include "base/clock.h"
-#include "request/forward.h"
+#include "request/forward_auth.h"
 #include "base/log.h"
 #include "decide/reply.h"
 
@@ -54,9 +54,9 @@ struct limiter {
     limiter_reply *reply;
     double too_much_said_s; /* on clock_s; 0: never */
     bool incomplete_logged;
-    struct forward forward; /* of the request that is handled now ... */
-    struct subject subject; /* ... both too large for a stack */
-    struct pending *free;   /* all of them for LIMITS */
+    struct forward_auth forward; /* of the request that is handled now ... */
+    struct subject subject;      /* ... both too large for a stack */
+    struct pending *free;        /* all of them for LIMITS */
     size_t free_count;
     size_t under_way, most_under_way; /* MOST: since memory was given back */
     double trimmed_s;                 /* on clock_s */
@@ -360,8 +360,8 @@ void limiter_handle(struct limiter *limiter, void *exchange, const struct reques
 {
     struct pending *pending = pending_get(limiter);
     const struct limits *limits = pending->limits;
-    const struct forward_rules rules = {limits->trusted_proxy, limits->proxies,
-                                        limits->forward_auth};
+    const struct forward_auth_rules rules = {limits->trusted_proxy, limits->proxies,
+                                             limits->forward_auth};
     struct subject *subject = &limiter->subject;
     char text[REPLY_MAX];
 
@@ -369,7 +369,7 @@ void limiter_handle(struct limiter *limiter, void *exchange, const struct reques
     pending->form = form_for(request);
     if (answer_unreadable(pending, request))
         return;
-    request = forward_read(request, &rules, &limiter->forward);
+    request = forward_auth_read(request, &rules, &limiter->forward);
     if (!request) {
         answer(pending, text, reply_unclear(limiter->forward.problem, pending->form, text));
         return;

@@ -1,7 +1,7 @@
-/* forward.h - the request that a proxy asks about: forward auth, as Caddy's forward_auth, Traefik's
+/* forward_auth.h - the request that a proxy asks about: forward auth, as Caddy's forward_auth, Traefik's
  * ForwardAuth, Envoy's ext_authz and ingress-nginx do it.  Pure. */
-#ifndef FORWARD_H
-#define FORWARD_H
+#ifndef FORWARD_AUTH_H
+#define FORWARD_AUTH_H
 
 #include <stddef.h>
 
@@ -12,10 +12,10 @@
 
 #define FORWARD_PATH           "/check"
 #define FORWARD_PARAMETERS_MAX 8
-#define FORWARD_HOPS_MAX       32 /* trusted addresses in X-Forwarded-For that are passed over */
+#define FORWARD_AUTH_HOPS_MAX  32 /* trusted addresses in X-Forwarded-For that are passed over */
 
 /* Where a proxy says which request it asks about. */
-enum forward_convention {
+enum forward_auth_convention {
     FORWARD_ANY,         /* not said: any one of the following, a mixture is refused */
     FORWARD_X_FORWARDED, /* X-Forwarded-Method, -Uri, -Host, -Proto: Caddy, Traefik */
     FORWARD_X_ORIGINAL,  /* X-Original-Method, -URI or -URL, -Host: ingress-nginx */
@@ -23,14 +23,14 @@ enum forward_convention {
 };
 
 /* Whom to believe, and how they ask. */
-struct forward_rules {
+struct forward_auth_rules {
     const struct network *trusted; /* borrowed */
     size_t trusted_count;
-    enum forward_convention convention;
+    enum forward_auth_convention convention;
 };
 
 /* A request that was asked about. */
-struct forward {
+struct forward_auth {
     struct request request;
     struct parameter replaced[FORWARD_PARAMETERS_MAX];
     char client[ADDRESS_MAX];
@@ -44,7 +44,7 @@ struct forward {
  * stays so. Return NULL where the question does not say clearly what it asks about; OUT->problem, a
  * static string, says why: a header that is read is there twice (a proxy sends each once; the other
  * is its client's, as "X!Forwarded-For", which lighttpd passes on under the same name), headers of
- * two conventions, or more than FORWARD_HOPS_MAX trusted addresses.
+ * two conventions, or more than FORWARD_AUTH_HOPS_MAX trusted addresses.
  *
  *   method   of the convention, or REQUEST's own
  *   target   of the convention; "/" where that is nothing.  Of an absolute URL the host counts, too
@@ -54,7 +54,8 @@ struct forward {
  *            of it is that client's word.  If all are trusted the left-most; without the header the
  *            peer.  What is no address ends the search, because no trusted proxy says what came
  *            before it. */
-const struct request *forward_read(const struct request *request, const struct forward_rules *rules,
-                                   struct forward *out);
+const struct request *forward_auth_read(const struct request *request,
+                                        const struct forward_auth_rules *rules,
+                                        struct forward_auth *out);
 
 #endif

@@ -1,6 +1,6 @@
-/* forward.c - the request that a proxy asks about.
+/* forward_auth.c - the request that a proxy asks about.
  * SPDX-License-Identifier: MIT */
-#include "request/forward.h"
+#include "request/forward_auth.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -49,7 +49,7 @@ static bool cut_last(struct span *rest, struct span *entry)
 /* Write the client of PEER, which is trusted and sent the list FORWARDED_FOR, into OUT->client.
  * False: too many hops. */
 static bool find_client(struct span forwarded_for, const struct address *peer,
-                        const struct forward_rules *rules, struct forward *out)
+                        const struct forward_auth_rules *rules, struct forward_auth *out)
 {
     struct span rest = forwarded_for, entry;
     struct address client = *peer, address;
@@ -57,7 +57,7 @@ static bool find_client(struct span forwarded_for, const struct address *peer,
     unsigned hops = 0;
 
     while (is_trusted(&client, rules->trusted, rules->trusted_count) && cut_last(&rest, &entry)) {
-        if (hops++ == FORWARD_HOPS_MAX)
+        if (hops++ == FORWARD_AUTH_HOPS_MAX)
             return false;
         if (entry.len >= sizeof text)
             break;
@@ -78,7 +78,7 @@ struct question {
 
 /* The parameter NAME of the question; "" where it is absent.  One that is there twice is
  * OUT->problem. */
-static const char *get(struct forward *out, const char *name)
+static const char *get(struct forward_auth *out, const char *name)
 {
     struct found found = pairs_find(&out->pairs, (struct span){name, strlen(name)});
 
@@ -92,7 +92,7 @@ static bool is_said(const struct question *question)
     return question->method[0] != '\0' || question->uri[0] != '\0' || question->host[0] != '\0';
 }
 
-static struct question x_forwarded(struct forward *out)
+static struct question x_forwarded(struct forward_auth *out)
 {
     return (struct question){.method = get(out, "HTTP_X_FORWARDED_METHOD"),
                              .uri = get(out, "HTTP_X_FORWARDED_URI"),
@@ -100,7 +100,7 @@ static struct question x_forwarded(struct forward *out)
                              .scheme = get(out, "HTTP_X_FORWARDED_PROTO")};
 }
 
-static struct question x_original(struct forward *out)
+static struct question x_original(struct forward_auth *out)
 {
     const char *uri = get(out, "HTTP_X_ORIGINAL_URI"), *url = get(out, "HTTP_X_ORIGINAL_URL");
 
@@ -120,12 +120,12 @@ static bool names_path(const char *behind)
 }
 
 /* What the question asks, by RULES; OUT->problem where that is unclear. */
-static struct question ask(const struct forward_rules *rules, const char *behind,
-                           struct forward *out)
+static struct question ask(const struct forward_auth_rules *rules, const char *behind,
+                           struct forward_auth *out)
 {
     struct question forwarded = {"", "", "", ""}, original = forwarded;
     struct question path = {"", behind, "", ""};
-    enum forward_convention convention = rules->convention;
+    enum forward_auth_convention convention = rules->convention;
 
     if (convention == FORWARD_ANY || convention == FORWARD_X_FORWARDED)
         forwarded = x_forwarded(out);
@@ -149,7 +149,7 @@ static struct question ask(const struct forward_rules *rules, const char *behind
                                             : forwarded;
 }
 
-static void replace(struct forward *out, const char *name, const char *value)
+static void replace(struct forward_auth *out, const char *name, const char *value)
 {
     struct request *request = &out->request;
 
@@ -158,7 +158,7 @@ static void replace(struct forward *out, const char *name, const char *value)
 
 /* Replace NAME by LIST, or where that has different entries, by two values: NAME is then
  * ambiguous. */
-static void replace_list(struct forward *out, const char *name, const char *list)
+static void replace_list(struct forward_auth *out, const char *name, const char *list)
 {
     struct span rest = {list, strlen(list)}, last, entry;
 
@@ -175,7 +175,7 @@ static void replace_list(struct forward *out, const char *name, const char *list
 }
 
 /* Take the host and the scheme out of QUESTION's target, if it is an absolute URL. */
-static void split_url(struct question *question, struct forward *out)
+static void split_url(struct question *question, struct forward_auth *out)
 {
     const struct target target = target_read(question->uri);
     size_t scheme = target.authority.text ? (size_t)(target.authority.text - question->uri) - 3 : 0;
@@ -192,8 +192,9 @@ static void split_url(struct question *question, struct forward *out)
     question->scheme = out->scheme;
 }
 
-const struct request *forward_read(const struct request *request, const struct forward_rules *rules,
-                                   struct forward *out)
+const struct request *forward_auth_read(const struct request *request,
+                                        const struct forward_auth_rules *rules,
+                                        struct forward_auth *out)
 {
     const char *behind = rules->trusted_count > 0 ? behind_path(request->uri) : NULL;
     struct address peer;

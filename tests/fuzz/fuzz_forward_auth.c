@@ -1,8 +1,8 @@
-/* fuzz_forward.c - a question is about what one convention says, and its client is no trusted
+/* fuzz_forward_auth.c - a question is about what one convention says, and its client is no trusted
  * proxy's word for it */
 #include "fuzz.h"
 
-#include "request/forward.h"
+#include "request/forward_auth.h"
 #include "request/request.h"
 
 #define PARAMETERS 9
@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         "HTTP_X_FORWARDED_METHOD", "HTTP_X_FORWARDED_URI",   "HTTP_X_FORWARDED_HOST",
         "HTTP_X_FORWARDED_PROTO",  "HTTP_X_ORIGINAL_METHOD", "HTTP_X_ORIGINAL_URI",
         "HTTP_X_ORIGINAL_URL",     "HTTP_X_ORIGINAL_HOST",   "HTTP_X_FORWARDED_FOR"};
-    static struct forward forward;
+    static struct forward_auth forward;
     struct input input = {data, size};
     char *uri = next_text(&input), *parameters[PARAMETERS + 1];
     struct network trusted;
@@ -32,8 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     parameters[count] = NULL;
     const struct request request = {"GET", uri, "127.0.0.1", parameters};
-    const struct forward_rules rules = {&trusted, 1, FORWARD_ANY};
-    const struct request *got = forward_read(&request, &rules, &forward);
+    const struct forward_auth_rules rules = {&trusted, 1, FORWARD_ANY};
+    const struct request *got = forward_auth_read(&request, &rules, &forward);
     if (got == &forward.request) {
         must(got->replaced_count <= FORWARD_PARAMETERS_MAX, "parameters fit");
         must(forwarded == 0 || original == 0, "a mixture is no question");

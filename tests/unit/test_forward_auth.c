@@ -1,5 +1,5 @@
 #include "table.h"
-#include "request/forward.h"
+#include "request/forward_auth.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,8 +12,8 @@
 static const char *const trusted_texts[] = {"127.0.0.1", "10.0.0.0/8", "2001:db8:ffff::/48"};
 static struct network trusted[LENGTH(trusted_texts)];
 
-static const struct forward_rules rules = {trusted, LENGTH(trusted), FORWARD_ANY};
-static const struct forward_rules no_rules = {trusted, 0, FORWARD_ANY};
+static const struct forward_auth_rules rules = {trusted, LENGTH(trusted), FORWARD_ANY};
+static const struct forward_auth_rules no_rules = {trusted, 0, FORWARD_ANY};
 
 static int read_trusted(void **state)
 {
@@ -30,14 +30,14 @@ static struct request ask(const char *uri, const char *peer, char *const *parame
 }
 
 /* A question for URI from 127.0.0.1 with one header, HEADER (may be NULL). */
-static const struct request *read_one(const char *uri, char *header, struct forward *out)
+static const struct request *read_one(const char *uri, char *header, struct forward_auth *out)
 {
     static struct request request;
     static char *parameters[2];
 
     parameters[0] = header;
     request = ask(uri, "127.0.0.1", parameters);
-    return forward_read(&request, &rules, out);
+    return forward_auth_read(&request, &rules, out);
 }
 
 static void only_a_trusted_peer_is_believed(void **state)
@@ -66,8 +66,8 @@ static void only_a_trusted_peer_is_believed(void **state)
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
         const struct request request = ask("/check", cases[i].peer, parameters);
-        struct forward forward;
-        const struct request *got = forward_read(&request, &rules, &forward);
+        struct forward_auth forward;
+        const struct request *got = forward_auth_read(&request, &rules, &forward);
 
         want_number(cases[i].peer, got != &request, cases[i].believed);
         want_text(cases[i].peer, got->remote_addr,
@@ -75,8 +75,8 @@ static void only_a_trusted_peer_is_believed(void **state)
         want_text(cases[i].peer, got->uri, cases[i].believed ? "/other?user=x" : "/check");
     }
     const struct request request = ask("/check", "127.0.0.1", parameters);
-    struct forward forward;
-    assert_ptr_equal(forward_read(&request, &no_rules, &forward), &request);
+    struct forward_auth forward;
+    assert_ptr_equal(forward_auth_read(&request, &no_rules, &forward), &request);
 }
 
 static void only_the_path_and_what_is_below_it_asks(void **state)
@@ -105,7 +105,7 @@ static void only_the_path_and_what_is_below_it_asks(void **state)
 
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct forward forward;
+        struct forward_auth forward;
         const struct request *got = read_one(cases[i].uri, NULL, &forward);
 
         want_text(cases[i].uri, got->uri, cases[i].target ? cases[i].target : cases[i].uri);
@@ -155,14 +155,14 @@ static void the_client_is_the_right_most_address_that_is_not_trusted(void **stat
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
         char header[200];
-        struct forward forward;
+        struct forward_auth forward;
 
         snprintf(header, sizeof header, "HTTP_X_FORWARDED_FOR=%s", cases[i].header);
         const struct request *got = read_one("/check", header, &forward);
         want_text(cases[i].header, got->remote_addr, cases[i].client);
         want_text(cases[i].header, request_parameter(got, "REMOTE_ADDR"), cases[i].client);
     }
-    struct forward forward;
+    struct forward_auth forward;
     assert_string_equal(read_one("/check", NULL, &forward)->remote_addr, "127.0.0.1");
 }
 
@@ -214,8 +214,8 @@ static void each_property_is_its_first_header_that_is_not_empty(void **state)
         const struct request request =
             ask("/check", "10.0.0.1", (char *const *)cases[i].parameters);
         const char *name = cases[i].parameters[0];
-        struct forward forward;
-        const struct request *got = forward_read(&request, &rules, &forward);
+        struct forward_auth forward;
+        const struct request *got = forward_auth_read(&request, &rules, &forward);
 
         want_text(name, got->method, cases[i].method);
         want_text(name, request_parameter(got, "REQUEST_METHOD"), cases[i].method);
@@ -233,11 +233,11 @@ static void the_rest_of_the_question_stays(void **state)
     char *const parameters[] = {"HTTP_X_API_KEY=secret", "HTTP_COOKIE=a=b", "REQUEST_METHOD=GET",
                                 NULL};
     struct request request = ask("/check", "127.0.0.1", parameters);
-    struct forward forward;
+    struct forward_auth forward;
 
     (void)state;
     request.authorizer = true;
-    const struct request *got = forward_read(&request, &rules, &forward);
+    const struct request *got = forward_auth_read(&request, &rules, &forward);
     assert_true(got->authorizer);
     assert_string_equal(request_parameter(got, "HTTP_X_API_KEY"), "secret");
     assert_string_equal(request_parameter(got, "HTTP_COOKIE"), "a=b");
@@ -256,20 +256,20 @@ static void a_header_that_stands_twice_is_no_question(void **state)
     for (size_t i = 0; i < LENGTH(names); i++) {
         char first[100], second[100];
         char *const parameters[] = {first, "HTTP_X_TEST=1", second, NULL};
-        struct forward forward;
+        struct forward_auth forward;
 
         snprintf(first, sizeof first, "%s=203.0.113.1", names[i]);
         snprintf(second, sizeof second, "%s=", names[i]);
         const struct request trusting = ask("/check", "127.0.0.1", parameters);
-        if (forward_read(&trusting, &rules, &forward))
+        if (forward_auth_read(&trusting, &rules, &forward))
             fail_msg("%s stands twice, and one was taken", names[i]);
         const struct request other = ask("/check", "192.0.2.1", parameters);
-        assert_ptr_equal(forward_read(&other, &rules, &forward), &other);
+        assert_ptr_equal(forward_auth_read(&other, &rules, &forward), &other);
     }
     char *const parameters[] = {"HTTP_X_TEST=1", "HTTP_X_TEST=2", NULL};
     const struct request request = ask("/check", "127.0.0.1", parameters);
-    struct forward forward;
-    assert_non_null(forward_read(&request, &rules, &forward));
+    struct forward_auth forward;
+    assert_non_null(forward_auth_read(&request, &rules, &forward));
 }
 
 /* Whatever stands left of what a trusted proxy added: the client is the one that it added. */
@@ -280,7 +280,7 @@ static void nothing_to_the_left_moves_the_client(void **state)
     (void)state;
     for (int round = 0; round < ROUNDS; round++) {
         char left[64], header[200];
-        struct forward forward;
+        struct forward_auth forward;
 
         random_text(&seed, "0123456789.:abcdef[]%/, \t\"=-", left, sizeof left);
         snprintf(header, sizeof header, "HTTP_X_FORWARDED_FOR=%s, 203.0.113.1, 10.0.0.1", left);
