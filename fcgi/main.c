@@ -68,7 +68,7 @@ static void on_reload(void *context, struct limits *limits)
     if (!same_redis(server, limits))
         log_line("the limits file has other settings of redis, which take a restart");
     limiter_set_limits(server->limiter, limits);
-    limits_release(limits);
+    limits_unref(limits);
 }
 
 static void on_idle(void *context)
@@ -185,7 +185,7 @@ static struct limits *configure(const struct options *options, struct redis_addr
     report_write(&report, REPORT_ERRORS, stderr);
     report_free(&report);
     if (limits && !read_redis_address(options, limits, redis)) {
-        limits_release(limits);
+        limits_unref(limits);
         return NULL;
     }
     return limits;
@@ -208,7 +208,7 @@ static int check(const struct options *options)
         printf("%s: fine, %zu limit%s\n", report.file, limits->count,
                limits->count == 1 ? "" : "s");
     report_free(&report);
-    limits_release(limits);
+    limits_unref(limits);
     return fine ? EXIT_SUCCESS : EXIT_USAGE;
 }
 
@@ -220,7 +220,7 @@ static int explain_one(const struct options *options)
     if (!limits)
         return EXIT_USAGE;
     int status = explain(limits, options->redis_given ? &redis : NULL, options, stdout);
-    limits_release(limits);
+    limits_unref(limits);
     return status;
 }
 
@@ -304,7 +304,7 @@ static int start(const struct options *options)
     bool ready = limits && prepare(&server, options, limits, &redis);
     if (limits)
         status = ready ? EXIT_SUCCESS : EXIT_FAILURE;
-    limits_release(limits); /* the limiter holds them */
+    limits_unref(limits); /* the limiter holds them */
     if (ready)
         serve(&server);
     reload_free(server.reload);

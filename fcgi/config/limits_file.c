@@ -220,7 +220,7 @@ struct limits *limits_parse(const char *text, size_t len, struct report *report)
         lint_limits(limits, report);
         return limits;
     }
-    limits_release(limits);
+    limits_unref(limits);
     return NULL;
 }
 

@@ -9,7 +9,7 @@
 
 /* Read the limits file at PATH, or the default that is built in (conf/limits.yaml) for NULL;
  * REPORT->file is its name.  Every mistake is a report_error, and what is allowed but hardly meant
- * a report_warning. Returns the limits, the caller's to limits_release; NULL where there was a
+ * a report_warning. Returns the limits, the caller's to limits_unref; NULL where there was a
  * mistake. */
 struct limits *limits_load(const char *path, struct report *report);
 

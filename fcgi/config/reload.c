@@ -158,7 +158,7 @@ static void take_loading(struct reload *reload, struct loading *loading)
     else if (whole)
         log_mistakes(&loading->report);
     else /* it was written to meanwhile: the next look finds another than was taken */
-        limits_release(loading->limits);
+        limits_unref(loading->limits);
     loading_free(loading);
 }
 

@@ -11,7 +11,7 @@
 
 struct reload;
 
-/* Called from the loop with LIMITS, the caller's to limits_release, whenever the file is another
+/* Called from the loop with LIMITS, the caller's to limits_unref, whenever the file is another
  * without a mistake. */
 typedef void reload_done(void *context, struct limits *limits);
 

@@ -82,13 +82,13 @@ static struct pending *pending_get(struct limiter *limiter)
     pending->applying = (const struct limit **)&pending->takes[count];
     pending->shadow = pending->applying + count;
     pending->limiter = limiter;
-    pending->limits = limits_hold(limiter->limits);
+    pending->limits = limits_ref(limiter->limits);
     return pending;
 }
 
 static void pending_free(struct pending *pending)
 {
-    limits_release(pending->limits);
+    limits_unref(pending->limits);
     free(pending);
 }
 
@@ -339,7 +339,7 @@ struct limiter *limiter_new(struct limits *limits, take_tokens *take, void *stor
 {
     struct limiter *limiter = memory_new(sizeof *limiter);
 
-    limiter->limits = limits_hold(limits);
+    limiter->limits = limits_ref(limits);
     limiter->take = take;
     limiter->store = store;
     limiter->reply = reply;
@@ -349,8 +349,8 @@ struct limiter *limiter_new(struct limits *limits, take_tokens *take, void *stor
 void limiter_set_limits(struct limiter *limiter, struct limits *limits)
 {
     pool_empty(limiter);
-    limits_hold(limits);
-    limits_release(limiter->limits);
+    limits_ref(limits);
+    limits_unref(limiter->limits);
     limiter->limits = limits;
     for (size_t i = 0; i < LIMITS_MAX; i++)
         limiter->shadow_log[i] = (struct shadow_log){0};
@@ -395,6 +395,6 @@ void limiter_free(struct limiter *limiter)
     if (!limiter)
         return;
     pool_empty(limiter);
-    limits_release(limiter->limits);
+    limits_unref(limiter->limits);
     free(limiter);
 }

@@ -19,13 +19,13 @@ static void *free_aside(void *limits)
     return NULL;
 }
 
-struct limits *limits_hold(struct limits *limits)
+struct limits *limits_ref(struct limits *limits)
 {
     limits->holders++;
     return limits;
 }
 
-void limits_release(struct limits *limits)
+void limits_unref(struct limits *limits)
 {
     if (!limits || --limits->holders > 0)
         return;

@@ -47,7 +47,7 @@ enum limits_header {
 };
 
 struct limits {
-    unsigned holders; /* limits_hold, limits_release */
+    unsigned holders; /* limits_ref, limits_unref */
     bool large;       /* the file is larger than LIMITS_LARGE */
     struct redis_address redis;
     char redis_password[PASSWORD_SIZE]; /* that of redis.password_file; "" without one */
@@ -63,10 +63,10 @@ struct limits {
 };
 
 /* One more holder of LIMITS.  Returns LIMITS. */
-struct limits *limits_hold(struct limits *limits);
+struct limits *limits_ref(struct limits *limits);
 
 /* One holder less; the last one frees LIMITS, large ones in a thread of their own.  NULL is
  * fine. */
-void limits_release(struct limits *limits);
+void limits_unref(struct limits *limits);
 
 #endif

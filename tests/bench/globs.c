@@ -106,7 +106,7 @@ static void try_texts(const char *pattern, const char *key, struct worst *worst)
             *worst = one;
     }
     limiter_free(limiter);
-    limits_release(limits);
+    limits_unref(limits);
 }
 
 int main(void)

@@ -28,7 +28,7 @@ static struct outcome parse(const char *text, size_t len)
 
 static void free_outcome(struct outcome *outcome)
 {
-    limits_release(outcome->limits);
+    limits_unref(outcome->limits);
     report_free(&outcome->report);
     free(outcome->text);
 }

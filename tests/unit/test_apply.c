@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-/* The limits of FILE, which are the caller's to limits_release. */
+/* The limits of FILE, which are the caller's to limits_unref. */
 static struct limits *limits_of(const char *file)
 {
     struct report report = {.file = "test.yaml"};
@@ -101,7 +101,7 @@ static void a_limit_asks_of_a_request_what_its_file_says(void **state)
         want_number(cases[i].uri, take.capacity, cases[i].capacity);
         want_number(cases[i].uri, take.interval_us, cases[i].interval_us);
     }
-    limits_release(limits);
+    limits_unref(limits);
 }
 
 static void every_condition_of_a_match_must_be_met(void **state)
@@ -131,7 +131,7 @@ static void every_condition_of_a_match_must_be_met(void **state)
         want_text(host, name_of(apply_limit(&limits->limit[0], &subject, &take, &applied)),
                   name_of(cases[i].want));
     }
-    limits_release(limits);
+    limits_unref(limits);
 }
 
 /* Exact overrides are looked up by a key in which the limit's name stands. */
@@ -166,7 +166,7 @@ static void the_overrides_of_two_limits_do_not_mix(void **state)
                         APPLY_TAKE);
             want_number(cases[i].uri, take.capacity, cases[i].capacity[j]);
         }
-    limits_release(limits);
+    limits_unref(limits);
 }
 
 int main(void)

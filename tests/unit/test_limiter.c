@@ -176,7 +176,7 @@ static void a_request_takes_a_token_from_the_bucket_of_each_limit(void **state)
     }
     want_status("all allow", &exchange, "200");
     limiter_free(limiter);
-    limits_release(limits);
+    limits_unref(limits);
 }
 
 static void what_the_store_decides_is_the_answer(void **state)
@@ -206,7 +206,7 @@ static void what_the_store_decides_is_the_answer(void **state)
         want_status(cases[i].what, &exchange, cases[i].status);
         want_error(cases[i].what, exchange.text, cases[i].fragment);
         limiter_free(limiter);
-        limits_release(limits);
+        limits_unref(limits);
     }
 }
 
@@ -240,7 +240,7 @@ static void where_the_store_does_not_decide_any_deny_wins(void **state)
         if (strstr(exchange.text, "RateLimit"))
             fail_msg("\"%s\": RateLimit in \"%s\"", cases[i].what, exchange.text);
         limiter_free(limiter);
-        limits_release(limits);
+        limits_unref(limits);
     }
 }
 
@@ -283,7 +283,7 @@ static void many_requests_are_answered_in_any_order_each_with_its_own(void **sta
             want_error(key, exchanges[i].text, remaining);
     }
     limiter_free(limiter);
-    limits_release(limits);
+    limits_unref(limits);
     free(exchanges);
 }
 
@@ -331,7 +331,7 @@ static void the_memory_of_a_burst_is_given_back(void **state)
         store.done(store.context[i], &allowed);
     assert_true(mallinfo2().uordblks - before <= most / 16);
     limiter_free(limiter);
-    limits_release(limits);
+    limits_unref(limits);
 }
 
 /* Contexts are what the limiter keeps for each request in flight: no more than were so at once. */
@@ -371,7 +371,7 @@ static void what_is_kept_for_a_request_is_used_again(void **state)
     }
     assert_int_equal(kept, MOST);
     limiter_free(limiter);
-    limits_release(limits);
+    limits_unref(limits);
     free(exchanges);
 }
 
@@ -393,7 +393,7 @@ static void the_next_request_may_come_while_one_is_answered(void **state)
     assert_string_equal(store.asked[1].takes[0].key, "rl:{query:user=next}:limit-0");
     assert_ptr_not_equal(store.asked[0].context, store.asked[1].context);
     limiter_free(limiter);
-    limits_release(limits);
+    limits_unref(limits);
 }
 
 static void as_many_limits_as_are_allowed_apply(void **state)
@@ -415,7 +415,7 @@ static void as_many_limits_as_are_allowed_apply(void **state)
     want_status("all", &exchange, "429");
     want_error("all", exchange.text, "[\"limit-63\"]");
     limiter_free(limiter);
-    limits_release(limits);
+    limits_unref(limits);
 }
 
 /* Standard error, from log_begin on. */
@@ -513,7 +513,7 @@ static void want_decision(const struct decision *decision)
     want_text(decision->what, strstr(exchange.text, "\r\n\r\n") + 4, decision->body);
     limiter_free(limiter);
     want_number(decision->what, limits->holders, 1);
-    limits_release(limits);
+    limits_unref(limits);
 }
 
 #define KEY(user, limit) "rl:{query:user=" user "}:" limit " "
@@ -801,7 +801,7 @@ static void what_a_request_costs_reaches_the_store(void **state)
         want_number(cases[i].uri, store.asked[0].takes[0].interval_us, premium ? 20000 : 12000000);
         limiter_free(limiter);
     }
-    limits_release(limits);
+    limits_unref(limits);
 }
 
 static void an_answer_has_the_form_of_who_asks(void **state)
@@ -835,7 +835,7 @@ static void an_answer_has_the_form_of_who_asks(void **state)
         want_error("form", exchange.text, cases[i].start);
         limiter_free(limiter);
     }
-    limits_release(limits);
+    limits_unref(limits);
 }
 
 static void the_headers_are_those_of_the_file(void **state)
@@ -870,7 +870,7 @@ static void the_headers_are_those_of_the_file(void **state)
                         cases[i].x_ratelimit);
             want_number(file, strstr(exchange.text, "\r\nRetry-After: ") != NULL, refuses);
             limiter_free(limiter);
-            limits_release(limits);
+            limits_unref(limits);
         }
 }
 
@@ -892,7 +892,7 @@ static void a_request_is_decided_by_the_limits_that_it_began_with(void **state)
     handle(limiter, &exchanges[1], "/?user=ann");
     handle(limiter, &exchanges[2], "/?user=ann");
     limiter_set_limits(limiter, new);
-    limits_release(new);
+    limits_unref(new);
     handle(limiter, &exchanges[3], "/?user=ann");
     assert_int_equal(store.asked[0].count, 2);
     assert_int_equal(store.asked[3].count, 1);
@@ -910,7 +910,7 @@ static void a_request_is_decided_by_the_limits_that_it_began_with(void **state)
     want_error("old, refused", exchanges[2].text,
                "\"violated-policies\":[\"old\"],\"shadow\":[\"old-shadow\"]");
     assert_int_equal(old->holders, 2);
-    limits_release(old);
+    limits_unref(old);
     /* It is held by the last request alone. */
     answer(&store, 1, (const struct bucket[]){allowed, allowed});
     want_status("old, allowed", &exchanges[1], "200");
@@ -935,10 +935,10 @@ static void the_same_limits_may_be_set_again(void **state)
     want_status("again", &exchange, "200");
     limiter_free(limiter);
     assert_int_equal(limits->holders, 1);
-    limits_release(limits);
+    limits_unref(limits);
 }
 
-/* COUNT limits, the last of which is named after GENERATION.  The caller's to limits_release. */
+/* COUNT limits, the last of which is named after GENERATION.  The caller's to limits_unref. */
 static struct limits *generation_of(size_t count, unsigned generation)
 {
     char *file = malloc(count * 80 + 80);
@@ -969,7 +969,7 @@ static void limits_may_be_replaced_at_any_moment(void **state)
 
     (void)state;
     assert_non_null(exchanges);
-    limits_release(limits);
+    limits_unref(limits);
     for (size_t i = 0; i < LIMITS_MAX; i++)
         buckets[i] = refused;
     for (int round = 0; round < REQUESTS || in_flight > 0; round++) {
@@ -979,7 +979,7 @@ static void limits_may_be_replaced_at_any_moment(void **state)
             static const size_t counts[] = {1, 2, 3, LIMITS_MAX};
             limits = generation_of(counts[random_number(&random) % LENGTH(counts)], ++generation);
             limiter_set_limits(limiter, limits);
-            limits_release(limits);
+            limits_unref(limits);
         } else if (waiting[i]) {
             char name[32];
             answer(&store, i, buckets);
@@ -1039,7 +1039,7 @@ static void the_log_names_a_shadow_that_would_refuse_once_a_second(void **state)
         fail_msg("the log says \"%s\"", line);
     log_end(log, saved);
     limiter_free(limiter);
-    limits_release(limits);
+    limits_unref(limits);
 }
 
 static void the_log_names_a_shadow_that_would_block(void **state)
@@ -1060,7 +1060,7 @@ static void the_log_names_a_shadow_that_would_block(void **state)
     assert_non_null(strstr(line, "s would have refused rl:{query:user=mallory}:s\n"));
     log_end(log, saved);
     limiter_free(limiter);
-    limits_release(limits);
+    limits_unref(limits);
 }
 
 /* Else a line would be about another limit, at the same index. */
@@ -1083,8 +1083,8 @@ static void the_log_says_nothing_of_limits_that_were_replaced(void **state)
     assert_int_equal(log_count(log, "shadow", line), 0);
     log_end(log, saved);
     limiter_free(limiter);
-    limits_release(old);
-    limits_release(new);
+    limits_unref(old);
+    limits_unref(new);
 }
 
 static void no_limiter_can_be_freed(void **state)

@@ -76,7 +76,7 @@ static struct reading *read_file(const char *path)
 
 static void reading_free(struct reading *reading)
 {
-    limits_release(reading->limits);
+    limits_unref(reading->limits);
     report_free(&reading->report);
     free(reading->errors);
     free(reading);
@@ -1430,13 +1430,13 @@ static void limits_are_freed_by_their_last_holder(void **state)
 
     (void)state;
     assert_int_equal(limits->holders, 1);
-    assert_ptr_equal(limits_hold(limits), limits);
+    assert_ptr_equal(limits_ref(limits), limits);
     assert_int_equal(limits->holders, 2);
     reading_free(reading);
     assert_int_equal(limits->holders, 1);
     assert_non_null(override_of(limits, 0, "10.0.0.1"));
-    limits_release(limits);
-    limits_release(NULL);
+    limits_unref(limits);
+    limits_unref(NULL);
 }
 
 /* Whatever is changed in a good file: read or refused with a reason, and never a crash. */

@@ -50,7 +50,7 @@ static void want_warnings(const char *limits, const char *want)
     want_text(file, got, want);
     free(got);
     report_free(&report);
-    limits_release(read);
+    limits_unref(read);
 }
 
 struct warned {
@@ -339,7 +339,7 @@ static void want_match_warning(const char *match, const char *fragment)
         fail_msg("%s: \"%s\", want \"%s\"", match, got, fragment ? fragment : "");
     free(got);
     report_free(&report);
-    limits_release(read);
+    limits_unref(read);
 }
 
 static void a_path_or_host_that_no_request_has_is_warned_about(void **state)
