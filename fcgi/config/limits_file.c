@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "config/mapping.h"
-#include "config/limit_fields.h"
+#include "config/limit_reader.h"
 #include "config/lint.h"
 #include "config/yaml_tree.h"
 
@@ -180,7 +180,7 @@ static void read_limits(const struct yaml_tree *node, void *out, struct report *
             return;
         }
         struct limit *limit = &limits->limit[limits->count];
-        limit_fields_read(entry, (unsigned)limits->ipv6_prefix_bits, limit, report);
+        limit_reader_read(entry, (unsigned)limits->ipv6_prefix_bits, limit, report);
         if (name_stands_before(limits, limit->name))
             report_error(report, entry->line, entry->column,
                          "the name '%s' stands twice; each limit needs a name of its own",

@@ -18,8 +18,8 @@ struct field {
     void (*read)(const struct yaml_tree *node, void *out, struct report *report);
 };
 
-/* Read MAPPING, which is WHAT ("the file", "a limit"), by its COUNT (<= MAPPING_FIELDS_MAX) possible
- * FIELDS into *OUT, in the order of FIELDS: one may rely on what those before it have read.  A
+/* Read MAPPING, which is WHAT ("the file", "a limit"), by its COUNT (<= MAPPING_FIELDS_MAX)
+ * possible FIELDS into *OUT, in the order of FIELDS: one may rely on what those before it have read.  A
  * field that is unknown or missing is reported. */
 void mapping_read(const struct yaml_tree *mapping, const char *what, const struct field *fields,
                   size_t count, void *out, struct report *report);

@@ -1,6 +1,6 @@
-/* limit_fields.h - one limit of the limits file. */
-#ifndef LIMIT_FIELDS_H
-#define LIMIT_FIELDS_H
+/* limit_reader.h - one limit of the limits file. */
+#ifndef LIMIT_READER_H
+#define LIMIT_READER_H
 
 #include "limits/limits.h"
 #include "config/report.h"
@@ -8,7 +8,7 @@
 
 /* Read NODE, a limit of a file that has IPV6_PREFIX_BITS, into *OUT, or report every mistake in it.
  * OUT->overrides is the caller's to free in either case. */
-void limit_fields_read(const struct yaml_tree *node, unsigned ipv6_prefix_bits, struct limit *out,
+void limit_reader_read(const struct yaml_tree *node, unsigned ipv6_prefix_bits, struct limit *out,
                        struct report *report);
 
 #endif

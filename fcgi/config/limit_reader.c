@@ -1,7 +1,7 @@
-/* limit_fields.c - the fields of a limit, and those of its match and overrides. */
+/* limit_reader.c - the fields of a limit, and those of its match and overrides. */
 /* SPDX-License-Identifier: MIT */
 #include "base/units.h"
-#include "config/limit_fields.h"
+#include "config/limit_reader.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -381,7 +381,7 @@ static void read_on_redis_failure(const struct yaml_tree *node, void *out, struc
         reading->limit->on_redis_failure = (enum redis_failure)word;
 }
 
-void limit_fields_read(const struct yaml_tree *node, unsigned ipv6_prefix_bits, struct limit *out,
+void limit_reader_read(const struct yaml_tree *node, unsigned ipv6_prefix_bits, struct limit *out,
                        struct report *report)
 {
     /* The overrides last: they rely on key, capacity and refill. */
