@@ -39,7 +39,7 @@ assert_bad_value() {
     "limits.yaml:7:15: capacity: a sign is not allowed: write plain digits, such as 5; a capacity is 1 to 1000000000 tokens" \
     "limits.yaml:8:5: unknown field 'refil' in a limit; did you mean 'refill'? its fields are name, match, key, capacity, refill, cost, on_redis_failure, shadow, overrides" \
     "limits.yaml:9:23: on_redis_failure: 'alow' is neither; did you mean 'allow'? write allow or deny" \
-    "limits.yaml:10:5: the name 'one' stands twice; each limit needs a name of its own" \
+    "limits.yaml:10:5: duplicate limit name 'one'; give each limit its own" \
     "limits.yaml:11:23: unknown field 'method' in match; did you mean 'methods'? its fields are ignore_case, path, methods, host" \
     "limits.yaml:14:13: refill: unknown unit: write s for seconds; the units are ms, s, min, h, day, in lower case; a refill is such as 1/12s"
 redis:
@@ -121,7 +121,7 @@ TEXT
   echo 'limits: [{ name: a, key: ip, capacity: 5, refill: 1/s, shadow: true }]' >limits.yaml
   run -0 --separate-stderr "$PROGRAM" --check limits.yaml
   assert_equal "$stderr" \
-    'limits.yaml:1:10: warning: no limit is enforced, every one is a shadow; write shadow: false where one shall refuse'
+    'limits.yaml:1:10: warning: no limit is enforced, every one is a shadow; write shadow: false where one should refuse'
 }
 
 @test "without warnings and mistakes it says one line, with --strict as well" {
@@ -249,8 +249,8 @@ YAML
 
 @test "a field that stands twice" {
   assert_refused <<'YAML' \
-    'limits.yaml:4:3: this field stands twice in one mapping; keep one of them' \
-    'limits.yaml:7:1: this field stands twice in one mapping; keep one of them'
+    'limits.yaml:4:3: duplicate field; keep one of them' \
+    'limits.yaml:7:1: duplicate field; keep one of them'
 limits:
 - name: a
   key: ip

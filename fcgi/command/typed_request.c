@@ -36,7 +36,7 @@ static const char *add_header(struct typed_request *out, const char *header)
     if (error)
         return error;
     if (request_parameter(&out->request, source.parameter))
-        return "a header that stands twice; write one, its values joined by a comma as web servers "
+        return "a duplicate header; write one, its values joined by a comma as web servers "
                "do";
     value += strspn(value, " \t");
     len = (int)strlen(value);

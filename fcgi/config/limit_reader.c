@@ -311,7 +311,7 @@ static void read_name(const struct yaml_tree *node, void *out, struct report *re
     if (strlen(text) > LIMIT_NAME_MAX || text[strspn(text, allowed)] != '\0')
         mapping_error(
             report, node,
-            "a limit's name stands in headers and keys; write 1 to 64 of A-Z a-z 0-9 _ . -");
+            "a limit's name is used in headers and keys; write 1 to 64 of A-Z a-z 0-9 _ . -");
     else
         strcpy(reading->limit->name, text);
 }

@@ -183,8 +183,7 @@ static void read_limits(const struct yaml_tree *node, void *out, struct report *
         limit_reader_read(entry, (unsigned)limits->ipv6_prefix_bits, limit, report);
         if (name_stands_before(limits, limit->name))
             report_error(report, entry->line, entry->column,
-                         "the name '%s' stands twice; each limit needs a name of its own",
-                         limit->name);
+                         "duplicate limit name '%s'; give each limit its own", limit->name);
         limits->count++;
     }
 }

@@ -263,7 +263,7 @@ void lint_limits(const struct limits *limits, struct report *report)
     if (!any_enforced(limits))
         report_warning(report, limits->limit[0].line, limits->limit[0].column,
                        "no limit is enforced, every one is a shadow; write shadow: false where one "
-                       "shall refuse");
+                       "should refuse");
     find_wide_proxies(limits, report);
     for (size_t i = 0; i < limits->count; i++) {
         const struct limit *limit = &limits->limit[i];

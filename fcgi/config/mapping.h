@@ -19,7 +19,7 @@ struct field {
 };
 
 /* Read MAPPING, which is WHAT ("the file", "a limit"), by its COUNT (<= MAPPING_FIELDS_MAX)
- * possible FIELDS into *OUT, in the order of FIELDS: one may rely on what those before it have read.  A
+ * possible FIELDS into *OUT, in the order of FIELDS: one may rely on those before it.  A
  * field that is unknown or missing is reported. */
 void mapping_read(const struct yaml_tree *mapping, const char *what, const struct field *fields,
                   size_t count, void *out, struct report *report);

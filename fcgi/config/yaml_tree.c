@@ -190,8 +190,7 @@ static struct yaml_tree *read_entry(struct reader *reader, const struct yaml_tre
     }
     struct yaml_tree *key = read_node(reader, event), *value = NULL;
     if (key && stands_already(mapping, key))
-        report_error(reader->report, key->line, key->column,
-                     "this field stands twice in one mapping; keep one of them");
+        report_error(reader->report, key->line, key->column, "duplicate field; keep one of them");
     if (key && next_event(reader, &value_event)) {
         value = read_node(reader, &value_event);
         yaml_event_delete(&value_event);

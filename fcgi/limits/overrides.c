@@ -75,7 +75,7 @@ struct overrides *overrides_new(void)
 /* ---- What a text is for a source.  Each returns NULL, or why it cannot be for that source ---- */
 
 static const char not_for_this_source[] =
-    "an address is for the source ip; write it where ip stands";
+    "an address is for the source ip; write it in the place of ip";
 
 static const char *read_network(const char *text, size_t i, struct addition *addition)
 {

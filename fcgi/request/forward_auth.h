@@ -1,4 +1,4 @@
-/* forward_auth.h - the request that a proxy asks about: forward auth, as Caddy's forward_auth, Traefik's
+/* forward_auth.h - the request that a proxy asks about, as Caddy's forward_auth, Traefik's
  * ForwardAuth, Envoy's ext_authz and ingress-nginx do it.  Pure. */
 #ifndef FORWARD_AUTH_H
 #define FORWARD_AUTH_H

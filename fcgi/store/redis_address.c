@@ -123,7 +123,7 @@ static const char *read_bracketed(struct span host, struct redis_address *out)
     struct in6_addr ipv6;
 
     if (!copy(host, out->host, sizeof out->host) || inet_pton(AF_INET6, out->host, &ipv6) != 1)
-        return "what stands in brackets is no IPv6 address: write [::1] or [::1]:6379";
+        return "the text in brackets is not an IPv6 address: write [::1] or [::1]:6379";
     return NULL;
 }
 
@@ -164,7 +164,7 @@ static const char *read_login(struct span login, struct redis_address *out)
     const char *error;
 
     if (login.len == 0)
-        return "nothing stands before the '@': write redis://host or redis://:password@host";
+        return "nothing before the '@': write redis://host or redis://:password@host";
     if (!colon)
         return decode(login, out->user, sizeof out->user,
                       "the user is too long: write 255 bytes or less");

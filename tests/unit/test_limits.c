@@ -504,12 +504,12 @@ static void a_field_that_is_unknown_missing_or_double_is_a_mistake_with_its_plac
         {"limits:\n  - name: a\n    capacity: 5\n    refill: 1/s\n", "2:5", "'key' is missing"},
         {"limits:\n  - name: a\n    key: ip\n    refill: 1/s\n", "2:5", "'capacity' is missing"},
         {"limits:\n  - name: a\n    key: ip\n    capacity: 5\n", "2:5", "'refill' is missing"},
-        {GOOD_LIMIT "    name: b\n", "6:5", "stands twice in one mapping; keep one"},
-        {GOOD_LIMIT "    capacity: 5\n", "6:5", "stands twice in one mapping"},
-        {"redis: {}\n" GOOD_LIMIT "redis: {}\n", "7:1", "stands twice in one mapping"},
-        {GOOD_LIMIT "redis:\n  timeout: 1s\n  timeout: 1s\n", "8:3", "stands twice in one mapping"},
+        {GOOD_LIMIT "    name: b\n", "6:5", "duplicate field; keep one"},
+        {GOOD_LIMIT "    capacity: 5\n", "6:5", "duplicate field"},
+        {"redis: {}\n" GOOD_LIMIT "redis: {}\n", "7:1", "duplicate field"},
+        {GOOD_LIMIT "redis:\n  timeout: 1s\n  timeout: 1s\n", "8:3", "duplicate field"},
         {GOOD_LIMIT "  - { name: a, key: ip, capacity: 1, refill: 1/s }\n", "6:5",
-         "the name 'a' stands twice; each limit needs a name of its own"},
+         "duplicate limit name 'a'; give each limit its own"},
     };
 
     (void)state;
@@ -1086,12 +1086,12 @@ static void what_is_not_plain_or_in_bounds_in_an_override_is_a_mistake_with_its_
         {OVERRIDE("{ key: &x 10.0.0.1, capacity: 9 }"), "7:16", "an anchor"},
         {OVERRIDE("{ key: !!str 10.0.0.1, capacity: 9 }"), "7:16", "a tag"},
         {OVERRIDE("{ <<: *x, key: 10.0.0.1, capacity: 9 }"), "7:15", "an alias"},
-        {OVERRIDE("{ key: 10.0.0.1, key: 10.0.0.1, capacity: 9 }"), "7:26", "stands twice"},
-        {OVERRIDE("{ key: 10.0.0.1, capacity: 9, capacity: 8 }"), "7:39", "stands twice"},
-        {OVERRIDE("{ key: 10.0.0.1, blocked: true, blocked: true }"), "7:41", "stands twice"},
+        {OVERRIDE("{ key: 10.0.0.1, key: 10.0.0.1, capacity: 9 }"), "7:26", "duplicate field"},
+        {OVERRIDE("{ key: 10.0.0.1, capacity: 9, capacity: 8 }"), "7:39", "duplicate field"},
+        {OVERRIDE("{ key: 10.0.0.1, blocked: true, blocked: true }"), "7:41", "duplicate field"},
         {GOOD_LIMIT "    overrides:\n\t- { key: 10.0.0.1 }\n", "7:1", "indent with spaces"},
         {GOOD_LIMIT "    overrides: [{ key: 10.0.0.1, capacity: 9 }]\n    overrides: []\n", "7:5",
-         "stands twice"},
+         "duplicate field"},
         {OVERRIDE("{ key: 10.0.0.1, capacity: }"), "7:36", "'capacity' needs a value"},
         {OVERRIDE("{ key: 10.0.0.1, capacity: 0 }"), "7:36", "a capacity is 1 to 1000000000"},
         {OVERRIDE("{ key: 10.0.0.1, capacity: 1000000001 }"), "7:36", "capacity: the number is"},
@@ -1419,7 +1419,7 @@ static void a_name_that_would_break_a_header_is_a_mistake(void **state)
 
         snprintf(text, sizeof text, ONE_LIMIT("%s", "ip", "5", "1/s"), names[i]);
         want_one_mistake(text, text, strlen(text), "2:11",
-                         "a limit's name stands in headers and keys; write 1 to 64 of");
+                         "a limit's name is used in headers and keys; write 1 to 64 of");
     }
 }
 

@@ -29,7 +29,7 @@
     "the key of '" name "' can be missing, and all requests without " source " share a bucket; "   \
     "end it in | ip, or in | global if that is meant\n"
 #define SHADOWS                                                                                    \
-    "no limit is enforced, every one is a shadow; write shadow: false where one shall refuse\n"
+    "no limit is enforced, every one is a shadow; write shadow: false where one should refuse\n"
 #define AT(line) "f:" line ":3: warning: "
 
 /* What a file of LIMITS, which has no mistake, is warned about. */

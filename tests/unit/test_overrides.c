@@ -483,7 +483,7 @@ static void a_value_of_any_length_is_found(void **state)
 
 static void a_wrong_key_is_an_error_that_says_what_would_be_right(void **state)
 {
-    static const char elsewhere[] = "an address is for the source ip; write it where ip stands",
+    static const char elsewhere[] = "an address is for the source ip; write it in the place of ip",
                       size[] = "the limit's key has no alternative of so many sources; write one",
                       none[] = "neither an address nor a CIDR; write 192.0.2.7",
                       nowhere[] =

@@ -170,8 +170,8 @@ static void a_wrong_request_is_an_error_that_says_what_would_be_right(void **sta
         {"GET /", {"X : x"}, {NULL}, "a space or a control character"},
         {"GET /", {"X_Y: x"}, {NULL}, "letters, digits and '-'"},
         {"GET /", {"X\r\n: x"}, {NULL}, "a space or a control character"},
-        {"GET /", {"X: 1", "x: 2"}, {NULL}, "a header that stands twice; write one, its values"},
-        {"GET /", {"Host: a", "host: b"}, {NULL}, "a header that stands twice"},
+        {"GET /", {"X: 1", "x: 2"}, {NULL}, "a duplicate header; write one, its values"},
+        {"GET /", {"Host: a", "host: b"}, {NULL}, "a duplicate header"},
         {"GET /", {"X: 1", "X Y: 2", "X: 1"}, {NULL}, "a space or a control character"},
     };
 
