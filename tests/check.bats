@@ -183,7 +183,7 @@ TEXT
 @test "names that would break a header" {
   # shellcheck disable=SC1003 # a backslash
   for value in '"a\"b"' '"a\nb"' '"a\rb"' '"a\tb"' '"a b"' '"a\\b"' "'a;b'" '"a,b"' 'ä' "$(printf 'a%.0s' {1..65})"; do
-    assert_bad_value name "$value" "a limit's name stands in headers and keys"
+    assert_bad_value name "$value" "a limit's name is used in headers and keys"
   done
   assert_bad_value name '"a\0b"' 'a NUL character'
 }
@@ -241,10 +241,10 @@ YAML
 @test "a tab, and what else is no YAML" {
   printf 'limits:\n\t- { name: a }\n' >limits.yaml
   refused
-  assert_contains "$stderr" 'limits.yaml:2:1: this is not YAML: found character that cannot start any token'
+  assert_contains "$stderr" 'limits.yaml:2:1: a tab in front of a line; indent with spaces'
   printf 'limits:\n  - { name: a, key: "ip }\n' >limits.yaml
   refused
-  assert_contains "$stderr" 'limits.yaml:3:1: this is not YAML: found unexpected end of stream while scanning a quoted scalar'
+  assert_contains "$stderr" 'limits.yaml:2:21: this quote is never closed; close it, or leave it out'
 }
 
 @test "a field that stands twice" {

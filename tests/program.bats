@@ -23,7 +23,11 @@ teardown() { stop_all; }
 
 @test "an unknown option or a stray word exits 2" {
   run -2 "$PROGRAM" --no-such-option
-  assert_contains "$output" 'see ratelimit.fcgi --help'
+  assert_equal "$output" "ratelimit.fcgi: '--no-such-option' is no option; see --help"
+  run -2 "$PROGRAM" --redis-url=redis://:hush@h
+  assert_equal "$output" "ratelimit.fcgi: '--redis-url' is no option; see --help"
+  run -2 "$PROGRAM" --limits
+  assert_equal "$output" "ratelimit.fcgi: '--limits' needs a value; see --help"
   run -0 "$PROGRAM" -h
   assert_contains "$output" 'usage: ratelimit.fcgi'
   run -2 "$PROGRAM" --explain 'GET /' --check conf/limits.yaml

@@ -92,6 +92,15 @@ static void read_operands(int argc, char **argv, struct options *options)
         wrong(options, options->ip ? "--ip" : "-H or --env", "goes with --explain");
 }
 
+/* The same of an option, without the value that may be part of it: it could hold a password. */
+static void wrong_option(struct options *options, const char *text, const char *what)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "="), text);
+    wrong(options, name, what);
+}
+
 /* Do ACTION, unless another one was asked for. */
 static void choose(struct options *options, enum options_action action)
 {
@@ -134,8 +143,9 @@ struct options options_read(int argc, char **argv)
     struct options options = {.action = OPTIONS_SERVE};
     int option;
 
+    opterr = 0; /* the messages are ours */
     while (options.action != OPTIONS_WRONG &&
-           (option = getopt_long(argc, argv, "hH:", known, NULL)) != -1) {
+           (option = getopt_long(argc, argv, ":hH:", known, NULL)) != -1) {
         switch (option) {
         case LIMITS:
             options.limits = optarg;
@@ -163,9 +173,12 @@ struct options options_read(int argc, char **argv)
         case ENV:
             list_add(&options, &options.env, optarg, '=');
             break;
-        case '?': /* getopt_long has said what is wrong */
-            fputs("see ratelimit.fcgi --help\n", stderr);
-            options.action = OPTIONS_WRONG;
+        case '?':
+        case ':':
+            wrong_option(&options, argv[optind - 1],
+                         option == ':'                          ? "needs a value"
+                         : optopt && argv[optind - 1][1] == '-' ? "takes no value"
+                                                                : "is no option");
             break;
         case 'h':
             choose(&options, OPTIONS_HELP);
