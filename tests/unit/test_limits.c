@@ -314,23 +314,11 @@ static void an_override_of_a_key_that_names_a_source_twice_is_no_repetition(void
     reading_free(reading);
 }
 
-static void a_wrong_value_is_a_mistake_with_its_place(void **state)
+static void what_people_write_by_mistake_is_told_what_was_meant(void **state)
 {
     static const struct {
         const char *text, *place, *error;
     } cases[] = {
-        {ONE_LIMIT("", "ip", "5", "1/s"), "2:10", "'name' needs a value; write name: VALUE"},
-        {ONE_LIMIT("''", "ip", "5", "1/s"), "2:11", "'name' needs a value"},
-        {ONE_LIMIT("[a]", "ip", "5", "1/s"), "2:11", "'name' takes one value, and not a list"},
-        {ONE_LIMIT("per user", "ip", "5", "1/s"), "2:11", "write 1 to 64 of A-Z a-z 0-9 _ . -"},
-        {ONE_LIMIT("'a\"b'", "ip", "5", "1/s"), "2:11", "write 1 to 64 of"},
-        {ONE_LIMIT("\"a\\nb\"", "ip", "5", "1/s"), "2:11", "write 1 to 64 of"},
-        {ONE_LIMIT("\"a\\r\\nSet-Cookie: b\"", "ip", "5", "1/s"), "2:11", "write 1 to 64 of"},
-        {ONE_LIMIT("a{b}", "ip", "5", "1/s"), "2:11", "write 1 to 64 of"},
-        {ONE_LIMIT("caf\xc3\xa9", "ip", "5", "1/s"), "2:11", "write 1 to 64 of"},
-        {ONE_LIMIT(NAME_64 "x", "ip", "5", "1/s"), "2:11", "write 1 to 64 of"},
-        {ONE_LIMIT("a", "", "5", "1/s"), "3:9", "'key' needs a value"},
-        {ONE_LIMIT("a", "{}", "5", "1/s"), "3:10", "'key' takes a value, and not fields"},
         {ONE_LIMIT("a", "[ip, path]", "5", "1/s"), "3:10", "join alternatives with |"},
         {ONE_LIMIT("a", "|\n      ip\n      path", "5", "1/s"), "3:10", "several lines in a key"},
         {ONE_LIMIT("a", "querry:user", "5", "1/s"), "3:10",
@@ -350,6 +338,31 @@ static void a_wrong_value_is_a_mistake_with_its_place(void **state)
         {GOOD_LIMIT "\tshadow: true\n", "6:1", "a tab in front of a line"},
         {GOOD_LIMIT "      shadow: true\n", "6:7", "begin its line in the same column"},
         {"limits:\n  - name:api\n    capacity: 5\n", "2:10", "no space behind the ':'"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        want_one_mistake(cases[i].text, cases[i].text, strlen(cases[i].text), cases[i].place,
+                         cases[i].error);
+}
+
+static void a_wrong_value_is_a_mistake_with_its_place(void **state)
+{
+    static const struct {
+        const char *text, *place, *error;
+    } cases[] = {
+        {ONE_LIMIT("", "ip", "5", "1/s"), "2:10", "'name' needs a value; write name: VALUE"},
+        {ONE_LIMIT("''", "ip", "5", "1/s"), "2:11", "'name' needs a value"},
+        {ONE_LIMIT("[a]", "ip", "5", "1/s"), "2:11", "'name' takes one value, and not a list"},
+        {ONE_LIMIT("per user", "ip", "5", "1/s"), "2:11", "write 1 to 64 of A-Z a-z 0-9 _ . -"},
+        {ONE_LIMIT("'a\"b'", "ip", "5", "1/s"), "2:11", "write 1 to 64 of"},
+        {ONE_LIMIT("\"a\\nb\"", "ip", "5", "1/s"), "2:11", "write 1 to 64 of"},
+        {ONE_LIMIT("\"a\\r\\nSet-Cookie: b\"", "ip", "5", "1/s"), "2:11", "write 1 to 64 of"},
+        {ONE_LIMIT("a{b}", "ip", "5", "1/s"), "2:11", "write 1 to 64 of"},
+        {ONE_LIMIT("caf\xc3\xa9", "ip", "5", "1/s"), "2:11", "write 1 to 64 of"},
+        {ONE_LIMIT(NAME_64 "x", "ip", "5", "1/s"), "2:11", "write 1 to 64 of"},
+        {ONE_LIMIT("a", "", "5", "1/s"), "3:9", "'key' needs a value"},
+        {ONE_LIMIT("a", "{}", "5", "1/s"), "3:10", "'key' takes a value, and not fields"},
         {ONE_LIMIT("a", "user", "5", "1/s"), "3:10", "the sources are ip, query:NAME"},
         {ONE_LIMIT("a", "ip |", "5", "1/s"), "3:10", "empty source"},
         {ONE_LIMIT("a", "ip", "", "1/s"), "4:14", "'capacity' needs a value"},
@@ -1563,6 +1576,7 @@ int main(void)
         cmocka_unit_test(every_field_is_read),
         cmocka_unit_test(any_form_of_yaml_will_do),
         cmocka_unit_test(an_override_of_a_key_that_names_a_source_twice_is_no_repetition),
+        cmocka_unit_test(what_people_write_by_mistake_is_told_what_was_meant),
         cmocka_unit_test(a_wrong_value_is_a_mistake_with_its_place),
         cmocka_unit_test(a_wrong_match_or_prefix_is_a_mistake_with_its_place),
         cmocka_unit_test(a_wrong_trusted_proxy_is_a_mistake_with_its_place),
