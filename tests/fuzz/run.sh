@@ -34,6 +34,11 @@ make_seeds() {
   done <"tests/fuzz/seeds/$1.txt"
 }
 
+# property NAME - what the harness holds: the comment that it begins with
+property() {
+  sed '/\*\/$/q' "tests/fuzz/fuzz_$1.c" | sed 's,^/\* [^ ]* - ,,; s,^ \* ,,; s, \*/$,,' | paste -sd ' '
+}
+
 # fuzz NAME SECONDS - run one harness.
 fuzz() {
   local program=$BUILD/fuzz_$1 log=$BUILD/$1.log options=() found
@@ -43,7 +48,7 @@ fuzz() {
     -print_final_stats=1 -artifact_prefix="$BUILD/findings/$1-" "$BUILD/corpus/$1" >"$log" 2>&1; then
     printf '%-10s %9d inputs in %d s: %s\n' "$1" \
       "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" "$2" \
-      "$(sed -n '1s,^/\* [^ ]* - \(.*\) \*/$,\1,p' "tests/fuzz/fuzz_$1.c")"
+      "$(property "$1")"
     return
   fi
   found=$(sed -n 's/.*Test unit written to //p' "$log")
@@ -51,7 +56,7 @@ fuzz() {
   printf '  once more:  %s %s\n  its output: %s\n' "$program" "${found:-(no input was kept)}" "$log"
   return 1
 }
-export -f make_seeds fuzz
+export -f make_seeds property fuzz
 
 (($# > 0)) || for source in tests/fuzz/fuzz_*.c; do
   source=${source##*/fuzz_}
