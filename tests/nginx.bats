@@ -185,7 +185,7 @@ quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
   request /fcgi/keyed -H 'X-API-Key: junk' -H 'X-API-Key: valid'
   # nginx 1.23 and later send one parameter, to the limiter and to the application alike.
   if [[ $(header Status) == '200 OK' ]]; then
-    assert_contains "$body" $'\nHTTP_X_API_KEY=junk, valid\n'
+    assert_contains "$body"$'\n' $'\nHTTP_X_API_KEY=junk, valid\n'
     assert_equal "$(redis_cli EXISTS 'rl:{header:x-api-key=junk%2C%20valid}:keyed')" 1
     return
   fi
