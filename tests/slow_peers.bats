@@ -12,7 +12,8 @@ setup() {
 }
 
 teardown() {
-  stop "$PROGRAM_PID"
+  local pid
+  for pid in $PROGRAM_PID $OTHER_PID; do stop "$pid"; done
   stop_all
 }
 
@@ -29,10 +30,11 @@ limited() { [[ $(fcgi <<<"print(await ask('/?user=empty'))" 2>/dev/null) == '1: 
 
 fcgi() { node tests/fastcgi/client.js "$SOCKET" 3>&-; }
 
-# hostile - 60 half requests, 60 silent peers, 20 that send a byte every 45 ms, on new connections and on kept ones, and
+# hostile SOCKET - at the program there: 60 half requests, 60 silent peers, 20 that send a byte every 45 ms, on new connections and on kept ones, and
 # 100 that ask on and on and never read; until the test ends.  $BATS_TEST_TMPDIR/hostile is there when all are.
 hostile() {
-  node tests/fastcgi/client.js "$SOCKET" "$BATS_TEST_TMPDIR/hostile" 3>&- <<'JS' &
+  rm -f "$BATS_TEST_TMPDIR/hostile"
+  node tests/fastcgi/client.js "$1" "$BATS_TEST_TMPDIR/hostile" 3>&- <<'JS' &
 const whole = request('/?user=hostile', { keep: true }), closed = [];
 const open = async () => {
   const c = await connect();
@@ -56,8 +58,8 @@ const deaf = async () => {
   const c = await open();
   c.socket.pause();
   while (!c.socket.destroyed) {
-    c.send(whole, record(9, pairs({ FCGI_MAX_CONNS: '' }), 0));
-    await sleep(5);
+    c.send(...Array(10).fill(whole), record(9, pairs({ FCGI_MAX_CONNS: '' }), 0));
+    await sleep(50);
   }
 };
 for (let i = 0; i < 100; i++) deaf();
@@ -85,23 +87,31 @@ print(times.sort((a, b) => a - b)[990].toFixed(2));
 JS
 }
 
-# A busy machine may take a client its processor for longer: what it does to honest requests alone counts as well.
+# A busy machine takes a client its processor for longer, and so do the hostile peers themselves.  What they cost without the
+# program is measured beside another one.
 @test "60 half requests, silent peers, tricklers and peers that never read, all at once, leave an honest p99 below 5 ms" {
-  local alone beside
+  local apart beside other=$BATS_TEST_TMPDIR/other
   start
-  alone=$(honest)
-  hostile
-  for _ in 1 2 3; do
+  REDIS_ADDR=unix:$REDIS_SOCK "$PROGRAM" --limits "$BATS_TEST_TMPDIR/limits.yaml" --listen "unix:$other" 2>/dev/null 3>&- &
+  OTHER_PID=$!
+  wait_until 10 test -S "$other"
+  for _ in 1 2 3 4 5; do
+    hostile "$other"
+    apart=$(honest)
+    stop "$HELPER_PIDS"
+    hostile "$SOCKET"
     beside=$(honest)
-    ! awk "BEGIN { exit !($beside < 5 || $beside < 3 * $alone) }" || break
+    stop "$HELPER_PIDS"
+    ! awk "BEGIN { exit !($beside < 5 || $beside < 2 * $apart) }" || break
   done
-  awk "BEGIN { exit !($beside < 5 || $beside < 3 * $alone) }" || fail "$beside ms" 'is more than 5 ms; without them it is' "$alone ms"
+  awk "BEGIN { exit !($beside < 5 || $beside < 2 * $apart) }" ||
+    fail "$beside ms" 'is more than 5 ms; with them at another program it is' "$apart ms"
   assert_equal "$(grep -c 'redis ' "$LIMITER_LOG" || true)" 0
 }
 
 @test "with all of them there, SIGTERM ends the program within 6 s" {
   start
-  hostile
+  hostile "$SOCKET"
   kill -TERM "$PROGRAM_PID"
   wait_until 6 gone "$PROGRAM_PID"
   assert_equal "$(grep -c 'redis ' "$LIMITER_LOG" || true)" 0
@@ -119,6 +129,7 @@ for (let i = 0; i < 150; i++) {
   slow.push(c);
 }
 print((await ask('/?user=honest')));
+for (let i = 0; i < 500 && closed === 0; i++) await sleep(10);
 print(closed > 0);
 JS
   assert_equal "$(cat "$BATS_TEST_TMPDIR/out")" '1: 200 1 left, complete
