@@ -96,11 +96,11 @@ static void print_source(FILE *out, const struct source *source)
             source->name[0] ? ":" : "", source->name, source->lower ? ")" : "");
 }
 
-static void print_key(FILE *out, const struct limit *limit, struct subject *subject)
+static void print_key(FILE *out, const struct limit *limit, struct view *view)
 {
     struct key_values values;
 
-    key_find(&limit->key, subject, &values);
+    key_find(&limit->key, view, &values);
     fprintf(out, "  key        ");
     for (size_t i = 0; i < values.count; i++) {
         fprintf(out, "%s", i > 0 ? " + " : "");
@@ -135,29 +135,28 @@ static void print_bucket(FILE *out, const struct take *take, const struct bucket
             bucket->remaining >= take->cost ? "allowed" : "refused");
 }
 
-/* Why MATCH is not for SUBJECT. */
-static void print_mismatch(FILE *out, const struct match *match, struct subject *subject)
+/* Why MATCH is not for VIEW. */
+static void print_mismatch(FILE *out, const struct match *match, struct view *view)
 {
-    switch (match_request(match, subject)) {
+    switch (match_request(match, view)) {
     case MATCH_FITS:
         break;
     case MATCH_METHOD:
-        fprintf(out, "the method %s is none of", subject->request->method);
+        fprintf(out, "the method %s is none of", view->request->method);
         for (unsigned i = 0; i < match->methods; i++)
             fprintf(out, "%s %s", i > 0 ? "," : "", match->method[i]);
         break;
     case MATCH_PATH:
         fprintf(out, "the path ");
-        print_text(out, subject_path(subject));
+        print_text(out, view_path(view));
         fprintf(out, " does not fit %s", match->path);
         break;
     case MATCH_HOST_UNREADABLE:
         fprintf(out, "the host cannot be read");
         break;
     case MATCH_HOST:
-        fprintf(out, "%s",
-                subject_host(subject).len > 0 ? "the host " : "a request without a host");
-        print_text(out, subject_host(subject));
+        fprintf(out, "%s", view_host(view).len > 0 ? "the host " : "a request without a host");
+        print_text(out, view_host(view));
         fprintf(out, " does not fit %s", match->host);
         break;
     }
@@ -184,11 +183,11 @@ static const char *summary(const struct limit *limit, enum apply_result result)
 /* Tell of one limit.  BUCKET may be NULL. */
 static void print_limit(FILE *out, const struct limit *limit, enum apply_result result,
                         const struct applied *applied, const struct take *take,
-                        const struct bucket *bucket, struct subject *subject)
+                        const struct bucket *bucket, struct view *view)
 {
     if (result == APPLY_NOT) {
         fprintf(out, "\n%s does not apply: ", limit->name);
-        print_mismatch(out, &limit->match, subject);
+        print_mismatch(out, &limit->match, view);
         return;
     }
     fprintf(out, "\n%s %s\n", limit->name, summary(limit, result));
@@ -200,7 +199,7 @@ static void print_limit(FILE *out, const struct limit *limit, enum apply_result 
         fprintf(out, "\n");
         return;
     }
-    print_key(out, limit, subject);
+    print_key(out, limit, view);
     fprintf(out, "  Redis key  %s\n", take->key);
     if (applied->override)
         fprintf(out, "  override   the one in line %u\n", applied->override->line);
@@ -214,18 +213,18 @@ static void print_limit(FILE *out, const struct limit *limit, enum apply_result 
         print_bucket(out, take, bucket);
 }
 
-static void print_request(FILE *out, struct subject *subject)
+static void print_request(FILE *out, struct view *view)
 {
-    const struct request *request = subject->request;
+    const struct request *request = view->request;
 
     fprintf(out, "%s ", request->method);
-    print_text(out, subject_path(subject));
-    if (subject_host(subject).len > 0) {
+    print_text(out, view_path(view));
+    if (view_host(view).len > 0) {
         fprintf(out, ", host ");
-        print_text(out, subject_host(subject));
+        print_text(out, view_host(view));
     }
     fprintf(out, ", client ");
-    print_text(out, subject_client(subject));
+    print_text(out, view_client(view));
     fprintf(out, "\n");
 }
 
@@ -235,7 +234,7 @@ static int explain_request(const struct limits *limits, const struct redis_addre
     static struct explained explained; /* too large for a stack */
     static struct buckets buckets;
     static struct forward_auth forward;
-    static struct subject subject;
+    static struct view view;
     const struct forward_auth_rules rules = {limits->trusted_proxy, limits->proxies,
                                              limits->forward_auth};
     size_t next = 0;
@@ -245,17 +244,17 @@ static int explain_request(const struct limits *limits, const struct redis_addre
         fprintf(out, "answers 400: %s\n", forward.problem);
         return EXIT_SUCCESS;
     }
-    subject_begin(&subject, request, (unsigned)limits->ipv6_prefix_bits);
+    view_begin(&view, request, (unsigned)limits->ipv6_prefix_bits);
     for (size_t i = 0; i < limits->count; i++)
         explained.result[i] =
-            apply_limit(&limits->limit[i], &subject, &explained.take[i], &explained.applied[i]);
+            apply_limit(&limits->limit[i], &view, &explained.take[i], &explained.applied[i]);
     if (redis && !look(limits, &explained, redis, &buckets))
         return EXIT_FAILURE; /* the log said why */
-    print_request(out, &subject);
+    print_request(out, &view);
     for (size_t i = 0; i < limits->count; i++) {
         bool looked = redis && explained.result[i] == APPLY_TAKE;
         print_limit(out, &limits->limit[i], explained.result[i], &explained.applied[i],
-                    &explained.take[i], looked ? &buckets.bucket[next++] : NULL, &subject);
+                    &explained.take[i], looked ? &buckets.bucket[next++] : NULL, &view);
     }
     return EXIT_SUCCESS;
 }

@@ -55,7 +55,7 @@ struct limiter {
     double too_much_said_s; /* on clock_s; 0: never */
     bool incomplete_logged;
     struct forward_auth forward; /* of the request that is handled now ... */
-    struct subject subject;      /* ... both too large for a stack */
+    struct view view;            /* ... both too large for a stack */
     struct pending *free;        /* all of them for LIMITS */
     size_t free_count;
     size_t under_way, most_under_way; /* MOST: since memory was given back */
@@ -265,10 +265,10 @@ static void answer_at_once(struct pending *pending, const struct ending *ending)
 
 /* Let LIMIT take from the client's bucket, or not.  Returns what it is for the request. */
 static enum apply_result apply(struct pending *pending, const struct limit *limit,
-                               struct subject *subject, struct applied *applied)
+                               struct view *view, struct applied *applied)
 {
     struct take *take = &pending->takes[pending->count];
-    enum apply_result result = apply_limit(limit, subject, take, applied);
+    enum apply_result result = apply_limit(limit, view, take, applied);
 
     if (result == APPLY_TAKE)
         pending->applying[pending->count++] = limit;
@@ -278,7 +278,7 @@ static enum apply_result apply(struct pending *pending, const struct limit *limi
 }
 
 /* Apply the limits that are enforced, up to one that ends the request. */
-static struct ending apply_enforced(struct pending *pending, struct subject *subject)
+static struct ending apply_enforced(struct pending *pending, struct view *view)
 {
     const struct limits *limits = pending->limits;
     struct ending ending = {.result = APPLY_NOT};
@@ -287,7 +287,7 @@ static struct ending apply_enforced(struct pending *pending, struct subject *sub
         ending.limit = &limits->limit[i];
         if (ending.limit->shadow)
             continue;
-        ending.result = apply(pending, ending.limit, subject, &ending.applied);
+        ending.result = apply(pending, ending.limit, view, &ending.applied);
         if (ending.result == APPLY_BLOCKED || ending.result == APPLY_AMBIGUOUS ||
             ending.result == APPLY_TOO_MUCH)
             return ending;
@@ -296,14 +296,14 @@ static struct ending apply_enforced(struct pending *pending, struct subject *sub
     return ending;
 }
 
-static void apply_shadows(struct pending *pending, struct subject *subject)
+static void apply_shadows(struct pending *pending, struct view *view)
 {
     const struct limits *limits = pending->limits;
     struct applied applied;
 
     for (size_t i = 0; i < limits->count; i++)
         if (limits->limit[i].shadow)
-            apply(pending, &limits->limit[i], subject, &applied);
+            apply(pending, &limits->limit[i], view, &applied);
 }
 
 /* The web server described a request without PARAMETER. */
@@ -362,7 +362,7 @@ void limiter_handle(struct limiter *limiter, void *exchange, const struct reques
     const struct limits *limits = pending->limits;
     const struct forward_auth_rules rules = {limits->trusted_proxy, limits->proxies,
                                              limits->forward_auth};
-    struct subject *subject = &limiter->subject;
+    struct view *view = &limiter->view;
     char text[REPLY_MAX];
 
     pending->exchange = exchange;
@@ -375,14 +375,14 @@ void limiter_handle(struct limiter *limiter, void *exchange, const struct reques
         return;
     }
     pending->count = pending->enforced = pending->shadows = 0;
-    subject_begin(subject, request, (unsigned)limits->ipv6_prefix_bits);
-    const struct ending ending = apply_enforced(pending, subject);
+    view_begin(view, request, (unsigned)limits->ipv6_prefix_bits);
+    const struct ending ending = apply_enforced(pending, view);
     if (ending.result != APPLY_NOT) {
         answer_at_once(pending, &ending);
         return;
     }
     pending->enforced = pending->count;
-    apply_shadows(pending, subject);
+    apply_shadows(pending, view);
     if (pending->count > 0)
         limiter->take(limiter->store, pending->takes, pending->count, pending->enforced, on_taken,
                       pending);

@@ -11,7 +11,7 @@ static enum apply_result result_of(const struct override *override)
                                                   : APPLY_TAKE;
 }
 
-enum apply_result apply_limit(const struct limit *limit, struct subject *subject, struct take *take,
+enum apply_result apply_limit(const struct limit *limit, struct view *view, struct take *take,
                               struct applied *applied)
 {
     static const struct source host = {.kind = SOURCE_HOST};
@@ -19,15 +19,15 @@ enum apply_result apply_limit(const struct limit *limit, struct subject *subject
     bool ambiguous_cost;
 
     *applied = (struct applied){NULL, NULL};
-    enum match_result match = match_request(&limit->match, subject);
-    if (subject->work.exhausted)
+    enum match_result match = match_request(&limit->match, view);
+    if (view->work.exhausted)
         return limit->shadow ? APPLY_NOT : APPLY_TOO_MUCH;
     if (match == MATCH_HOST_UNREADABLE && !limit->shadow)
         applied->ambiguous = &host;
     if (match != MATCH_FITS)
         return applied->ambiguous ? APPLY_AMBIGUOUS : APPLY_NOT;
-    key_find(&limit->key, subject, &values);
-    take->cost = cost_of(&limit->cost, subject, &ambiguous_cost);
+    key_find(&limit->key, view, &values);
+    take->cost = cost_of(&limit->cost, view, &ambiguous_cost);
     applied->ambiguous = ambiguous_cost ? &limit->cost.source : values.ambiguous;
     if ((ambiguous_cost || values.ambiguous) && !limit->shadow)
         return APPLY_AMBIGUOUS;
@@ -36,8 +36,8 @@ enum apply_result apply_limit(const struct limit *limit, struct subject *subject
     take->interval_us = limit->interval_us;
     if (limit->overrides)
         applied->override =
-            overrides_find(limit->overrides, take->key, take->key_len, &values, subject);
-    if (subject->work.exhausted)
+            overrides_find(limit->overrides, take->key, take->key_len, &values, view);
+    if (view->work.exhausted)
         return limit->shadow ? APPLY_NOT : APPLY_TOO_MUCH;
     if (applied->override) {
         take->capacity = applied->override->capacity;

@@ -21,11 +21,11 @@ struct applied {
     const struct source *ambiguous; /* of APPLY_AMBIGUOUS: the source, borrowed from the limit */
 };
 
-/* Apply LIMIT to SUBJECT.  *APPLIED is set.  But for APPLY_NOT, APPLY_AMBIGUOUS and APPLY_TOO_MUCH,
+/* Apply LIMIT to VIEW.  *APPLIED is set.  But for APPLY_NOT, APPLY_AMBIGUOUS and APPLY_TOO_MUCH,
  * *TAKE becomes what is asked of the client's bucket.  A shadow limit is neither of the last two,
  * because it never refuses: a source with two values counts as absent to it, and where its patterns
  * take too long it is not for the request. */
-enum apply_result apply_limit(const struct limit *limit, struct subject *subject, struct take *take,
+enum apply_result apply_limit(const struct limit *limit, struct view *view, struct take *take,
                               struct applied *applied);
 
 #endif

@@ -32,12 +32,12 @@ int64_t cost_read(struct span value)
     return tokens < 1 ? 1 : tokens;
 }
 
-int64_t cost_of(const struct cost *cost, struct subject *subject, bool *ambiguous)
+int64_t cost_of(const struct cost *cost, struct view *view, bool *ambiguous)
 {
     *ambiguous = false;
     if (cost->tokens > 0)
         return cost->tokens;
-    struct found found = source_value(&cost->source, subject);
+    struct found found = source_value(&cost->source, view);
     *ambiguous = found.ambiguous;
     return cost_read(found.value);
 }

@@ -23,8 +23,8 @@ const char *cost_parse(const char *text, struct cost *out);
  * or below 1 is 1: a client gains nothing by a wrong one.  Above COST_MAX is that. */
 int64_t cost_read(struct span value);
 
-/* The tokens that COST is for SUBJECT, 1 .. COST_MAX.  *AMBIGUOUS becomes whether its source is;
+/* The tokens that COST is for VIEW, 1 .. COST_MAX.  *AMBIGUOUS becomes whether its source is;
  * the cost is then 1. */
-int64_t cost_of(const struct cost *cost, struct subject *subject, bool *ambiguous);
+int64_t cost_of(const struct cost *cost, struct view *view, bool *ambiguous);
 
 #endif

@@ -131,13 +131,13 @@ size_t key_alternative_end(const struct key_spec *spec, size_t first)
     return end;
 }
 
-void key_find(const struct key_spec *spec, struct subject *subject, struct key_values *out)
+void key_find(const struct key_spec *spec, struct view *view, struct key_values *out)
 {
     bool present = false;
 
     assert(spec->count > 0 && spec->part[0].alternative);
     out->ambiguous = NULL;
-    out->memo = &subject->memo;
+    out->memo = &view->memo;
     for (size_t i = 0; i < spec->count; i++) {
         const struct source *source = &spec->part[i].source;
         if (spec->part[i].alternative) {
@@ -147,7 +147,7 @@ void key_find(const struct key_spec *spec, struct subject *subject, struct key_v
             out->first = i;
             out->count = 0;
         }
-        struct found found = source_value(source, subject);
+        struct found found = source_value(source, view);
         if (found.ambiguous && !out->ambiguous)
             out->ambiguous = source;
         out->source[out->count] = source;

@@ -29,7 +29,7 @@ struct key_values {
     size_t first; /* of the alternative: its first source's index in the key_spec */
     size_t count; /* 1 .. KEY_PARTS_MAX */
     const struct source *source[KEY_PARTS_MAX]; /* borrowed from the key_spec */
-    struct span value[KEY_PARTS_MAX];           /* decoded; borrowed from the subject */
+    struct span value[KEY_PARTS_MAX];           /* decoded; borrowed from the view */
     const struct source
         *ambiguous;    /* the first source that was looked at and is ambiguous; or NULL */
     struct memo *memo; /* for digests, borrowed; NULL: none */
@@ -43,10 +43,10 @@ const char *key_parse(const char *text, struct key_spec *out);
 /* The index behind the last source of the alternative of SPEC that begins at index FIRST. */
 size_t key_alternative_end(const struct key_spec *spec, size_t first);
 
-/* Find what SUBJECT has for SPEC.  A source that is empty or ambiguous counts as absent.  If no
+/* Find what VIEW has for SPEC.  A source that is empty or ambiguous counts as absent.  If no
  * alternative is complete, the last one is used with empty values: requests that lack the key share
  * one bucket and cannot escape the limit. */
-void key_find(const struct key_spec *spec, struct subject *subject, struct key_values *out);
+void key_find(const struct key_spec *spec, struct view *view, struct key_values *out);
 
 /* Build the key of the bucket that limit LIMIT_NAME ([A-Za-z0-9_.-], at most 64 bytes) keeps for
  * VALUES into OUT:

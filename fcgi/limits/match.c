@@ -14,37 +14,37 @@ static bool method_fits(const struct match *match, const char *method)
     return match->methods == 0;
 }
 
-static bool reading_fits(const struct match *match, struct span reading, struct subject *subject)
+static bool reading_fits(const struct match *match, struct span reading, struct view *view)
 {
     struct span whole = path_with_slash(reading);
 
     if (match->ignore_case)
-        whole = memo_lower(&subject->memo, whole, &subject->scratch);
+        whole = memo_lower(&view->memo, whole, &view->scratch);
     if (!whole.text)
         return true; /* no room for it: the strict side */
     reading.text = whole.text;
-    return glob_fits(match->path, reading, &subject->work) ||
-           (whole.len > reading.len && glob_fits(match->path, whole, &subject->work));
+    return glob_fits(match->path, reading, &view->work) ||
+           (whole.len > reading.len && glob_fits(match->path, whole, &view->work));
 }
 
-static bool path_fits(const struct match *match, struct subject *subject)
+static bool path_fits(const struct match *match, struct view *view)
 {
     if (match->path[0] == '\0')
         return true;
-    const struct path *path = subject_paths(subject);
+    const struct path *path = view_paths(view);
     for (size_t i = 0; i < path->count; i++)
-        if (reading_fits(match, path->reading[i], subject))
+        if (reading_fits(match, path->reading[i], view))
             return true;
     return path->count == 0;
 }
 
-enum match_result match_request(const struct match *match, struct subject *subject)
+enum match_result match_request(const struct match *match, struct view *view)
 {
-    if (!method_fits(match, subject->request->method))
+    if (!method_fits(match, view->request->method))
         return MATCH_METHOD;
-    if (!path_fits(match, subject))
+    if (!path_fits(match, view))
         return MATCH_PATH;
-    if (match->host[0] == '\0' || glob_fits(match->host, subject_host(subject), &subject->work))
+    if (match->host[0] == '\0' || glob_fits(match->host, view_host(view), &view->work))
         return MATCH_FITS;
-    return subject->host_unreadable ? MATCH_HOST_UNREADABLE : MATCH_HOST;
+    return view->host_unreadable ? MATCH_HOST_UNREADABLE : MATCH_HOST;
 }

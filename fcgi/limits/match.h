@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 #include "base/glob.h"
-#include "request/subject.h"
+#include "request/view.h"
 
 #define MATCH_METHODS_MAX 16
 #define MATCH_METHOD_MAX  16 /* bytes of a method, without the NUL */
@@ -22,10 +22,10 @@ struct match {
 /* The condition that a request does not meet. */
 enum match_result { MATCH_FITS, MATCH_METHOD, MATCH_PATH, MATCH_HOST, MATCH_HOST_UNREADABLE };
 
-/* The first condition of MATCH that SUBJECT does not meet, or MATCH_FITS. A path fits if any of its
+/* The first condition of MATCH that VIEW does not meet, or MATCH_FITS. A path fits if any of its
  * readings does (path.h), with a slash at its end or without; a path without a reading fits every
  * pattern, because a limit must not be escaped by a spelling.  GET is HEAD, too (RFC 9110,
  * 9.3.2). */
-enum match_result match_request(const struct match *match, struct subject *subject);
+enum match_result match_request(const struct match *match, struct view *view);
 
 #endif

@@ -381,50 +381,49 @@ const char *overrides_add(struct overrides *overrides, const struct key_spec *sp
 }
 
 /* READING of a path as SOURCE has it. */
-static struct span as_source(const struct source *source, struct span reading,
-                             struct subject *subject)
+static struct span as_source(const struct source *source, struct span reading, struct view *view)
 {
-    return source->lower ? memo_lower(&subject->memo, reading, &subject->scratch) : reading;
+    return source->lower ? memo_lower(&view->memo, reading, &view->scratch) : reading;
 }
 
 static bool path_fits(const struct pattern *pattern, const struct source *source, bool stricter,
-                      struct subject *subject)
+                      struct view *view)
 {
-    const struct path *path = subject_paths(subject);
+    const struct path *path = view_paths(view);
 
     if (path->count == 0 || (path->count > 1 && !stricter))
         return path->count == 0 && glob_fits(pattern->glob, (struct span){"", 0}, NULL);
     for (size_t i = 0; i < path->count; i++) {
-        struct span whole = as_source(source, path_with_slash(path->reading[i]), subject);
+        struct span whole = as_source(source, path_with_slash(path->reading[i]), view);
         struct span bare = {whole.text, path->reading[i].len};
         if (!whole.text)
             return stricter;
-        if (((stricter || !path->slash) && glob_fits(pattern->glob, bare, &subject->work)) ||
-            ((stricter || path->slash) && glob_fits(pattern->glob, whole, &subject->work)))
+        if (((stricter || !path->slash) && glob_fits(pattern->glob, bare, &view->work)) ||
+            ((stricter || path->slash) && glob_fits(pattern->glob, whole, &view->work)))
             return true;
     }
     return false;
 }
 
 static bool pattern_fits(const struct pattern *pattern, const struct source *source,
-                         struct span value, bool stricter, struct subject *subject)
+                         struct span value, bool stricter, struct view *view)
 {
     if (!pattern->is_network && source->kind == SOURCE_PATH)
-        return path_fits(pattern, source, stricter, subject);
+        return path_fits(pattern, source, stricter, view);
     if (!pattern->is_network)
-        return glob_fits(pattern->glob, value, &subject->work);
-    const struct address *client = subject_address(subject);
+        return glob_fits(pattern->glob, value, &view->work);
+    const struct address *client = view_address(view);
     return client && network_contains(&pattern->network, client);
 }
 
 static bool patterned_fits(const struct patterned *patterned, const struct override *override,
-                           const struct key_values *values, struct subject *subject)
+                           const struct key_values *values, struct view *view)
 {
     if (patterned->first != values->first)
         return false;
     for (size_t i = 0; i < patterned->count; i++)
         if (!pattern_fits(&patterned->part[i], values->source[i], values->value[i],
-                          override->stricter, subject))
+                          override->stricter, view))
             return false;
     return true;
 }
@@ -435,25 +434,25 @@ static bool is_strict(const struct overrides *overrides, size_t rank)
     return rank != NONE && overrides->override[rank].stricter;
 }
 
-/* The path of SUBJECT if VALUES hold it; else NULL. */
-static const struct path *path_in(const struct key_values *values, struct subject *subject)
+/* The path of VIEW if VALUES hold it; else NULL. */
+static const struct path *path_in(const struct key_values *values, struct view *view)
 {
     for (size_t i = 0; i < values->count; i++)
         if (values->source[i]->kind == SOURCE_PATH)
-            return subject_paths(subject);
+            return view_paths(view);
     return NULL;
 }
 
 /* The rank of the override that the key itself has; NONE: there is none. */
 static size_t find_exact(const struct overrides *overrides, const char *key, size_t len,
-                         const struct key_values *values, struct subject *subject)
+                         const struct key_values *values, struct view *view)
 {
     const struct exact *exact;
 
     HASH_FIND(hh, overrides->exact, key, len, exact);
     if (!exact)
         return NONE;
-    const struct path *path = overrides->has_path ? path_in(values, subject) : NULL;
+    const struct path *path = overrides->has_path ? path_in(values, view) : NULL;
     if (!path)
         return exact->rank[false];
     size_t as_sent = exact->rank[path->slash], other = exact->rank[!path->slash];
@@ -464,15 +463,15 @@ static size_t find_exact(const struct overrides *overrides, const char *key, siz
 
 const struct override *overrides_find(const struct overrides *overrides, const char *key,
                                       size_t len, const struct key_values *values,
-                                      struct subject *subject)
+                                      struct view *view)
 {
-    size_t exact = find_exact(overrides, key, len, values, subject);
+    size_t exact = find_exact(overrides, key, len, values, view);
 
     for (size_t i = 0; i < overrides->patterned_count; i++) {
         const struct patterned *patterned = &overrides->patterned[i];
-        if (exact < patterned->rank || subject->work.exhausted)
+        if (exact < patterned->rank || view->work.exhausted)
             break;
-        if (patterned_fits(patterned, &overrides->override[patterned->rank], values, subject))
+        if (patterned_fits(patterned, &overrides->override[patterned->rank], values, view))
             return &overrides->override[patterned->rank];
     }
     return exact != NONE ? &overrides->override[exact] : NULL;

@@ -183,32 +183,32 @@ static const char *method_of(const struct request *request)
     return strcmp(request->method, "HEAD") == 0 ? "GET" : request->method;
 }
 
-static struct found find(const struct source *source, struct subject *subject)
+static struct found find(const struct source *source, struct view *view)
 {
     struct found found = {.ambiguous = false};
     const char *method;
 
     switch (source->kind) {
     case SOURCE_IP:
-        found.value = subject_client(subject);
+        found.value = view_client(view);
         break;
     case SOURCE_QUERY:
-        return subject_query(subject, source->name);
+        return view_query(view, source->name);
     case SOURCE_HEADER:
     case SOURCE_ENV:
-        return subject_parameter(subject, source->parameter);
+        return view_parameter(view, source->parameter);
     case SOURCE_COOKIE:
-        return subject_cookie(subject, source->name);
+        return view_cookie(view, source->name);
     case SOURCE_PATH:
-        found.value = subject_path(subject);
+        found.value = view_path(view);
         break;
     case SOURCE_METHOD:
-        method = method_of(subject->request);
+        method = method_of(view->request);
         found.value = (struct span){method, strlen(method)};
         break;
     case SOURCE_HOST:
-        found.value = subject_host(subject);
-        found.ambiguous = subject->host_unreadable;
+        found.value = view_host(view);
+        found.ambiguous = view->host_unreadable;
         break;
     case SOURCE_GLOBAL:
         break;
@@ -216,12 +216,12 @@ static struct found find(const struct source *source, struct subject *subject)
     return found;
 }
 
-struct found source_value(const struct source *source, struct subject *subject)
+struct found source_value(const struct source *source, struct view *view)
 {
-    struct found found = find(source, subject);
+    struct found found = find(source, view);
 
     if (source->lower && found.value.len > 0) {
-        found.value = memo_lower(&subject->memo, found.value, &subject->scratch);
+        found.value = memo_lower(&view->memo, found.value, &view->scratch);
         found.ambiguous = !found.value.text;
     }
     return found;

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 #include "base/span.h"
-#include "request/subject.h"
+#include "request/view.h"
 
 #define SOURCE_NAME_MAX 64 /* bytes of the name of a parameter, header or cookie, without the NUL */
 
@@ -38,7 +38,7 @@ const char *source_word(enum source_kind kind);
 /* Whether a request can lack SOURCE: a header, say, but not the client's address. */
 bool source_can_be_absent(const struct source *source);
 
-/* What SUBJECT has at SOURCE, decoded; empty counts as absent. */
-struct found source_value(const struct source *source, struct subject *subject);
+/* What VIEW has at SOURCE, decoded; empty counts as absent. */
+struct found source_value(const struct source *source, struct view *view);
 
 #endif

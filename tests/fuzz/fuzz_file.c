@@ -98,11 +98,11 @@ static void limits_are_within_bounds(const struct limits *limits)
     }
 }
 
-static void applies_to(const struct limit *limit, struct subject *subject)
+static void applies_to(const struct limit *limit, struct view *view)
 {
     struct take take;
     struct applied applied;
-    enum apply_result result = apply_limit(limit, subject, &take, &applied);
+    enum apply_result result = apply_limit(limit, view, &take, &applied);
     const struct override *override = applied.override;
 
     must((result == APPLY_AMBIGUOUS) <= !limit->shadow, "a shadow never refuses");
@@ -124,12 +124,12 @@ static void applies(const struct limits *limits)
         {"POST", "//%61pi/./x/\xff?user=%00%7d+%0a", "[2001:db8:1:2::1]:80", parameters},
         {"", "", "", &parameters[4]},
     };
-    static struct subject subject;
+    static struct view view;
 
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
-        subject_begin(&subject, &requests[i], (unsigned)limits->ipv6_prefix_bits);
+        view_begin(&view, &requests[i], (unsigned)limits->ipv6_prefix_bits);
         for (size_t j = 0; j < limits->count; j++)
-            applies_to(&limits->limit[j], &subject);
+            applies_to(&limits->limit[j], &view);
     }
 }
 

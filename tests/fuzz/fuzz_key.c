@@ -11,7 +11,7 @@
 struct keyed {
     char *text[FIELDS], *parameter[5];
     struct request request;
-    struct subject subject;
+    struct view view;
     struct key_spec spec;
     struct key_values values;
     struct bytes value[KEY_PARTS_MAX];
@@ -41,8 +41,8 @@ static bool build(struct keyed *keyed)
     for (size_t i = 0; i < 4; i++)
         must(asprintf(&keyed->parameter[i], "%s=%s", names[i], keyed->text[3]) > 0, "memory");
     keyed->request = (struct request){"GET", keyed->text[1], keyed->text[2], keyed->parameter};
-    subject_begin(&keyed->subject, &keyed->request, 64);
-    key_find(&keyed->spec, &keyed->subject, &keyed->values);
+    view_begin(&keyed->view, &keyed->request, 64);
+    key_find(&keyed->spec, &keyed->view, &keyed->values);
     must_be_key(keyed->key, key_build(&keyed->values, "a.limit", keyed->key), "a.limit");
     for (size_t i = 0; i < keyed->values.count; i++)
         keyed->value[i] = copy_of(keyed->values.value[i]);

@@ -79,9 +79,9 @@ static char *spelled(const char *text, const struct source *source)
 }
 
 /* An override here is not stricter than its limit: a path has one reading, and its own slash. */
-static bool path_text_fits(const char *text, struct span value, struct subject *subject)
+static bool path_text_fits(const char *text, struct span value, struct view *view)
 {
-    const struct path *path = subject_paths(subject);
+    const struct path *path = view_paths(view);
     struct span sent = path->slash ? path_with_slash(path->reading[0]) : value;
 
     if (path->count > 1 || path->count == 0)
@@ -91,13 +91,13 @@ static bool path_text_fits(const char *text, struct span value, struct subject *
 }
 
 static bool text_fits(const char *text, const struct source *source, struct span value,
-                      struct subject *subject)
+                      struct view *view)
 {
     char *wanted = spelled(text, source);
     bool fits;
 
     if (source->kind == SOURCE_PATH)
-        fits = path_text_fits(wanted, value, subject);
+        fits = path_text_fits(wanted, value, view);
     else
         fits = strchr(wanted, '*')
                    ? glob_fits(wanted, value, NULL)
@@ -108,16 +108,16 @@ static bool text_fits(const char *text, const struct source *source, struct span
 }
 
 static bool fits(const struct set *set, size_t number, const struct key_values *values,
-                 struct subject *subject)
+                 struct view *view)
 {
     bool all = set->entries[number] == values->count;
 
     for (size_t i = 0; all && i < values->count; i++) {
         const char *text = set->entry[number][i];
-        const struct address *client = subject_address(subject);
+        const struct address *client = view_address(view);
         struct network network;
         if (values->source[i]->kind != SOURCE_IP)
-            all = text_fits(text, values->source[i], values->value[i], subject) &&
+            all = text_fits(text, values->source[i], values->value[i], view) &&
                   (values->source[i]->kind != SOURCE_GLOBAL || is_all(text)) &&
                   !(network_is_meant(text) && has_ip(&set->spec, values->count, i));
         else if (!is_all(text))
@@ -130,16 +130,16 @@ static void find(const struct set *set, const char *uri, const char *ip, char *h
 {
     char *const parameters[] = {host, NULL};
     struct request request = {"GET", uri, ip, parameters};
-    static struct subject subject;
+    static struct view view;
     struct key_values values;
     char key[KEY_MAX];
     size_t want = 0;
 
-    subject_begin(&subject, &request, PREFIX_BITS);
-    key_find(&set->spec, &subject, &values);
+    view_begin(&view, &request, PREFIX_BITS);
+    key_find(&set->spec, &view, &values);
     size_t len = key_build(&values, "a.limit", key);
-    const struct override *got = overrides_find(set->overrides, key, len, &values, &subject);
-    while (want < set->count && !fits(set, want, &values, &subject))
+    const struct override *got = overrides_find(set->overrides, key, len, &values, &view);
+    while (want < set->count && !fits(set, want, &values, &view))
         want++;
     must((got ? got->line : set->count + 1) == want + 1, "the override found is the first to fit");
     must(!got || set->earlier[want] == 0, "one that is never used is never found");

@@ -83,12 +83,12 @@ static void a_limit_asks_of_a_request_what_its_file_says(void **state)
         char host[] = "HTTP_HOST=api.example.com", cost[32], *parameters[] = {host, cost, NULL};
         const struct request request = {"GET", cases[i].uri, cases[i].ip, parameters};
         struct applied applied;
-        struct subject subject;
+        struct view view;
         struct take take;
 
         snprintf(cost, sizeof cost, "%s", cases[i].cost ? cases[i].cost : "");
-        subject_begin(&subject, &request, 64);
-        enum apply_result got = apply_limit(&limits->limit[0], &subject, &take, &applied);
+        view_begin(&view, &request, 64);
+        enum apply_result got = apply_limit(&limits->limit[0], &view, &take, &applied);
         want_text(cases[i].uri, name_of(got), name_of(cases[i].want));
         if (got == APPLY_NOT)
             continue;
@@ -123,12 +123,12 @@ static void every_condition_of_a_match_must_be_met(void **state)
         char host[32], *parameters[] = {host, NULL};
         const struct request request = {cases[i].method, cases[i].uri, "192.0.2.7", parameters};
         struct applied applied;
-        struct subject subject;
+        struct view view;
         struct take take;
 
         snprintf(host, sizeof host, "%s", cases[i].host);
-        subject_begin(&subject, &request, 64);
-        want_text(host, name_of(apply_limit(&limits->limit[0], &subject, &take, &applied)),
+        view_begin(&view, &request, 64);
+        want_text(host, name_of(apply_limit(&limits->limit[0], &view, &take, &applied)),
                   name_of(cases[i].want));
     }
     limits_unref(limits);
@@ -158,11 +158,11 @@ static void the_overrides_of_two_limits_do_not_mix(void **state)
         for (size_t j = 0; j < limits->count; j++) {
             const struct request request = {"GET", cases[i].uri, "192.0.2.7", (char *[]){NULL}};
             struct applied applied;
-            struct subject subject;
+            struct view view;
             struct take take;
 
-            subject_begin(&subject, &request, 64);
-            want_number(cases[i].uri, apply_limit(&limits->limit[j], &subject, &take, &applied),
+            view_begin(&view, &request, 64);
+            want_number(cases[i].uri, apply_limit(&limits->limit[j], &view, &take, &applied),
                         APPLY_TAKE);
             want_number(cases[i].uri, take.capacity, cases[i].capacity[j]);
         }

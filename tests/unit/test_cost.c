@@ -240,12 +240,12 @@ static void a_cost_is_looked_up_where_its_source_says(void **state)
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
         bool ambiguous;
-        struct subject subject;
+        struct view view;
         struct cost parsed;
 
-        subject_begin(&subject, &request, 64);
+        view_begin(&view, &request, 64);
         want_no_error(cases[i].text, cost_parse(cases[i].text, &parsed));
-        want_number(cases[i].text, cost_of(&parsed, &subject, &ambiguous), cases[i].want);
+        want_number(cases[i].text, cost_of(&parsed, &view, &ambiguous), cases[i].want);
     }
 }
 

@@ -32,11 +32,11 @@ static size_t key_with_prefix(const struct key_spec *spec, const char *limit,
                               const struct request *request, unsigned prefix_bits,
                               char out[KEY_MAX])
 {
-    struct subject subject;
+    struct view view;
     struct key_values values;
 
-    subject_begin(&subject, request, prefix_bits);
-    key_find(spec, &subject, &values);
+    view_begin(&view, request, prefix_bits);
+    key_find(spec, &view, &values);
     return key_build(&values, limit, out);
 }
 

@@ -301,14 +301,14 @@ static void an_override_of_a_key_that_names_a_source_twice_is_no_repetition(void
     struct reading *reading = want_accepted(text);
     static char *const nothing[] = {NULL};
     struct request request = {"GET", "/?user=bob", "192.0.2.7", nothing};
-    struct subject subject;
+    struct view view;
     struct applied applied;
     struct take take;
 
     (void)state;
     want_number("warnings", reading->report.warnings, 0);
-    subject_begin(&subject, &request, 64);
-    want_number("bob", apply_limit(&reading->limits->limit[0], &subject, &take, &applied),
+    view_begin(&view, &request, 64);
+    want_number("bob", apply_limit(&reading->limits->limit[0], &view, &take, &applied),
                 APPLY_BLOCKED);
     want_number("bob", applied.override->kind, OVERRIDE_BLOCKED);
     reading_free(reading);
@@ -923,14 +923,14 @@ static const struct override *override_of(const struct limits *limits, size_t li
 {
     const struct limit *of = &limits->limit[limit];
     const struct request request = {"GET", "/", name, (char *[]){NULL}};
-    struct subject subject;
+    struct view view;
     struct key_values values;
     char key[KEY_MAX];
 
-    subject_begin(&subject, &request, (unsigned)limits->ipv6_prefix_bits);
-    key_find(&of->key, &subject, &values);
+    view_begin(&view, &request, (unsigned)limits->ipv6_prefix_bits);
+    key_find(&of->key, &view, &values);
     size_t len = key_build(&values, of->name, key);
-    return overrides_find(of->overrides, key, len, &values, &subject);
+    return overrides_find(of->overrides, key, len, &values, &view);
 }
 
 static void overrides_are_read_whatever_stands_first(void **state)

@@ -282,11 +282,11 @@ static void a_limit_is_for_the_requests_that_meet_all_its_conditions(void **stat
                                   .uri = cases[i].uri,
                                   .remote_addr = "192.0.2.7",
                                   .parameters = parameters};
-        struct subject subject;
+        struct view view;
 
         snprintf(host, sizeof host, "%s", cases[i].host ? cases[i].host : "");
-        subject_begin(&subject, &request, 64);
-        if ((match_request(cases[i].match, &subject) == MATCH_FITS) != cases[i].fits)
+        view_begin(&view, &request, 64);
+        if ((match_request(cases[i].match, &view) == MATCH_FITS) != cases[i].fits)
             fail_msg("case %zu, %s %s: want %d", i, cases[i].method, cases[i].uri, cases[i].fits);
     }
 }
@@ -297,13 +297,13 @@ static void a_path_too_long_to_be_read_slips_past_no_limit(void **state)
     static char uri[2 * PATH_BYTES_MAX];
     struct request request = {
         .method = "GET", .uri = uri, .remote_addr = "192.0.2.7", .parameters = (char *[]){NULL}};
-    struct subject subject;
+    struct view view;
 
     (void)state;
     memset(uri, 'x', sizeof uri - 1);
     uri[0] = '/';
-    subject_begin(&subject, &request, 64);
-    assert_int_equal(match_request(&api, &subject), MATCH_FITS);
+    view_begin(&view, &request, 64);
+    assert_int_equal(match_request(&api, &view), MATCH_FITS);
 }
 
 int main(void)

@@ -73,15 +73,14 @@ static void add_one(struct fixture *fixture, const char *text, unsigned line)
 /* The line of the override that fits REQUEST, or 0. */
 static unsigned line_for(const struct fixture *fixture, const struct request *request)
 {
-    struct subject subject;
+    struct view view;
     struct key_values values;
     char key[KEY_MAX];
 
-    subject_begin(&subject, request, fixture->ipv6_prefix_bits);
-    key_find(&fixture->spec, &subject, &values);
+    view_begin(&view, request, fixture->ipv6_prefix_bits);
+    key_find(&fixture->spec, &view, &values);
     size_t len = key_build(&values, LIMIT, key);
-    const struct override *override =
-        overrides_find(fixture->overrides, key, len, &values, &subject);
+    const struct override *override = overrides_find(fixture->overrides, key, len, &values, &view);
     return override ? override->line : 0;
 }
 

@@ -1,6 +1,6 @@
-/* subject.h - what limits look at in a request, each in one spelling.  Pure. */
-#ifndef SUBJECT_H
-#define SUBJECT_H
+/* view.h - what limits look at in a request, each in one spelling.  Pure. */
+#ifndef VIEW_H
+#define VIEW_H
 
 #include "base/address.h"
 #include "base/glob.h"
@@ -15,12 +15,12 @@
 
 /* Bytes for decoded names and values: as many as a FastCGI head that is accepted, because decoding
  * makes nothing longer; and as many for values in lower case. */
-#define SUBJECT_BYTES_MAX (2 * 65536)
+#define VIEW_BYTES_MAX (2 * 65536)
 
 /* A request as limits see it.  What has several spellings is brought into one when it is first
  * asked for, once for all limits; so the cost of a request does not grow with its size times the
  * number of limits. */
-struct subject {
+struct view {
     const struct request *request; /* borrowed */
     unsigned ipv6_prefix_bits;     /* 1 .. 128: what counts as one client */
     struct target target;          /* the parts of REQUEST's target */
@@ -36,38 +36,37 @@ struct subject {
     struct scratch scratch;
     struct path path;
     char host_bytes[HOST_MAX], client_bytes[ADDRESS_MAX];
-    char scratch_bytes[SUBJECT_BYTES_MAX];
+    char scratch_bytes[VIEW_BYTES_MAX];
 };
 
-/* Make SUBJECT that of REQUEST (borrowed as long as SUBJECT is used). */
-void subject_begin(struct subject *subject, const struct request *request,
-                   unsigned ipv6_prefix_bits);
+/* Make VIEW that of REQUEST (borrowed as long as VIEW is used). */
+void view_begin(struct view *view, const struct request *request, unsigned ipv6_prefix_bits);
 
 /* The FastCGI parameter NAME. */
-struct found subject_parameter(struct subject *subject, const char *name);
+struct found view_parameter(struct view *view, const char *name);
 
 /* The query parameter NAME, decoded; a name that a backend takes for the same (query_one_name) is
  * the same. */
-struct found subject_query(struct subject *subject, const char *name);
+struct found view_query(struct view *view, const char *name);
 
 /* The cookie NAME, decoded as cookie_value does.  All are ambiguous where the header Cookie is. */
-struct found subject_cookie(struct subject *subject, const char *name);
+struct found view_cookie(struct view *view, const char *name);
 
 /* The readings of the path. */
-const struct path *subject_paths(struct subject *subject);
+const struct path *view_paths(struct view *view);
 
 /* The usual reading of the path, without a trailing slash; empty where the path has no reading. */
-struct span subject_path(struct subject *subject);
+struct span view_path(struct view *view);
 
 /* The host, as host.h normalises it: that of an absolute target, else that of the header Host (RFC
- * 9112, 3.2.2).  Empty where there is none, or SUBJECT->host_unreadable. */
-struct span subject_host(struct subject *subject);
+ * 9112, 3.2.2).  Empty where there is none, or VIEW->host_unreadable. */
+struct span view_host(struct view *view);
 
 /* The client, as address.h writes it; REMOTE_ADDR itself where that is no address, such as the path
  * of a unix socket.  Empty where that is a network, which is no client. */
-struct span subject_client(struct subject *subject);
+struct span view_client(struct view *view);
 
 /* The client's whole address; NULL where REMOTE_ADDR is none. */
-const struct address *subject_address(struct subject *subject);
+const struct address *view_address(struct view *view);
 
 #endif
