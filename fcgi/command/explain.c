@@ -90,9 +90,9 @@ static void print_text(FILE *out, struct span text)
     }
 }
 
-static void print_source(FILE *out, const struct source *source)
+static void print_source(FILE *out, const struct key_source *source)
 {
-    fprintf(out, "%s%s%s%s%s", source->lower ? "lower(" : "", source_word(source->kind),
+    fprintf(out, "%s%s%s%s%s", source->lower ? "lower(" : "", key_source_word(source->kind),
             source->name[0] ? ":" : "", source->name, source->lower ? ")" : "");
 }
 
@@ -105,7 +105,7 @@ static void print_key(FILE *out, const struct limit *limit, struct view *view)
     for (size_t i = 0; i < values.count; i++) {
         fprintf(out, "%s", i > 0 ? " + " : "");
         print_source(out, values.source[i]);
-        if (values.source[i]->kind == SOURCE_GLOBAL)
+        if (values.source[i]->kind == KEY_SOURCE_GLOBAL)
             continue;
         fprintf(out, "%s", values.value[i].len > 0 ? " = " : " is missing");
         print_text(out, values.value[i]);

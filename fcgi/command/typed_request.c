@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "request/source.h"
+#include "request/key_source.h"
 
 /* Add the parameter NAME with the LEN bytes at VALUE.  Returns its value. */
 static const char *add(struct typed_request *out, const char *name, const char *value, size_t len)
@@ -25,14 +25,14 @@ static const char *add_header(struct typed_request *out, const char *header)
 {
     size_t name_len = strcspn(header, ":");
     const char *value = header + name_len + 1;
-    char name[SOURCE_NAME_MAX + 1], word[sizeof "header:" + SOURCE_NAME_MAX];
-    struct source source;
+    char name[KEY_SOURCE_NAME_MAX + 1], word[sizeof "header:" + KEY_SOURCE_NAME_MAX];
+    struct key_source source;
 
     if (name_len >= sizeof name)
         return "the name of a header is too long; the most is 64 bytes";
     snprintf(name, sizeof name, "%.*s", (int)name_len, header);
     int len = snprintf(word, sizeof word, "header:%s", name);
-    const char *error = source_parse((struct span){word, (size_t)len}, &source);
+    const char *error = key_source_parse((struct span){word, (size_t)len}, &source);
     if (error)
         return error;
     if (request_parameter(&out->request, source.parameter))
@@ -49,7 +49,7 @@ static const char *add_header(struct typed_request *out, const char *header)
 static const char *add_env(struct typed_request *out, const char *env)
 {
     size_t name_len = strcspn(env, "=");
-    char name[SOURCE_NAME_MAX + 1];
+    char name[KEY_SOURCE_NAME_MAX + 1];
 
     if (name_len >= sizeof name)
         return "the name of a FastCGI parameter is too long; the most is 64 bytes";

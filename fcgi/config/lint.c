@@ -5,7 +5,7 @@
 #include <ctype.h>
 #include <string.h>
 
-static bool same_source(const struct source *one, const struct source *other)
+static bool same_source(const struct key_source *one, const struct key_source *other)
 {
     return one->kind == other->kind && one->lower == other->lower &&
            strcmp(one->name, other->name) == 0;
@@ -115,7 +115,7 @@ static void find_cost(const struct limit *limit, struct report *report)
 
 /* The first source of the alternative of KEY from FIRST to before END that a request can lack, or
  * NULL. */
-static const struct source *absent_source(const struct key_spec *key, size_t first, size_t end)
+static const struct key_source *absent_source(const struct key_spec *key, size_t first, size_t end)
 {
     for (size_t i = first; i < end; i++)
         if (source_can_be_absent(&key->part[i].source))
@@ -126,7 +126,7 @@ static const struct source *absent_source(const struct key_spec *key, size_t fir
 static bool has_ip(const struct key_spec *key, size_t first, size_t end)
 {
     for (size_t i = first; i < end; i++)
-        if (key->part[i].source.kind == SOURCE_IP)
+        if (key->part[i].source.kind == KEY_SOURCE_IP)
             return true;
     return false;
 }
@@ -134,7 +134,7 @@ static bool has_ip(const struct key_spec *key, size_t first, size_t end)
 static void find_missing_key(const struct limit *limit, struct report *report)
 {
     const struct key_spec *key = &limit->key;
-    const struct source *absent;
+    const struct key_source *absent;
     size_t first = 0, end;
 
     do {
@@ -149,7 +149,7 @@ static void find_missing_key(const struct limit *limit, struct report *report)
     report_warning(report, limit->line, limit->column,
                    "the key of '%s' can be missing, and all requests without %s%s%s share a "
                    "bucket; end it in | ip, or in | global if that is meant",
-                   limit->name, source_word(absent->kind), absent->name[0] ? ":" : "",
+                   limit->name, key_source_word(absent->kind), absent->name[0] ? ":" : "",
                    absent->name);
 }
 
@@ -181,7 +181,7 @@ static void find_unreachable(const struct limit *limit, struct report *report)
             report, limit->line, limit->column,
             "the key of '%s' has alternatives that are never used, because every request "
             "has the source %s before them; write that one last, or leave the others out",
-            limit->name, source_word(key->part[first].source.kind));
+            limit->name, key_source_word(key->part[first].source.kind));
         return;
     }
 }

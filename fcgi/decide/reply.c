@@ -380,13 +380,13 @@ static void append_safe(struct text *text, const char *name)
     }
 }
 
-size_t reply_ambiguous(const struct source *source, enum reply_form form, char out[REPLY_MAX])
+size_t reply_ambiguous(const struct key_source *source, enum reply_form form, char out[REPLY_MAX])
 {
     char detail_bytes[256];
     struct text detail = {detail_bytes, 0, sizeof detail_bytes};
 
     append(&detail, "A limit counts by ");
-    append(&detail, source_word(source->kind));
+    append(&detail, key_source_word(source->kind));
     append(&detail, source->name[0] != '\0' ? ":" : "");
     append_safe(&detail, source->name);
     append(&detail, ", which this request has more than once or in an unclear form; send it once.");

@@ -101,6 +101,6 @@ size_t reply_unclear(const char *detail, enum reply_form form, char out[REPLY_MA
 
 /* Write the answer to a request in which SOURCE, which a limit reads, has two values or none that
  * can be read: 400, in FORM, naming SOURCE and never its value.  Returns as above. */
-size_t reply_ambiguous(const struct source *source, enum reply_form form, char out[REPLY_MAX]);
+size_t reply_ambiguous(const struct key_source *source, enum reply_form form, char out[REPLY_MAX]);
 
 #endif

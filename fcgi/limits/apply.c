@@ -14,7 +14,7 @@ static enum apply_result result_of(const struct override *override)
 enum apply_result apply_limit(const struct limit *limit, struct view *view, struct take *take,
                               struct applied *applied)
 {
-    static const struct source host = {.kind = SOURCE_HOST};
+    static const struct key_source host = {.kind = KEY_SOURCE_HOST};
     struct key_values values;
     bool ambiguous_cost;
 

@@ -18,7 +18,8 @@ enum apply_result {
 struct applied {
     const struct override
         *override; /* the one that fits the client, borrowed from the limit; or NULL */
-    const struct source *ambiguous; /* of APPLY_AMBIGUOUS: the source, borrowed from the limit */
+    const struct key_source
+        *ambiguous; /* of APPLY_AMBIGUOUS: the source, borrowed from the limit */
 };
 
 /* Apply LIMIT to VIEW.  *APPLIED is set.  But for APPLY_NOT, APPLY_AMBIGUOUS and APPLY_TOO_MUCH,

@@ -15,7 +15,7 @@ const char *cost_parse(const char *text, struct cost *out)
                        "header:NAME, query:NAME or cookie:NAME"
                      : NULL;
     }
-    return source_parse((struct span){text, strlen(text)}, &out->source);
+    return key_source_parse((struct span){text, strlen(text)}, &out->source);
 }
 
 int64_t cost_read(struct span value)
@@ -37,7 +37,7 @@ int64_t cost_of(const struct cost *cost, struct view *view, bool *ambiguous)
     *ambiguous = false;
     if (cost->tokens > 0)
         return cost->tokens;
-    struct found found = source_value(&cost->source, view);
+    struct found found = key_source_value(&cost->source, view);
     *ambiguous = found.ambiguous;
     return cost_read(found.value);
 }

@@ -5,14 +5,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "request/source.h"
+#include "request/key_source.h"
 
 #define COST_MAX 1000000
 
 /* What a limit charges for a request. */
 struct cost {
-    int64_t tokens;       /* 1 .. COST_MAX; 0: as SOURCE says */
-    struct source source; /* a query, header, cookie or env */
+    int64_t tokens;           /* 1 .. COST_MAX; 0: as SOURCE says */
+    struct key_source source; /* a query, header, cookie or env */
 };
 
 /* Read TEXT, "1" or "header:X-Cost", into *OUT. Returns NULL, or what is wrong and what would be

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define PARTS_SIZE                                                                                 \
-    (KEY_PARTS_MAX * (sizeof "+lower:header:=" + 3 * SOURCE_NAME_MAX + KEY_IDENTITY_MAX))
+    (KEY_PARTS_MAX * (sizeof "+lower:header:=" + 3 * KEY_SOURCE_NAME_MAX + KEY_IDENTITY_MAX))
 
 /* An identity while it is written: always enough room, because a long value is a digest. */
 struct identity {
@@ -61,10 +61,10 @@ static void append_digest(struct identity *identity, struct span text, struct me
     append(identity, digest, sizeof digest);
 }
 
-static void append_part(struct identity *identity, const struct source *source, struct span value,
-                        struct memo *memo)
+static void append_part(struct identity *identity, const struct key_source *source,
+                        struct span value, struct memo *memo)
 {
-    const char *word = source_word(source->kind);
+    const char *word = key_source_word(source->kind);
     size_t begin = identity->len;
 
     if (source->lower)
@@ -114,7 +114,7 @@ const char *key_parse(const char *text, struct key_spec *out)
         size_t len = strcspn(text, "|+");
         struct key_part *part = &out->part[out->count++];
         part->alternative = alternative;
-        const char *error = source_parse(trim((struct span){text, len}), &part->source);
+        const char *error = key_source_parse(trim((struct span){text, len}), &part->source);
         if (error || text[len] == '\0')
             return error;
         alternative = text[len] == '|';
@@ -139,7 +139,7 @@ void key_find(const struct key_spec *spec, struct view *view, struct key_values 
     out->ambiguous = NULL;
     out->memo = &view->memo;
     for (size_t i = 0; i < spec->count; i++) {
-        const struct source *source = &spec->part[i].source;
+        const struct key_source *source = &spec->part[i].source;
         if (spec->part[i].alternative) {
             if (present)
                 return;
@@ -147,12 +147,12 @@ void key_find(const struct key_spec *spec, struct view *view, struct key_values 
             out->first = i;
             out->count = 0;
         }
-        struct found found = source_value(source, view);
+        struct found found = key_source_value(source, view);
         if (found.ambiguous && !out->ambiguous)
             out->ambiguous = source;
         out->source[out->count] = source;
         out->value[out->count++] = found.value;
-        present = present && (found.value.len > 0 || source->kind == SOURCE_GLOBAL);
+        present = present && (found.value.len > 0 || source->kind == KEY_SOURCE_GLOBAL);
     }
 }
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "request/source.h"
+#include "request/key_source.h"
 #include "store/take.h"
 
 #define KEY_PARTS_MAX    8   /* sources in one key */
@@ -14,7 +14,7 @@
 
 /* One source of an identity. */
 struct key_part {
-    struct source source;
+    struct key_source source;
     bool alternative; /* "|" stands before it, or nothing: a new alternative begins */
 };
 
@@ -28,9 +28,9 @@ struct key_spec {
 struct key_values {
     size_t first; /* of the alternative: its first source's index in the key_spec */
     size_t count; /* 1 .. KEY_PARTS_MAX */
-    const struct source *source[KEY_PARTS_MAX]; /* borrowed from the key_spec */
-    struct span value[KEY_PARTS_MAX];           /* decoded; borrowed from the view */
-    const struct source
+    const struct key_source *source[KEY_PARTS_MAX]; /* borrowed from the key_spec */
+    struct span value[KEY_PARTS_MAX];               /* decoded; borrowed from the view */
+    const struct key_source
         *ambiguous;    /* the first source that was looked at and is ambiguous; or NULL */
     struct memo *memo; /* for digests, borrowed; NULL: none */
 };

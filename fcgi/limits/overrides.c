@@ -106,28 +106,28 @@ static const char *read_all(size_t i, struct addition *addition)
 }
 
 /* Bring VALUE, the text of an override, into the spelling that the values of SOURCE have. */
-static void spell_as(const struct source *source, char *value)
+static void spell_as(const struct key_source *source, char *value)
 {
     char bytes[OVERRIDES_TEXT_MAX];
     struct scratch scratch = {bytes, sizeof bytes, 0};
     struct span cookie = {NULL, 0};
 
-    if (source->kind == SOURCE_COOKIE)
+    if (source->kind == KEY_SOURCE_COOKIE)
         cookie = cookie_value((struct span){value, strlen(value)}, &scratch);
     if (cookie.text && !memchr(cookie.text, '\0', cookie.len))
         *(char *)mempcpy(value, cookie.text, cookie.len) = '\0';
-    for (char *byte = value; (source->kind == SOURCE_HOST || source->lower) && *byte; byte++)
+    for (char *byte = value; (source->kind == KEY_SOURCE_HOST || source->lower) && *byte; byte++)
         *byte = (char)tolower((unsigned char)*byte);
-    if (source->kind == SOURCE_METHOD && strcmp(value, "HEAD") == 0)
+    if (source->kind == KEY_SOURCE_METHOD && strcmp(value, "HEAD") == 0)
         strcpy(value, "GET");
 }
 
-static const char *read_text(const char *text, const struct source *source, size_t i,
+static const char *read_text(const char *text, const struct key_source *source, size_t i,
                              struct addition *addition)
 {
     char *value = addition->value[i];
 
-    if (source->kind == SOURCE_PATH && text[0] != '/' && text[0] != '*')
+    if (source->kind == KEY_SOURCE_PATH && text[0] != '/' && text[0] != '*')
         return "a path begins with a slash; write /api/x, /api/** or **/x";
     strcpy(value, text);
     spell_as(source, value);
@@ -144,7 +144,7 @@ static bool address_is_client(const struct addition *addition, size_t i)
 
     for (size_t first = 0, end; first < spec->count; first = end) {
         end = key_alternative_end(spec, first);
-        if (end - first == addition->count && spec->part[first + i].source.kind == SOURCE_IP)
+        if (end - first == addition->count && spec->part[first + i].source.kind == KEY_SOURCE_IP)
             return true;
     }
     return false;
@@ -165,15 +165,15 @@ static bool is_like_address(const char *text)
 
 static const char *read_part(size_t i, struct addition *addition)
 {
-    const struct source *source = &addition->spec->part[addition->first + i].source;
+    const struct key_source *source = &addition->spec->part[addition->first + i].source;
     const char *text = addition->text[i];
     bool all = strcmp(text, "*") == 0 || strcmp(text, "**") == 0;
 
-    if (all && (source->kind == SOURCE_IP || source->kind == SOURCE_GLOBAL))
+    if (all && (source->kind == KEY_SOURCE_IP || source->kind == KEY_SOURCE_GLOBAL))
         return read_all(i, addition);
-    if (source->kind == SOURCE_IP)
+    if (source->kind == KEY_SOURCE_IP)
         return read_network(text, i, addition);
-    if (source->kind == SOURCE_GLOBAL)
+    if (source->kind == KEY_SOURCE_GLOBAL)
         return "the source global has no value; write * there";
     if (is_like_address(text) && address_is_client(addition, i))
         return not_for_this_source;
@@ -231,7 +231,7 @@ static unsigned add_exact(struct overrides *overrides, const struct addition *ad
     for (size_t i = 0; i < addition->count; i++) {
         values.source[i] = &addition->spec->part[addition->first + i].source;
         values.value[i] = (struct span){addition->value[i], strlen(addition->value[i])};
-        if (values.source[i]->kind == SOURCE_PATH)
+        if (values.source[i]->kind == KEY_SOURCE_PATH)
             slash = take_slash(&values.value[i]);
     }
     size_t len = key_build(&values, limit_name, key);
@@ -375,18 +375,19 @@ const char *overrides_add(struct overrides *overrides, const struct key_spec *sp
     if (overrides->patterned_count > patterned)
         overrides->patterns++;
     for (size_t i = 0; i < spec->count; i++)
-        overrides->has_path = overrides->has_path || spec->part[i].source.kind == SOURCE_PATH;
+        overrides->has_path = overrides->has_path || spec->part[i].source.kind == KEY_SOURCE_PATH;
     append(overrides, override);
     return NULL;
 }
 
 /* READING of a path as SOURCE has it. */
-static struct span as_source(const struct source *source, struct span reading, struct view *view)
+static struct span as_source(const struct key_source *source, struct span reading,
+                             struct view *view)
 {
     return source->lower ? memo_lower(&view->memo, reading, &view->scratch) : reading;
 }
 
-static bool path_fits(const struct pattern *pattern, const struct source *source, bool stricter,
+static bool path_fits(const struct pattern *pattern, const struct key_source *source, bool stricter,
                       struct view *view)
 {
     const struct path *path = view_paths(view);
@@ -405,10 +406,10 @@ static bool path_fits(const struct pattern *pattern, const struct source *source
     return false;
 }
 
-static bool pattern_fits(const struct pattern *pattern, const struct source *source,
+static bool pattern_fits(const struct pattern *pattern, const struct key_source *source,
                          struct span value, bool stricter, struct view *view)
 {
-    if (!pattern->is_network && source->kind == SOURCE_PATH)
+    if (!pattern->is_network && source->kind == KEY_SOURCE_PATH)
         return path_fits(pattern, source, stricter, view);
     if (!pattern->is_network)
         return glob_fits(pattern->glob, value, &view->work);
@@ -438,7 +439,7 @@ static bool is_strict(const struct overrides *overrides, size_t rank)
 static const struct path *path_in(const struct key_values *values, struct view *view)
 {
     for (size_t i = 0; i < values->count; i++)
-        if (values->source[i]->kind == SOURCE_PATH)
+        if (values->source[i]->kind == KEY_SOURCE_PATH)
             return view_paths(view);
     return NULL;
 }

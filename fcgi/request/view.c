@@ -10,7 +10,7 @@
 #include "request/query.h"
 
 #define VIEW_NAME_SIZE                                                                             \
-    128 /* of the name of a query parameter that a limit reads; SOURCE_NAME_MAX is less */
+    128 /* of the name of a query parameter that a limit reads; KEY_SOURCE_NAME_MAX is less */
 
 void view_begin(struct view *view, const struct request *request, unsigned ipv6_prefix_bits)
 {

@@ -57,12 +57,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input input = {data, size};
     char *word = next_text(&input), *header = next_text(&input), *copy = strdup(header);
-    struct source source;
-    const char *error = source_parse((struct span){word, strlen(word)}, &source);
+    struct key_source source;
+    const char *error = key_source_parse((struct span){word, strlen(word)}, &source);
 
     if (error) {
         must_advise(error);
-    } else if (source.kind == SOURCE_COOKIE) {
+    } else if (source.kind == KEY_SOURCE_COOKIE) {
         const char *want = reference(copy, source.name);
         struct span got = cookie_find(header, source.name);
         must(!want == !got.text, "a cookie is found where there is one");

@@ -42,8 +42,8 @@ static void parsed_as_written(const char *text)
         return;
     }
     must(cost.tokens == 0, "a cost that is no number is that of a source");
-    must(cost.source.kind == SOURCE_QUERY || cost.source.kind == SOURCE_HEADER ||
-             cost.source.kind == SOURCE_COOKIE || cost.source.kind == SOURCE_ENV,
+    must(cost.source.kind == KEY_SOURCE_QUERY || cost.source.kind == KEY_SOURCE_HEADER ||
+             cost.source.kind == KEY_SOURCE_COOKIE || cost.source.kind == KEY_SOURCE_ENV,
          "a cost comes from a source with a name");
     must(cost.source.name[0] != '\0', "it has one");
 }

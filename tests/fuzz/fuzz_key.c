@@ -52,10 +52,10 @@ static bool build(struct keyed *keyed)
 /* PART of a key, cut at its '=', is the source and the value at index I. */
 static void must_say(char *part, const struct keyed *keyed, size_t i)
 {
-    const struct source *source = keyed->values.source[i];
+    const struct key_source *source = keyed->values.source[i];
     char *value = part, *name = strsep(&value, "="), *want;
 
-    must(asprintf(&want, "%s%s%s%s", source->lower ? "lower:" : "", source_word(source->kind),
+    must(asprintf(&want, "%s%s%s%s", source->lower ? "lower:" : "", key_source_word(source->kind),
                   *source->name ? ":" : "", source->name) > 0,
          "memory");
     struct bytes named = percent_decode(name, strlen(name), false);
@@ -90,7 +90,7 @@ static bool same_values(const struct keyed *one, const struct keyed *other)
     bool same = one->values.count == other->values.count;
 
     for (size_t i = 0; same && i < one->values.count; i++) {
-        const struct source *a = one->values.source[i], *b = other->values.source[i];
+        const struct key_source *a = one->values.source[i], *b = other->values.source[i];
         same = a->kind == b->kind && a->lower == b->lower && strcmp(a->name, b->name) == 0 &&
                same_bytes(one->value[i], other->value[i]);
     }

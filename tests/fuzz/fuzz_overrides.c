@@ -47,7 +47,7 @@ static bool has_ip(const struct key_spec *spec, size_t count, size_t i)
 {
     for (size_t first = 0, end; first < spec->count; first = end) {
         end = key_alternative_end(spec, first);
-        if (end - first == count && spec->part[first + i].source.kind == SOURCE_IP)
+        if (end - first == count && spec->part[first + i].source.kind == KEY_SOURCE_IP)
             return true;
     }
     return false;
@@ -59,21 +59,21 @@ static bool is_all(const char *text)
 }
 
 /* TEXT in the spelling that values of SOURCE have; the caller's to free. */
-static char *spelled(const char *text, const struct source *source)
+static char *spelled(const char *text, const struct key_source *source)
 {
     char *wanted = malloc(strlen(text) + 4);
     struct scratch scratch = {wanted, strlen(text), 0};
     struct span cookie = {NULL, 0};
 
-    if (source->kind == SOURCE_COOKIE)
+    if (source->kind == KEY_SOURCE_COOKIE)
         cookie = cookie_value((struct span){text, strlen(text)}, &scratch);
     if (cookie.text && !memchr(cookie.text, '\0', cookie.len))
         wanted[cookie.len] = '\0';
     else
         strcpy(wanted, text);
-    for (char *byte = wanted; (source->kind == SOURCE_HOST || source->lower) && *byte; byte++)
+    for (char *byte = wanted; (source->kind == KEY_SOURCE_HOST || source->lower) && *byte; byte++)
         *byte = (char)tolower((unsigned char)*byte);
-    if (source->kind == SOURCE_METHOD && strcmp(wanted, "HEAD") == 0)
+    if (source->kind == KEY_SOURCE_METHOD && strcmp(wanted, "HEAD") == 0)
         strcpy(wanted, "GET");
     return wanted;
 }
@@ -90,13 +90,13 @@ static bool path_text_fits(const char *text, struct span value, struct view *vie
                              : strlen(text) == sent.len && memcmp(value.text, text, sent.len) == 0;
 }
 
-static bool text_fits(const char *text, const struct source *source, struct span value,
+static bool text_fits(const char *text, const struct key_source *source, struct span value,
                       struct view *view)
 {
     char *wanted = spelled(text, source);
     bool fits;
 
-    if (source->kind == SOURCE_PATH)
+    if (source->kind == KEY_SOURCE_PATH)
         fits = path_text_fits(wanted, value, view);
     else
         fits = strchr(wanted, '*')
@@ -116,9 +116,9 @@ static bool fits(const struct set *set, size_t number, const struct key_values *
         const char *text = set->entry[number][i];
         const struct address *client = view_address(view);
         struct network network;
-        if (values->source[i]->kind != SOURCE_IP)
+        if (values->source[i]->kind != KEY_SOURCE_IP)
             all = text_fits(text, values->source[i], values->value[i], view) &&
-                  (values->source[i]->kind != SOURCE_GLOBAL || is_all(text)) &&
+                  (values->source[i]->kind != KEY_SOURCE_GLOBAL || is_all(text)) &&
                   !(network_is_meant(text) && has_ip(&set->spec, values->count, i));
         else if (!is_all(text))
             all = client && !network_parse(text, &network) && network_contains(&network, client);

@@ -12,18 +12,18 @@ static void a_cost_is_a_number_or_a_source(void **state)
     static const struct {
         const char *text;
         int64_t tokens;
-        enum source_kind kind;
+        enum key_source_kind kind;
         const char *name, *parameter;
     } cases[] = {
-        {"1", 1, SOURCE_IP, "", ""},
-        {"7", 7, SOURCE_IP, "", ""},
-        {"999999", 999999, SOURCE_IP, "", ""},
-        {"1000000", COST_MAX, SOURCE_IP, "", ""},
-        {"header:X-Cost", 0, SOURCE_HEADER, "x-cost", "HTTP_X_COST"},
-        {"header:Content-Length", 0, SOURCE_HEADER, "content-length", "CONTENT_LENGTH"},
-        {"env:REQUEST_COST", 0, SOURCE_ENV, "REQUEST_COST", "REQUEST_COST"},
-        {"query:n", 0, SOURCE_QUERY, "n", ""},
-        {"cookie:cost", 0, SOURCE_COOKIE, "cost", ""},
+        {"1", 1, KEY_SOURCE_IP, "", ""},
+        {"7", 7, KEY_SOURCE_IP, "", ""},
+        {"999999", 999999, KEY_SOURCE_IP, "", ""},
+        {"1000000", COST_MAX, KEY_SOURCE_IP, "", ""},
+        {"header:X-Cost", 0, KEY_SOURCE_HEADER, "x-cost", "HTTP_X_COST"},
+        {"header:Content-Length", 0, KEY_SOURCE_HEADER, "content-length", "CONTENT_LENGTH"},
+        {"env:REQUEST_COST", 0, KEY_SOURCE_ENV, "REQUEST_COST", "REQUEST_COST"},
+        {"query:n", 0, KEY_SOURCE_QUERY, "n", ""},
+        {"cookie:cost", 0, KEY_SOURCE_COOKIE, "cost", ""},
     };
 
     (void)state;
@@ -94,13 +94,13 @@ static void a_wrong_cost_is_an_error_that_says_what_would_be_right(void **state)
 
 static void the_name_of_a_source_of_cost_has_its_bound(void **state)
 {
-    char text[SOURCE_NAME_MAX + 16];
+    char text[KEY_SOURCE_NAME_MAX + 16];
     struct cost cost;
 
     (void)state;
-    sprintf(text, "query:%0*d", SOURCE_NAME_MAX, 0);
+    sprintf(text, "query:%0*d", KEY_SOURCE_NAME_MAX, 0);
     want_no_error(text, cost_parse(text, &cost));
-    sprintf(text, "query:%0*d", SOURCE_NAME_MAX + 1, 0);
+    sprintf(text, "query:%0*d", KEY_SOURCE_NAME_MAX + 1, 0);
     want_error(text, cost_parse(text, &cost), "too long; the most is 64 bytes");
 }
 

@@ -113,54 +113,60 @@ static void every_source_and_alternative_is_read(void **state)
         size_t count;
         struct key_part want[4];
     } cases[] = {
-        {"ip", 1, {{{SOURCE_IP, "", ""}, true}}},
-        {"query:user", 1, {{{SOURCE_QUERY, "user", ""}, true}}},
-        {"query:user | ip", 2, {{{SOURCE_QUERY, "user", ""}, true}, {{SOURCE_IP, "", ""}, true}}},
-        {"query:user|ip", 2, {{{SOURCE_QUERY, "user", ""}, true}, {{SOURCE_IP, "", ""}, true}}},
+        {"ip", 1, {{{KEY_SOURCE_IP, "", ""}, true}}},
+        {"query:user", 1, {{{KEY_SOURCE_QUERY, "user", ""}, true}}},
+        {"query:user | ip",
+         2,
+         {{{KEY_SOURCE_QUERY, "user", ""}, true}, {{KEY_SOURCE_IP, "", ""}, true}}},
+        {"query:user|ip",
+         2,
+         {{{KEY_SOURCE_QUERY, "user", ""}, true}, {{KEY_SOURCE_IP, "", ""}, true}}},
         {"   query:user   |   ip   ",
          2,
-         {{{SOURCE_QUERY, "user", ""}, true}, {{SOURCE_IP, "", ""}, true}}},
+         {{{KEY_SOURCE_QUERY, "user", ""}, true}, {{KEY_SOURCE_IP, "", ""}, true}}},
         {"ip | query:a | query:b",
          3,
-         {{{SOURCE_IP, "", ""}, true},
-          {{SOURCE_QUERY, "a", ""}, true},
-          {{SOURCE_QUERY, "b", ""}, true}}},
-        {"query:ip", 1, {{{SOURCE_QUERY, "ip", ""}, true}}},
-        {"query:query:user", 1, {{{SOURCE_QUERY, "query:user", ""}, true}}},
-        {"query:a=b&c%", 1, {{{SOURCE_QUERY, "a=b&c%", ""}, true}}},
-        {"query:\xc3\xa9", 1, {{{SOURCE_QUERY, "\xc3\xa9", ""}, true}}},
-        {"query:" NAME_64, 1, {{{SOURCE_QUERY, NAME_64, ""}, true}}},
-        {"header:X-API-Key", 1, {{{SOURCE_HEADER, "x-api-key", "HTTP_X_API_KEY"}, true}}},
-        {"header:x-api-key", 1, {{{SOURCE_HEADER, "x-api-key", "HTTP_X_API_KEY"}, true}}},
-        {"header:DNT2", 1, {{{SOURCE_HEADER, "dnt2", "HTTP_DNT2"}, true}}},
-        {"header:Content-Type", 1, {{{SOURCE_HEADER, "content-type", "CONTENT_TYPE"}, true}}},
-        {"header:content-LENGTH", 1, {{{SOURCE_HEADER, "content-length", "CONTENT_LENGTH"}, true}}},
+         {{{KEY_SOURCE_IP, "", ""}, true},
+          {{KEY_SOURCE_QUERY, "a", ""}, true},
+          {{KEY_SOURCE_QUERY, "b", ""}, true}}},
+        {"query:ip", 1, {{{KEY_SOURCE_QUERY, "ip", ""}, true}}},
+        {"query:query:user", 1, {{{KEY_SOURCE_QUERY, "query:user", ""}, true}}},
+        {"query:a=b&c%", 1, {{{KEY_SOURCE_QUERY, "a=b&c%", ""}, true}}},
+        {"query:\xc3\xa9", 1, {{{KEY_SOURCE_QUERY, "\xc3\xa9", ""}, true}}},
+        {"query:" NAME_64, 1, {{{KEY_SOURCE_QUERY, NAME_64, ""}, true}}},
+        {"header:X-API-Key", 1, {{{KEY_SOURCE_HEADER, "x-api-key", "HTTP_X_API_KEY"}, true}}},
+        {"header:x-api-key", 1, {{{KEY_SOURCE_HEADER, "x-api-key", "HTTP_X_API_KEY"}, true}}},
+        {"header:DNT2", 1, {{{KEY_SOURCE_HEADER, "dnt2", "HTTP_DNT2"}, true}}},
+        {"header:Content-Type", 1, {{{KEY_SOURCE_HEADER, "content-type", "CONTENT_TYPE"}, true}}},
+        {"header:content-LENGTH",
+         1,
+         {{{KEY_SOURCE_HEADER, "content-length", "CONTENT_LENGTH"}, true}}},
         {"header:Content-Types",
          1,
-         {{{SOURCE_HEADER, "content-types", "HTTP_CONTENT_TYPES"}, true}}},
-        {"header:" NAME_64, 1, {{{SOURCE_HEADER, NAME_64, "HTTP_" UPPER_64}, true}}},
-        {"cookie:Session.id", 1, {{{SOURCE_COOKIE, "Session.id", ""}, true}}},
-        {"path", 1, {{{SOURCE_PATH, "", ""}, true}}},
-        {"method", 1, {{{SOURCE_METHOD, "", ""}, true}}},
-        {"host", 1, {{{SOURCE_HOST, "", ""}, true}}},
-        {"env:REMOTE_USER", 1, {{{SOURCE_ENV, "REMOTE_USER", "REMOTE_USER"}, true}}},
-        {"env:remote_User2", 1, {{{SOURCE_ENV, "remote_User2", "remote_User2"}, true}}},
-        {"env:" NAME_64, 1, {{{SOURCE_ENV, NAME_64, NAME_64}, true}}},
-        {"global", 1, {{{SOURCE_GLOBAL, "", ""}, true}}},
-        {"ip + path", 2, {{{SOURCE_IP, "", ""}, true}, {{SOURCE_PATH, "", ""}, false}}},
-        {"ip+path", 2, {{{SOURCE_IP, "", ""}, true}, {{SOURCE_PATH, "", ""}, false}}},
+         {{{KEY_SOURCE_HEADER, "content-types", "HTTP_CONTENT_TYPES"}, true}}},
+        {"header:" NAME_64, 1, {{{KEY_SOURCE_HEADER, NAME_64, "HTTP_" UPPER_64}, true}}},
+        {"cookie:Session.id", 1, {{{KEY_SOURCE_COOKIE, "Session.id", ""}, true}}},
+        {"path", 1, {{{KEY_SOURCE_PATH, "", ""}, true}}},
+        {"method", 1, {{{KEY_SOURCE_METHOD, "", ""}, true}}},
+        {"host", 1, {{{KEY_SOURCE_HOST, "", ""}, true}}},
+        {"env:REMOTE_USER", 1, {{{KEY_SOURCE_ENV, "REMOTE_USER", "REMOTE_USER"}, true}}},
+        {"env:remote_User2", 1, {{{KEY_SOURCE_ENV, "remote_User2", "remote_User2"}, true}}},
+        {"env:" NAME_64, 1, {{{KEY_SOURCE_ENV, NAME_64, NAME_64}, true}}},
+        {"global", 1, {{{KEY_SOURCE_GLOBAL, "", ""}, true}}},
+        {"ip + path", 2, {{{KEY_SOURCE_IP, "", ""}, true}, {{KEY_SOURCE_PATH, "", ""}, false}}},
+        {"ip+path", 2, {{{KEY_SOURCE_IP, "", ""}, true}, {{KEY_SOURCE_PATH, "", ""}, false}}},
         {"query:a + ip | path + method",
          4,
-         {{{SOURCE_QUERY, "a", ""}, true},
-          {{SOURCE_IP, "", ""}, false},
-          {{SOURCE_PATH, "", ""}, true},
-          {{SOURCE_METHOD, "", ""}, false}}},
+         {{{KEY_SOURCE_QUERY, "a", ""}, true},
+          {{KEY_SOURCE_IP, "", ""}, false},
+          {{KEY_SOURCE_PATH, "", ""}, true},
+          {{KEY_SOURCE_METHOD, "", ""}, false}}},
         {"path | ip + method | global",
          4,
-         {{{SOURCE_PATH, "", ""}, true},
-          {{SOURCE_IP, "", ""}, true},
-          {{SOURCE_METHOD, "", ""}, false},
-          {{SOURCE_GLOBAL, "", ""}, true}}},
+         {{{KEY_SOURCE_PATH, "", ""}, true},
+          {{KEY_SOURCE_IP, "", ""}, true},
+          {{KEY_SOURCE_METHOD, "", ""}, false},
+          {{KEY_SOURCE_GLOBAL, "", ""}, true}}},
     };
 
     (void)state;
@@ -169,7 +175,7 @@ static void every_source_and_alternative_is_read(void **state)
 
         want_number(cases[i].text, (int64_t)got.count, (int64_t)cases[i].count);
         for (size_t j = 0; j < got.count; j++) {
-            const struct source *source = &got.part[j].source, *want = &cases[i].want[j].source;
+            const struct key_source *source = &got.part[j].source, *want = &cases[i].want[j].source;
 
             want_number(cases[i].text, source->kind, want->kind);
             want_number(cases[i].text, got.part[j].alternative, cases[i].want[j].alternative);
@@ -192,7 +198,7 @@ static void as_many_sources_as_are_allowed_are_read(void **state)
         struct key_spec spec = spec_of(cases[i]);
 
         want_number(cases[i], (int64_t)spec.count, KEY_PARTS_MAX);
-        want_number(cases[i], spec.part[KEY_PARTS_MAX - 1].source.kind, SOURCE_IP);
+        want_number(cases[i], spec.part[KEY_PARTS_MAX - 1].source.kind, KEY_SOURCE_IP);
     }
 }
 
@@ -781,7 +787,7 @@ static void the_longest_name_of_a_parameter_is_part_of_the_identity(void **state
     char key[KEY_MAX];
 
     (void)state;
-    memset(spec.part[0].source.name, '%', SOURCE_NAME_MAX);
+    memset(spec.part[0].source.name, '%', KEY_SOURCE_NAME_MAX);
     want_identity("64 times %", build(&spec, "/", IP, key),
                   "#136c66a596e3b02c52fe2620e2daeb4ac42b67a27ff7c02d00653cad7afc6942");
 }
@@ -793,7 +799,7 @@ static void a_passed_over_source_leaves_nothing_behind(void **state)
 
     (void)state;
     want_identity("/", build(&spec, "/?" NAME_64 "=", IP, key), "ip=192.0.2.7");
-    memset(spec.part[0].source.name, '%', SOURCE_NAME_MAX); /* digested, then passed over */
+    memset(spec.part[0].source.name, '%', KEY_SOURCE_NAME_MAX); /* digested, then passed over */
     want_identity("/", build(&spec, "/", IP, key), "ip=192.0.2.7");
     want_identity("/", build(&spec, "/?user=ann", IP, key), "query:user=ann");
     spec = spec_of("query:" NAME_64 " + query:" NAME_64
@@ -882,7 +888,7 @@ static void send_as(size_t source, const char *text, struct client *client)
 {
     struct key_spec spec = spec_of(sources[source]);
     char uri[300] = "/", *at = uri + 1;
-    bool is_ip = spec.part[0].source.kind == SOURCE_IP;
+    bool is_ip = spec.part[0].source.kind == KEY_SOURCE_IP;
 
     client->source = source;
     if (is_ip) {

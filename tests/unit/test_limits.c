@@ -166,9 +166,9 @@ static void want_documented_limits(const struct limits *limits)
     assert_int_equal(limits->count, 1);
     assert_string_equal(limit->name, "per-user");
     assert_int_equal(limit->key.count, 2);
-    assert_int_equal(limit->key.part[0].source.kind, SOURCE_QUERY);
+    assert_int_equal(limit->key.part[0].source.kind, KEY_SOURCE_QUERY);
     assert_string_equal(limit->key.part[0].source.name, "user");
-    assert_int_equal(limit->key.part[1].source.kind, SOURCE_IP);
+    assert_int_equal(limit->key.part[1].source.kind, KEY_SOURCE_IP);
     assert_int_equal(limit->capacity, 5);
     assert_int_equal(limit->interval_us, 12000000);
     assert_int_equal(limit->on_redis_failure, REDIS_FAILURE_ALLOW);
@@ -239,7 +239,7 @@ static void every_field_is_read(void **state)
     (void)state;
     assert_int_equal(limits->count, 2);
     assert_string_equal(limits->limit[0].name, "A.b_c-9");
-    assert_int_equal(limits->limit[0].key.part[0].source.kind, SOURCE_IP);
+    assert_int_equal(limits->limit[0].key.part[0].source.kind, KEY_SOURCE_IP);
     assert_int_equal(limits->ipv6_prefix_bits, 56);
     assert_string_equal(limits->limit[0].match.host, "*.example.com");
     assert_string_equal(limits->limit[0].match.path, "/api/**");

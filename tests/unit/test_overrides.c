@@ -953,24 +953,24 @@ static bool slow_address_fits(const char *text, const char *ip)
     return true;
 }
 
-static bool slow_part_fits(enum source_kind kind, const char *text, bool ip_there,
+static bool slow_part_fits(enum key_source_kind kind, const char *text, bool ip_there,
                            const struct client *client)
 {
     unsigned char bytes[16];
     int family, bits;
 
-    if (kind == SOURCE_IP)
+    if (kind == KEY_SOURCE_IP)
         return slow_address_fits(text, client->ip);
     if (slow_network(text, &family, bytes, &bits) && ip_there)
         return false;
-    return slow_glob(text, kind == SOURCE_PATH ? client->path : client->user);
+    return slow_glob(text, kind == KEY_SOURCE_PATH ? client->path : client->user);
 }
 
 static bool slow_has_ip(const struct key_spec *spec, size_t count, size_t at)
 {
     for (size_t first = 0; first < spec->count; first = key_alternative_end(spec, first))
         if (key_alternative_end(spec, first) - first == count &&
-            spec->part[first + at].source.kind == SOURCE_IP)
+            spec->part[first + at].source.kind == KEY_SOURCE_IP)
             return true;
     return false;
 }
@@ -984,7 +984,7 @@ static size_t slow_alternative(const struct key_spec *spec, const struct client 
         bool there = true;
         end = key_alternative_end(spec, first);
         for (size_t i = first; i < end; i++)
-            there = there && (spec->part[i].source.kind != SOURCE_QUERY || client->user[0]);
+            there = there && (spec->part[i].source.kind != KEY_SOURCE_QUERY || client->user[0]);
         if (there || end == spec->count)
             return first;
     }

@@ -852,7 +852,7 @@ static void want_in_the_head(const char *whole, const char *got, size_t len)
 static void auth_request_is_told_in_the_head_what_a_client_is_told(void **state)
 {
     static const struct bucket refusals[] = {{false, 0, 11999000, 59999000}, {false, 5, -1, 0}};
-    static const struct source source = {SOURCE_QUERY, "a\"b\\", "", false};
+    static const struct key_source source = {KEY_SOURCE_QUERY, "a\"b\\", "", false};
     char whole[REPLY_MAX], got[REPLY_MAX];
 
     (void)state;

@@ -1,6 +1,6 @@
-/* source.c - where in a request a value is.
+/* key_source.c - where in a request a value is.
  * SPDX-License-Identifier: MIT */
-#include "request/source.h"
+#include "request/key_source.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -12,11 +12,11 @@ static const struct {
     const char *word;
     bool named; /* a ':' and a NAME follow */
 } kinds[] = {
-    [SOURCE_IP] = {"ip", false},         [SOURCE_QUERY] = {"query", true},
-    [SOURCE_HEADER] = {"header", true},  [SOURCE_COOKIE] = {"cookie", true},
-    [SOURCE_PATH] = {"path", false},     [SOURCE_METHOD] = {"method", false},
-    [SOURCE_HOST] = {"host", false},     [SOURCE_ENV] = {"env", true},
-    [SOURCE_GLOBAL] = {"global", false},
+    [KEY_SOURCE_IP] = {"ip", false},         [KEY_SOURCE_QUERY] = {"query", true},
+    [KEY_SOURCE_HEADER] = {"header", true},  [KEY_SOURCE_COOKIE] = {"cookie", true},
+    [KEY_SOURCE_PATH] = {"path", false},     [KEY_SOURCE_METHOD] = {"method", false},
+    [KEY_SOURCE_HOST] = {"host", false},     [KEY_SOURCE_ENV] = {"env", true},
+    [KEY_SOURCE_GLOBAL] = {"global", false},
 };
 
 #define KINDS (sizeof kinds / sizeof *kinds)
@@ -39,7 +39,7 @@ static void header_parameter(const char *name, char *out)
     *out = '\0';
 }
 
-static const char *parse_header_name(struct source *source)
+static const char *parse_header_name(struct key_source *source)
 {
     for (char *byte = source->name; *byte; byte++) {
         if (!isalnum((unsigned char)*byte) && *byte != '-')
@@ -51,7 +51,7 @@ static const char *parse_header_name(struct source *source)
     return NULL;
 }
 
-static const char *parse_env_name(struct source *source)
+static const char *parse_env_name(struct key_source *source)
 {
     for (const char *byte = source->name; *byte; byte++)
         if (!isalnum((unsigned char)*byte) && *byte != '_')
@@ -75,12 +75,12 @@ static bool joins_sources(struct span name, size_t at)
     return left > 0 && at > 0 && name.text[at - 1] == ',';
 }
 
-static const char *parse_name(struct span name, struct source *source)
+static const char *parse_name(struct span name, struct key_source *source)
 {
     if (name.len == 0)
         return "a source without the name it needs; write query:NAME, header:NAME, cookie:NAME or "
                "env:NAME, such as query:user";
-    if (name.len > SOURCE_NAME_MAX)
+    if (name.len > KEY_SOURCE_NAME_MAX)
         return "the name of a source is too long; the most is 64 bytes";
     for (size_t i = 0; i < name.len; i++)
         if ((unsigned char)name.text[i] <= ' ' || name.text[i] == 0x7f)
@@ -90,11 +90,11 @@ static const char *parse_name(struct span name, struct source *source)
                        : "a space or a control character in the name of a source; "
                          "write it decoded and without them";
     memcpy(source->name, name.text, name.len);
-    if (source->kind == SOURCE_HEADER)
+    if (source->kind == KEY_SOURCE_HEADER)
         return parse_header_name(source);
-    if (source->kind == SOURCE_ENV)
+    if (source->kind == KEY_SOURCE_ENV)
         return parse_env_name(source);
-    if (source->kind == SOURCE_COOKIE && strpbrk(source->name, "=;,\""))
+    if (source->kind == KEY_SOURCE_COOKIE && strpbrk(source->name, "=;,\""))
         return "a cookie's name in a key holds none of = ; , and \"; write it as in cookie:session";
     return NULL;
 }
@@ -140,7 +140,7 @@ static const char *unknown_source(struct span word, bool named)
     return message;
 }
 
-const char *source_parse(struct span text, struct source *out)
+const char *key_source_parse(struct span text, struct key_source *out)
 {
     bool lower;
 
@@ -154,7 +154,7 @@ const char *source_parse(struct span text, struct source *out)
     for (size_t i = 0; i < KINDS; i++) {
         if (strlen(kinds[i].word) != word || memcmp(kinds[i].word, text.text, word) != 0)
             continue;
-        *out = (struct source){.kind = (enum source_kind)i, .lower = lower};
+        *out = (struct key_source){.kind = (enum key_source_kind)i, .lower = lower};
         if (kinds[i].named)
             return parse_name(colon ? (struct span){colon + 1, text.len - word - 1}
                                     : (struct span){text.text, 0},
@@ -164,17 +164,17 @@ const char *source_parse(struct span text, struct source *out)
     return unknown_source((struct span){text.text, word}, colon != NULL);
 }
 
-const char *source_word(enum source_kind kind)
+const char *key_source_word(enum key_source_kind kind)
 {
     return kinds[kind].word;
 }
 
 /* ---- Looking a source up in a request ---- */
 
-bool source_can_be_absent(const struct source *source)
+bool source_can_be_absent(const struct key_source *source)
 {
     /* HTTP/1.0 needs no Host. */
-    return kinds[source->kind].named || source->kind == SOURCE_HOST;
+    return kinds[source->kind].named || source->kind == KEY_SOURCE_HOST;
 }
 
 /* HEAD is a GET whose answer has no body (RFC 9110, 9.3.2): one client, one bucket. */
@@ -183,40 +183,40 @@ static const char *method_of(const struct request *request)
     return strcmp(request->method, "HEAD") == 0 ? "GET" : request->method;
 }
 
-static struct found find(const struct source *source, struct view *view)
+static struct found find(const struct key_source *source, struct view *view)
 {
     struct found found = {.ambiguous = false};
     const char *method;
 
     switch (source->kind) {
-    case SOURCE_IP:
+    case KEY_SOURCE_IP:
         found.value = view_client(view);
         break;
-    case SOURCE_QUERY:
+    case KEY_SOURCE_QUERY:
         return view_query(view, source->name);
-    case SOURCE_HEADER:
-    case SOURCE_ENV:
+    case KEY_SOURCE_HEADER:
+    case KEY_SOURCE_ENV:
         return view_parameter(view, source->parameter);
-    case SOURCE_COOKIE:
+    case KEY_SOURCE_COOKIE:
         return view_cookie(view, source->name);
-    case SOURCE_PATH:
+    case KEY_SOURCE_PATH:
         found.value = view_path(view);
         break;
-    case SOURCE_METHOD:
+    case KEY_SOURCE_METHOD:
         method = method_of(view->request);
         found.value = (struct span){method, strlen(method)};
         break;
-    case SOURCE_HOST:
+    case KEY_SOURCE_HOST:
         found.value = view_host(view);
         found.ambiguous = view->host_unreadable;
         break;
-    case SOURCE_GLOBAL:
+    case KEY_SOURCE_GLOBAL:
         break;
     }
     return found;
 }
 
-struct found source_value(const struct source *source, struct view *view)
+struct found key_source_value(const struct key_source *source, struct view *view)
 {
     struct found found = find(source, view);
 
