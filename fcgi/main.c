@@ -179,11 +179,11 @@ static bool read_redis_address(const struct options *options, const struct limit
  * release; or NULL, said why. */
 static struct limits *configure(const struct options *options, struct redis_address *redis)
 {
-    struct report report = {.file = limits_name(options)};
-    struct limits *limits = limits_load(options->limits, &report);
+    struct findings findings = {.file = limits_name(options)};
+    struct limits *limits = limits_load(options->limits, &findings);
 
-    report_write(&report, REPORT_ERRORS, stderr);
-    report_free(&report);
+    findings_write(&findings, FINDINGS_ERRORS, stderr);
+    findings_free(&findings);
     if (limits && !read_redis_address(options, limits, redis)) {
         limits_unref(limits);
         return NULL;
@@ -193,21 +193,21 @@ static struct limits *configure(const struct options *options, struct redis_addr
 
 static int check(const struct options *options)
 {
-    struct report report = {.file = limits_name(options)};
-    struct limits *limits = limits_load(options->limits, &report);
+    struct findings findings = {.file = limits_name(options)};
+    struct limits *limits = limits_load(options->limits, &findings);
     struct redis_address redis;
     bool fine = limits && read_redis_address(options, limits, &redis);
 
-    report_write(&report, REPORT_ALL, stderr);
-    if (fine && options->strict && report.warnings > 0) {
-        fprintf(stderr, "%s: refused for %u warning%s, as --strict says\n", report.file,
-                report.warnings, report.warnings == 1 ? "" : "s");
+    findings_write(&findings, FINDINGS_ALL, stderr);
+    if (fine && options->strict && findings.warning_count > 0) {
+        fprintf(stderr, "%s: refused for %u warning%s, as --strict says\n", findings.file,
+                findings.warning_count, findings.warning_count == 1 ? "" : "s");
         fine = false;
     }
     if (fine)
-        printf("%s: fine, %zu limit%s\n", report.file, limits->count,
+        printf("%s: fine, %zu limit%s\n", findings.file, limits->count,
                limits->count == 1 ? "" : "s");
-    report_free(&report);
+    findings_free(&findings);
     limits_unref(limits);
     return fine ? EXIT_SUCCESS : EXIT_USAGE;
 }

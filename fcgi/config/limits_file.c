@@ -21,57 +21,57 @@ static const char default_limits[] = {
 
 /* ---- redis ---- */
 
-static void read_password_file(const struct yaml_tree *node, void *out, struct report *report)
+static void read_password_file(const struct yaml_tree *node, void *out, struct findings *findings)
 {
     struct limits *limits = out;
-    const char *path = mapping_text(node, report);
+    const char *path = mapping_text(node, findings);
     bool open = false;
     const char *error = path ? password_file_read(path, limits->redis_password, &open) : NULL;
 
     if (error)
-        report_error(report, node->line, node->column,
-                     "password_file: %s; name a file that holds the password alone", error);
+        findings_error(findings, node->line, node->column,
+                       "password_file: %s; name a file that holds the password alone", error);
     else if (open)
-        report_warning(report, node->line, node->column,
-                       "everyone on this machine can read this password file; take the right to "
-                       "read it from others: chmod o-r");
+        findings_warning(findings, node->line, node->column,
+                         "everyone on this machine can read this password file; take the right to "
+                         "read it from others: chmod o-r");
     strcpy(limits->redis.password, limits->redis_password);
 }
 
-static void read_address(const struct yaml_tree *node, void *out, struct report *report)
+static void read_address(const struct yaml_tree *node, void *out, struct findings *findings)
 {
     struct limits *limits = out;
-    const char *text = mapping_text(node, report);
+    const char *text = mapping_text(node, findings);
     const char *error =
         text ? redis_address_parse_for(text, limits->redis_password, &limits->redis) : NULL;
 
     if (error)
-        report_error(report, node->line, node->column,
-                     "address: %s; an address is such as 127.0.0.1:6379", error);
+        findings_error(findings, node->line, node->column,
+                       "address: %s; an address is such as 127.0.0.1:6379", error);
     else if (text && strstr(text, "${"))
-        report_warning(report, node->line, node->column,
-                       "address: ${...} is taken literally; write the address into the variable "
-                       "REDIS_ADDR, or the password into a password_file");
+        findings_warning(findings, node->line, node->column,
+                         "address: ${...} is taken literally; write the address into the variable "
+                         "REDIS_ADDR, or the password into a password_file");
 }
 
-static void read_timeout(const struct yaml_tree *node, void *out, struct report *report)
+static void read_timeout(const struct yaml_tree *node, void *out, struct findings *findings)
 {
     struct limits *limits = out;
     int64_t us;
-    const char *text = mapping_text(node, report);
+    const char *text = mapping_text(node, findings);
     const char *error = text ? units_duration(text, &us) : NULL;
 
     if (error)
-        report_error(report, node->line, node->column, "timeout: %s; a timeout is 1ms to 10s",
-                     error);
+        findings_error(findings, node->line, node->column, "timeout: %s; a timeout is 1ms to 10s",
+                       error);
     else if (text && us > REDIS_TIMEOUT_MS_MAX * 1000LL)
-        mapping_error(report, node,
+        mapping_error(findings, node,
                       "timeout: every request may wait that long; a timeout is 1ms to 10s");
     else if (text)
         limits->redis_timeout_ms = (unsigned)(us / 1000);
 }
 
-static void read_redis(const struct yaml_tree *node, void *out, struct report *report)
+static void read_redis(const struct yaml_tree *node, void *out, struct findings *findings)
 {
     /* The address after the password, which it may need. */
     static const struct field fields[] = {
@@ -80,60 +80,62 @@ static void read_redis(const struct yaml_tree *node, void *out, struct report *r
         {"timeout", false, read_timeout},
     };
 
-    mapping_read(node, "redis", fields, sizeof fields / sizeof *fields, out, report);
+    mapping_read(node, "redis", fields, sizeof fields / sizeof *fields, out, findings);
 }
 
 /* ---- The other fields of a file ---- */
 
-static void read_ipv6_prefix(const struct yaml_tree *node, void *out, struct report *report)
+static void read_ipv6_prefix(const struct yaml_tree *node, void *out, struct findings *findings)
 {
     struct limits *limits = out;
-    const char *text = mapping_text(node, report);
+    const char *text = mapping_text(node, findings);
     const char *error = text ? units_count(text, 1, 128, &limits->ipv6_prefix_bits) : NULL;
 
     if (error)
-        report_error(report, node->line, node->column,
-                     "ipv6_prefix: %s; a prefix is 1 to 128 bits, and a subscriber has 64", error);
+        findings_error(findings, node->line, node->column,
+                       "ipv6_prefix: %s; a prefix is 1 to 128 bits, and a subscriber has 64",
+                       error);
 }
 
-static void read_headers(const struct yaml_tree *node, void *out, struct report *report)
+static void read_headers(const struct yaml_tree *node, void *out, struct findings *findings)
 {
     static const char *const words[] = {"ietf", "x-ratelimit"};
     static const unsigned headers[] = {HEADER_IETF, HEADER_X_RATELIMIT};
     struct limits *limits = out;
 
     if (node->kind != TREE_SEQUENCE) {
-        mapping_error(report, node,
+        mapping_error(findings, node,
                       "'headers' must be a list; write [ietf], [ietf, x-ratelimit] or [] for none");
         return;
     }
     limits->headers = 0;
     for (const struct yaml_tree *entry = node->first; entry; entry = entry->next) {
-        int word = mapping_word(entry, words, 2, report);
+        int word = mapping_word(entry, words, 2, findings);
         if (word >= 0)
             limits->headers |= headers[word];
     }
 }
 
-static void read_proxy(const struct yaml_tree *node, struct limits *limits, struct report *report)
+static void read_proxy(const struct yaml_tree *node, struct limits *limits,
+                       struct findings *findings)
 {
-    const char *text = mapping_text(node, report);
+    const char *text = mapping_text(node, findings);
 
     if (!text)
         return;
     if (limits->proxies == LIMITS_PROXIES_MAX) {
-        mapping_error(report, node, "too many trusted proxies; the most is 64");
+        mapping_error(findings, node, "too many trusted proxies; the most is 64");
         return;
     }
     const char *error = network_parse(text, &limits->trusted_proxy[limits->proxies++]);
     if (error)
-        report_error(report, node->line, node->column, "'%.64s': %s", text, error);
+        findings_error(findings, node->line, node->column, "'%.64s': %s", text, error);
 }
 
-static void read_trusted_proxies(const struct yaml_tree *node, void *out, struct report *report)
+static void read_trusted_proxies(const struct yaml_tree *node, void *out, struct findings *findings)
 {
     if (node->kind != TREE_SEQUENCE) {
-        mapping_error(report, node,
+        mapping_error(findings, node,
                       "'trusted_proxies' must be a list of addresses and CIDRs; write [127.0.0.1, "
                       "10.0.0.0/8]");
         return;
@@ -142,16 +144,16 @@ static void read_trusted_proxies(const struct yaml_tree *node, void *out, struct
     limits->proxies_line = node->line;
     limits->proxies_column = node->column;
     for (const struct yaml_tree *entry = node->first; entry; entry = entry->next)
-        read_proxy(entry, limits, report);
+        read_proxy(entry, limits, findings);
 }
 
-static void read_forward_auth(const struct yaml_tree *node, void *out, struct report *report)
+static void read_forward_auth(const struct yaml_tree *node, void *out, struct findings *findings)
 {
     static const char *const words[] = {"x-forwarded", "x-original", "path"};
     static const enum forward_auth_convention conventions[] = {FORWARD_X_FORWARDED,
                                                                FORWARD_X_ORIGINAL, FORWARD_BY_PATH};
     struct limits *limits = out;
-    int word = mapping_word(node, words, 3, report);
+    int word = mapping_word(node, words, 3, findings);
 
     if (word >= 0)
         limits->forward_auth = conventions[word];
@@ -165,32 +167,32 @@ static bool name_stands_before(const struct limits *limits, const char *name)
     return false;
 }
 
-static void read_limits(const struct yaml_tree *node, void *out, struct report *report)
+static void read_limits(const struct yaml_tree *node, void *out, struct findings *findings)
 {
     struct limits *limits = out;
 
     if (node->kind != TREE_SEQUENCE || !node->first) {
-        mapping_error(report, node,
+        mapping_error(findings, node,
                       "'limits' must be a list of at least one limit; write - name: NAME");
         return;
     }
     for (const struct yaml_tree *entry = node->first; entry; entry = entry->next) {
         if (limits->count == LIMITS_MAX) {
-            mapping_error(report, entry, "too many limits; the most is 64");
+            mapping_error(findings, entry, "too many limits; the most is 64");
             return;
         }
         struct limit *limit = &limits->limit[limits->count];
-        limit_reader_read(entry, (unsigned)limits->ipv6_prefix_bits, limit, report);
+        limit_reader_read(entry, (unsigned)limits->ipv6_prefix_bits, limit, findings);
         if (name_stands_before(limits, limit->name))
-            report_error(report, entry->line, entry->column,
-                         "duplicate limit name '%s'; give each limit its own", limit->name);
+            findings_error(findings, entry->line, entry->column,
+                           "duplicate limit name '%s'; give each limit its own", limit->name);
         limits->count++;
     }
 }
 
 /* ---- Public ---- */
 
-struct limits *limits_parse(const char *text, size_t len, struct report *report)
+struct limits *limits_parse(const char *text, size_t len, struct findings *findings)
 {
     /* ipv6_prefix before the limits: their overrides rely on it. */
     static const struct field fields[] = {
@@ -202,7 +204,7 @@ struct limits *limits_parse(const char *text, size_t len, struct report *report)
         {"limits", true, read_limits},
     };
     struct limits *limits = memory_new(sizeof *limits);
-    unsigned errors = report->errors;
+    unsigned errors = findings->error_count;
 
     limits->holders = 1;
     limits->large = len > LIMITS_LARGE;
@@ -211,36 +213,36 @@ struct limits *limits_parse(const char *text, size_t len, struct report *report)
     limits->redis_timeout_ms = 50;
     limits->ipv6_prefix_bits = 64; /* what one subscriber owns: RFC 6177, 2 */
     limits->headers = HEADER_IETF;
-    struct yaml_tree *root = yaml_tree_parse(text, len, report);
+    struct yaml_tree *root = yaml_tree_parse(text, len, findings);
     if (root)
-        mapping_read(root, "the file", fields, sizeof fields / sizeof *fields, limits, report);
+        mapping_read(root, "the file", fields, sizeof fields / sizeof *fields, limits, findings);
     yaml_tree_free(root);
-    if (report->errors == errors) {
-        lint_limits(limits, report);
+    if (findings->error_count == errors) {
+        lint_limits(limits, findings);
         return limits;
     }
     limits_unref(limits);
     return NULL;
 }
 
-struct limits *limits_load(const char *path, struct report *report)
+struct limits *limits_load(const char *path, struct findings *findings)
 {
     struct limits *limits = NULL;
 
     if (!path)
-        return limits_parse(default_limits, sizeof default_limits, report);
+        return limits_parse(default_limits, sizeof default_limits, findings);
     FILE *file = fopen(path, "r");
     if (!file) {
-        report_error(report, 0, 0, "%s; name a file that can be read", strerror(errno));
+        findings_error(findings, 0, 0, "%s; name a file that can be read", strerror(errno));
         return NULL;
     }
     /* One byte more than is allowed, so that a file that is too large is seen to be. */
     char *text = memory_get(YAML_TREE_BYTES_MAX + 1);
     size_t len = fread(text, 1, YAML_TREE_BYTES_MAX + 1, file);
     if (ferror(file))
-        report_error(report, 0, 0, "%s; name a file that can be read", strerror(errno));
+        findings_error(findings, 0, 0, "%s; name a file that can be read", strerror(errno));
     else
-        limits = limits_parse(text, len, report);
+        limits = limits_parse(text, len, findings);
     fclose(file);
     free(text);
     return limits;

@@ -5,15 +5,15 @@
 #include <stddef.h>
 
 #include "limits/limits.h"
-#include "config/report.h"
+#include "config/findings.h"
 
 /* Read the limits file at PATH, or the default that is built in (conf/limits.yaml) for NULL;
- * REPORT->file is its name.  Every mistake is a report_error, and what is allowed but hardly meant
- * a report_warning. Returns the limits, the caller's to limits_unref; NULL where there was a
+ * FINDINGS->file is its name.  Every mistake is a findings_error, and what is allowed but hardly meant
+ * a findings_warning. Returns the limits, the caller's to limits_unref; NULL where there was a
  * mistake. */
-struct limits *limits_load(const char *path, struct report *report);
+struct limits *limits_load(const char *path, struct findings *findings);
 
 /* The same for the LEN bytes at TEXT. */
-struct limits *limits_parse(const char *text, size_t len, struct report *report);
+struct limits *limits_parse(const char *text, size_t len, struct findings *findings);
 
 #endif

@@ -78,39 +78,43 @@ static bool fits_no_path(const char *path)
 }
 
 static void find_never_refuses(const struct limits *limits, const struct limit *limit,
-                               struct report *report)
+                               struct findings *findings)
 {
     if (limit->overrides && overrides_lift_all(limit->overrides, &limit->key))
-        report_warning(report, limit->line, limit->column,
-                       "'%s' can never refuse, its first override makes everybody unlimited; leave "
-                       "the limit out, or write that override last",
-                       limit->name);
+        findings_warning(
+            findings, limit->line, limit->column,
+            "'%s' can never refuse, its first override makes everybody unlimited; leave "
+            "the limit out, or write that override last",
+            limit->name);
     if (fits_no_path(limit->match.path))
-        report_warning(report, limit->line, limit->column,
-                       "'%s' can never refuse, its path fits no request: paths are matched decoded "
-                       "and normalised; write it without %%XX, //, /./ and /../",
-                       limit->name);
+        findings_warning(
+            findings, limit->line, limit->column,
+            "'%s' can never refuse, its path fits no request: paths are matched decoded "
+            "and normalised; write it without %%XX, //, /./ and /../",
+            limit->name);
     for (size_t i = 0; i < limits->count; i++) {
         const struct limit *other = &limits->limit[i];
         /* Of two that are alike in all of this, the second is the one too many. */
         if (other == limit || !refuses_first(other, limit) ||
             (refuses_first(limit, other) && other > limit))
             continue;
-        report_warning(report, limit->line, limit->column,
-                       "'%s' can never refuse, '%s' in line %u always refuses first; leave it out, "
-                       "or make its capacity or refill the smaller one",
-                       limit->name, other->name, other->line);
+        findings_warning(
+            findings, limit->line, limit->column,
+            "'%s' can never refuse, '%s' in line %u always refuses first; leave it out, "
+            "or make its capacity or refill the smaller one",
+            limit->name, other->name, other->line);
         return;
     }
 }
 
-static void find_cost(const struct limit *limit, struct report *report)
+static void find_cost(const struct limit *limit, struct findings *findings)
 {
     if (limit->cost.tokens > limit->capacity)
-        report_warning(report, limit->line, limit->column,
-                       "'%s' refuses every request, for its cost is above its capacity; lower the "
-                       "cost or raise the capacity",
-                       limit->name);
+        findings_warning(
+            findings, limit->line, limit->column,
+            "'%s' refuses every request, for its cost is above its capacity; lower the "
+            "cost or raise the capacity",
+            limit->name);
 }
 
 /* The first source of the alternative of KEY from FIRST to before END that a request can lack, or
@@ -118,7 +122,7 @@ static void find_cost(const struct limit *limit, struct report *report)
 static const struct key_source *absent_source(const struct key_spec *key, size_t first, size_t end)
 {
     for (size_t i = first; i < end; i++)
-        if (source_can_be_absent(&key->part[i].source))
+        if (key_source_can_be_absent(&key->part[i].source))
             return &key->part[i].source;
     return NULL;
 }
@@ -131,7 +135,7 @@ static bool has_ip(const struct key_spec *key, size_t first, size_t end)
     return false;
 }
 
-static void find_missing_key(const struct limit *limit, struct report *report)
+static void find_missing_key(const struct limit *limit, struct findings *findings)
 {
     const struct key_spec *key = &limit->key;
     const struct key_source *absent;
@@ -146,30 +150,32 @@ static void find_missing_key(const struct limit *limit, struct report *report)
             return; /* the last one stands for those that lack it: a bucket for each client */
         first = end;
     } while (first < key->count);
-    report_warning(report, limit->line, limit->column,
-                   "the key of '%s' can be missing, and all requests without %s%s%s share a "
-                   "bucket; end it in | ip, or in | global if that is meant",
-                   limit->name, key_source_word(absent->kind), absent->name[0] ? ":" : "",
-                   absent->name);
+    findings_warning(findings, limit->line, limit->column,
+                     "the key of '%s' can be missing, and all requests without %s%s%s share a "
+                     "bucket; end it in | ip, or in | global if that is meant",
+                     limit->name, key_source_word(absent->kind), absent->name[0] ? ":" : "",
+                     absent->name);
 }
 
-static void find_twin(const struct limits *limits, const struct limit *limit, struct report *report)
+static void find_twin(const struct limits *limits, const struct limit *limit,
+                      struct findings *findings)
 {
     for (const struct limit *other = limits->limit; other < limit; other++) {
         if (other->shadow != limit->shadow || !same_key(&other->key, &limit->key) ||
             !covers(&other->match, &limit->match) || !covers(&limit->match, &other->match))
             continue;
-        report_warning(report, limit->line, limit->column,
-                       "'%s' has the same key and match as '%s' in line %u; leave one of them out, "
-                       "unless they are for two spans of time, such as 10/s and 1000/day",
-                       limit->name, other->name, other->line);
+        findings_warning(
+            findings, limit->line, limit->column,
+            "'%s' has the same key and match as '%s' in line %u; leave one of them out, "
+            "unless they are for two spans of time, such as 10/s and 1000/day",
+            limit->name, other->name, other->line);
         return;
     }
 }
 
 /* A source before a '|' that every request has leaves the alternatives behind it without a
  * request. */
-static void find_unreachable(const struct limit *limit, struct report *report)
+static void find_unreachable(const struct limit *limit, struct findings *findings)
 {
     const struct key_spec *key = &limit->key;
 
@@ -177,8 +183,8 @@ static void find_unreachable(const struct limit *limit, struct report *report)
         end = key_alternative_end(key, first);
         if (end == key->count || absent_source(key, first, end))
             continue;
-        report_warning(
-            report, limit->line, limit->column,
+        findings_warning(
+            findings, limit->line, limit->column,
             "the key of '%s' has alternatives that are never used, because every request "
             "has the source %s before them; write that one last, or leave the others out",
             limit->name, key_source_word(key->part[first].source.kind));
@@ -197,45 +203,47 @@ static const char *foreign_to_globs(const char *path)
     return NULL;
 }
 
-static void find_wrong_path(const struct limit *limit, struct report *report)
+static void find_wrong_path(const struct limit *limit, struct findings *findings)
 {
     const char *path = limit->match.path, *sign = foreign_to_globs(path);
 
     if (strpbrk(path, "?#"))
-        report_warning(report, limit->line, limit->column,
-                       "the path of '%s' holds a '%c', and what follows one is not part of a path; "
-                       "write what comes before it, and count by the query in the key",
-                       limit->name, *strpbrk(path, "?#"));
+        findings_warning(
+            findings, limit->line, limit->column,
+            "the path of '%s' holds a '%c', and what follows one is not part of a path; "
+            "write what comes before it, and count by the query in the key",
+            limit->name, *strpbrk(path, "?#"));
     else if (sign)
-        report_warning(
-            report, limit->line, limit->column,
+        findings_warning(
+            findings, limit->line, limit->column,
             "the path of '%s' holds '%s', which means only itself; a pattern has * for "
             "any bytes but a slash and ** for any bytes, so write /users/* for each user",
             limit->name, sign);
 }
 
-static void find_wrong_host(const struct limit *limit, struct report *report)
+static void find_wrong_host(const struct limit *limit, struct findings *findings)
 {
     for (const char *byte = limit->match.host; *byte; byte++) {
         if ((unsigned char)*byte >= 0x80) {
-            report_warning(report, limit->line, limit->column,
-                           "the host of '%s' has letters that no request has, because clients send "
-                           "such a name in its ASCII form; write that, xn--...",
-                           limit->name);
+            findings_warning(
+                findings, limit->line, limit->column,
+                "the host of '%s' has letters that no request has, because clients send "
+                "such a name in its ASCII form; write that, xn--...",
+                limit->name);
             return;
         }
         if (*byte <= ' ' || strchr("{}()^$|?#@,;\\\"<>", *byte)) {
-            report_warning(report, limit->line, limit->column,
-                           "the host of '%s' holds a '%c', which no host has; write a name or a "
-                           "pattern, such as *.example.com",
-                           limit->name, *byte);
+            findings_warning(findings, limit->line, limit->column,
+                             "the host of '%s' holds a '%c', which no host has; write a name or a "
+                             "pattern, such as *.example.com",
+                             limit->name, *byte);
             return;
         }
     }
 }
 
 /* So wide a network has clients in it, and each of them could then say on whose behalf it asks. */
-static void find_wide_proxies(const struct limits *limits, struct report *report)
+static void find_wide_proxies(const struct limits *limits, struct findings *findings)
 {
     for (size_t i = 0; i < limits->proxies; i++) {
         const struct network *network = &limits->trusted_proxy[i];
@@ -243,10 +251,10 @@ static void find_wide_proxies(const struct limits *limits, struct report *report
         unsigned bits = ipv4 ? network->bits - 96 : network->bits;
         if (bits >= (ipv4 ? 8U : 16U))
             continue;
-        report_warning(report, limits->proxies_line, limits->proxies_column,
-                       "trusted_proxies has a network of /%u, whose every address could ask on "
-                       "behalf of any client; name the addresses of your proxies",
-                       bits);
+        findings_warning(findings, limits->proxies_line, limits->proxies_column,
+                         "trusted_proxies has a network of /%u, whose every address could ask on "
+                         "behalf of any client; name the addresses of your proxies",
+                         bits);
     }
 }
 
@@ -258,21 +266,22 @@ static bool any_enforced(const struct limits *limits)
     return false;
 }
 
-void lint_limits(const struct limits *limits, struct report *report)
+void lint_limits(const struct limits *limits, struct findings *findings)
 {
     if (!any_enforced(limits))
-        report_warning(report, limits->limit[0].line, limits->limit[0].column,
-                       "no limit is enforced, every one is a shadow; write shadow: false where one "
-                       "should refuse");
-    find_wide_proxies(limits, report);
+        findings_warning(
+            findings, limits->limit[0].line, limits->limit[0].column,
+            "no limit is enforced, every one is a shadow; write shadow: false where one "
+            "should refuse");
+    find_wide_proxies(limits, findings);
     for (size_t i = 0; i < limits->count; i++) {
         const struct limit *limit = &limits->limit[i];
-        find_never_refuses(limits, limit, report);
-        find_wrong_path(limit, report);
-        find_wrong_host(limit, report);
-        find_cost(limit, report);
-        find_missing_key(limit, report);
-        find_unreachable(limit, report);
-        find_twin(limits, limit, report);
+        find_never_refuses(limits, limit, findings);
+        find_wrong_path(limit, findings);
+        find_wrong_host(limit, findings);
+        find_cost(limit, findings);
+        find_missing_key(limit, findings);
+        find_unreachable(limit, findings);
+        find_twin(limits, limit, findings);
     }
 }

@@ -3,7 +3,7 @@
 #define LINT_H
 
 #include "limits/limits.h"
-#include "config/report.h"
+#include "config/findings.h"
 
 /* Report as warnings, of LIMITS that were read without a mistake:
  *   a limit that can never refuse: all are unlimited, its path fits no request, or another always
@@ -15,6 +15,6 @@
  *   a path or a host that no request has: a query, wildcards of other languages, no ASCII
  *   trusted_proxies so wide that clients are in them
  *   two limits with the same key and match */
-void lint_limits(const struct limits *limits, struct report *report);
+void lint_limits(const struct limits *limits, struct findings *findings);
 
 #endif

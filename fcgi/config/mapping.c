@@ -9,9 +9,9 @@
 
 #include "base/spelling.h"
 
-void mapping_error(struct report *report, const struct yaml_tree *node, const char *message)
+void mapping_error(struct findings *findings, const struct yaml_tree *node, const char *message)
 {
-    report_error(report, node->line, node->column, "%s", message);
+    findings_error(findings, node->line, node->column, "%s", message);
 }
 
 /* Write the COUNT WORDS into OUT, of SIZE bytes, LAST before the last one: "a, b or c". */
@@ -39,17 +39,17 @@ static const char *not_a_text(const struct yaml_tree *node)
     return node->text[0] == '\0' ? "needs a value" : NULL;
 }
 
-const char *mapping_text(const struct yaml_tree *node, struct report *report)
+const char *mapping_text(const struct yaml_tree *node, struct findings *findings)
 {
     const char *wrong = not_a_text(node);
 
     if (!wrong)
         return node->text;
     if (node->key)
-        report_error(report, node->line, node->column, "'%.64s' %s; write %.64s: VALUE",
-                     node->key->text, wrong, node->key->text);
+        findings_error(findings, node->line, node->column, "'%.64s' %s; write %.64s: VALUE",
+                       node->key->text, wrong, node->key->text);
     else
-        report_error(report, node->line, node->column, "this entry %s; write a value", wrong);
+        findings_error(findings, node->line, node->column, "this entry %s; write a value", wrong);
     return NULL;
 }
 
@@ -91,9 +91,9 @@ static const char *meant_word(const char *text, const char *const words[], size_
 }
 
 int mapping_word(const struct yaml_tree *node, const char *const words[], size_t count,
-                 struct report *report)
+                 struct findings *findings)
 {
-    const char *text = mapping_text(node, report);
+    const char *text = mapping_text(node, findings);
     char list[256];
 
     if (!text)
@@ -105,17 +105,17 @@ int mapping_word(const struct yaml_tree *node, const char *const words[], size_t
     if (!nearest)
         nearest = meant_word(text, words, count);
     list_words(words, count, " or ", list, sizeof list);
-    report_error(report, node->line, node->column, "%s%s'%.64s' is %s; %s%s%swrite %s",
-                 node->key ? node->key->text : "", node->key ? ": " : "", text,
-                 count == 2 ? "neither" : "none of these", nearest ? "did you mean '" : "",
-                 nearest ? nearest : "", nearest ? "'? " : "", list);
+    findings_error(findings, node->line, node->column, "%s%s'%.64s' is %s; %s%s%swrite %s",
+                   node->key ? node->key->text : "", node->key ? ": " : "", text,
+                   count == 2 ? "neither" : "none of these", nearest ? "did you mean '" : "",
+                   nearest ? nearest : "", nearest ? "'? " : "", list);
     return -1;
 }
 
-void mapping_flag(const struct yaml_tree *node, bool *out, struct report *report)
+void mapping_flag(const struct yaml_tree *node, bool *out, struct findings *findings)
 {
     static const char *const words[] = {"false", "true"};
-    int word = mapping_word(node, words, 2, report);
+    int word = mapping_word(node, words, 2, findings);
 
     if (word >= 0)
         *out = word == 1;
@@ -130,30 +130,30 @@ static const struct yaml_tree *entry_named(const struct yaml_tree *mapping, cons
 }
 
 static void unknown_field(const struct yaml_tree *key, const char *what, const char *const names[],
-                          size_t count, struct report *report)
+                          size_t count, struct findings *findings)
 {
     char list[256];
 
     list_words(names, count, ", ", list, sizeof list);
     /* "address:redis://:PASSWORD@host", a space forgotten: a password is not repeated. */
     if (strpbrk(key->text, ":@")) {
-        report_error(report, key->line, key->column,
-                     "this is no field of %s; write FIELD: VALUE, a space after the ':'; its "
-                     "fields are %s",
-                     what, list);
+        findings_error(findings, key->line, key->column,
+                       "this is no field of %s; write FIELD: VALUE, a space after the ':'; its "
+                       "fields are %s",
+                       what, list);
         return;
     }
     const char *nearest = meant_word(key->text, names, count);
     if (!nearest)
         nearest = spelling_nearest(key->text, names, count);
-    report_error(report, key->line, key->column,
-                 "unknown field '%.64s' in %s; %s%s%sits fields are %s", key->text, what,
-                 nearest ? "did you mean '" : "", nearest ? nearest : "", nearest ? "'? " : "",
-                 list);
+    findings_error(findings, key->line, key->column,
+                   "unknown field '%.64s' in %s; %s%s%sits fields are %s", key->text, what,
+                   nearest ? "did you mean '" : "", nearest ? nearest : "", nearest ? "'? " : "",
+                   list);
 }
 
 void mapping_read(const struct yaml_tree *mapping, const char *what, const struct field *fields,
-                  size_t count, void *out, struct report *report)
+                  size_t count, void *out, struct findings *findings)
 {
     const char *names[MAPPING_FIELDS_MAX];
     char list[256];
@@ -163,20 +163,20 @@ void mapping_read(const struct yaml_tree *mapping, const char *what, const struc
         names[i] = fields[i].name;
     if (mapping->kind != TREE_MAPPING) {
         list_words(names, count, ", ", list, sizeof list);
-        report_error(report, mapping->line, mapping->column,
-                     "%s must be a mapping, FIELD: VALUE; its fields are %s", what, list);
+        findings_error(findings, mapping->line, mapping->column,
+                       "%s must be a mapping, FIELD: VALUE; its fields are %s", what, list);
         return;
     }
     for (const struct yaml_tree *entry = mapping->first; entry; entry = entry->next)
         if (!is_known(names, count, entry->key->text))
-            unknown_field(entry->key, what, names, count, report);
+            unknown_field(entry->key, what, names, count, findings);
     for (size_t i = 0; i < count; i++) {
         const struct yaml_tree *entry = entry_named(mapping, names[i]);
         if (entry)
-            fields[i].read(entry, out, report);
+            fields[i].read(entry, out, findings);
         else if (fields[i].required)
-            report_error(report, mapping->line, mapping->column,
-                         "the field '%s' is missing in %s; add %s: VALUE", names[i], what,
-                         names[i]);
+            findings_error(findings, mapping->line, mapping->column,
+                           "the field '%s' is missing in %s; add %s: VALUE", names[i], what,
+                           names[i]);
     }
 }

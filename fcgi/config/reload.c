@@ -1,6 +1,6 @@
 /* reload.c - stat(2) each second, SIGHUP, and a thread that reads the file. */
 /* SPDX-License-Identifier: MIT */
-#include "config/report.h"
+#include "config/findings.h"
 #include "base/memory.h"
 #include "config/reload.h"
 
@@ -34,7 +34,7 @@ struct loading {
     pthread_t thread;
     const char *path; /* borrowed: the command line's or the environment's, which last */
     struct version before, after;
-    struct report report;
+    struct findings findings;
     struct limits *limits; /* NULL if there was a mistake */
 
     pthread_mutex_t lock;
@@ -87,8 +87,8 @@ static bool is_same(const struct version *one, const struct version *other)
            same_time(one->modified, other->modified) && same_time(one->changed, other->changed);
 }
 
-/* Log what REPORT has, a line each. */
-static void log_mistakes(struct report *report)
+/* Log what FINDINGS has, a line each. */
+static void log_mistakes(struct findings *findings)
 {
     char *text, *rest, *line;
     size_t size;
@@ -96,37 +96,39 @@ static void log_mistakes(struct report *report)
     FILE *lines = open_memstream(&text, &size);
 
     assert(lines);
-    report_write(report, REPORT_ERRORS, lines);
+    findings_write(findings, FINDINGS_ERRORS, lines);
     fclose(lines);
     rest = text;
     while ((line = strsep(&rest, "\n")) && *line && logged++ < MISTAKES_LOGGED_MAX)
         log_line("%s", line);
     free(text);
-    log_line("%s is refused for %u mistake%s, the limits stay as they were", report->file,
-             report->errors, report->errors == 1 ? "" : "s");
+    log_line("%s is refused for %u mistake%s, the limits stay as they were", findings->file,
+             findings->error_count, findings->error_count == 1 ? "" : "s");
 }
 
-static void take_limits(struct reload *reload, struct limits *limits, const struct report *report)
+static void take_limits(struct reload *reload, struct limits *limits,
+                        const struct findings *findings)
 {
     log_line("%s is read again: %zu limit%s in force%s", reload->path, limits->count,
              limits->count == 1 ? "" : "s",
-             report->warnings > 0 ? "; --check has warnings for it" : "");
+             findings->warning_count > 0 ? "; --check has warnings for it" : "");
     reload->done(reload->context, limits);
 }
 
 /* Read the file that looks like VERSION.  To open a FIFO would be to wait for its writer. */
-static struct limits *load(const char *path, const struct version *version, struct report *report)
+static struct limits *load(const char *path, const struct version *version,
+                           struct findings *findings)
 {
     if (version->error == 0 && S_ISFIFO(version->mode)) {
-        report_error(report, 0, 0, "a pipe cannot be read again; name a file");
+        findings_error(findings, 0, 0, "a pipe cannot be read again; name a file");
         return NULL;
     }
-    return limits_load(path, report);
+    return limits_load(path, findings);
 }
 
 static void loading_free(struct loading *loading)
 {
-    report_free(&loading->report);
+    findings_free(&loading->findings);
     pthread_mutex_destroy(&loading->lock);
     free(loading);
 }
@@ -137,7 +139,7 @@ static void *read_file(void *context)
     struct loading *loading = context;
 
     loading->before = look(loading->path);
-    loading->limits = load(loading->path, &loading->before, &loading->report);
+    loading->limits = load(loading->path, &loading->before, &loading->findings);
     loading->after = look(loading->path);
     pthread_mutex_lock(&loading->lock);
     if (loading->loaded)
@@ -154,9 +156,9 @@ static void take_loading(struct reload *reload, struct loading *loading)
     reload->seen = loading->after;
     reload->taken = loading->before;
     if (whole && loading->limits)
-        take_limits(reload, loading->limits, &loading->report);
+        take_limits(reload, loading->limits, &loading->findings);
     else if (whole)
-        log_mistakes(&loading->report);
+        log_mistakes(&loading->findings);
     else /* it was written to meanwhile: the next look finds another than was taken */
         limits_unref(loading->limits);
     loading_free(loading);
@@ -171,7 +173,7 @@ static void read_again(struct reload *reload)
         return;
     }
     struct loading *loading = memory_new(sizeof *loading);
-    loading->path = loading->report.file = reload->path;
+    loading->path = loading->findings.file = reload->path;
     loading->loop = reload->loop;
     loading->loaded = &reload->loaded;
     pthread_mutex_init(&loading->lock, NULL);

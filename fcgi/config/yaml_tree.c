@@ -14,7 +14,7 @@
 
 struct reader {
     yaml_parser_t parser;
-    struct report *report;
+    struct findings *findings;
     const char *text; /* what is parsed, of LEN bytes */
     size_t len;
     unsigned depth;
@@ -24,7 +24,8 @@ static struct yaml_tree *read_node(struct reader *reader, const yaml_event_t *ev
 
 static void error_at(struct reader *reader, yaml_mark_t mark, const char *message)
 {
-    report_error(reader->report, (unsigned)mark.line + 1, (unsigned)mark.column + 1, "%s", message);
+    findings_error(reader->findings, (unsigned)mark.line + 1, (unsigned)mark.column + 1, "%s",
+                   message);
 }
 
 /* libyaml's reader is ahead of its parser: the parser's mark is not where the bad byte stands. */
@@ -41,9 +42,9 @@ static void reader_error(struct reader *reader)
         else if ((byte & 0xc0) != 0x80) /* the bytes after a character's first: RFC 3629, 3 */
             column++;
     }
-    report_error(reader->report, line, column, "%s",
-                 control ? "a control character; leave it out"
-                         : "this is not UTF-8 text; write it as UTF-8");
+    findings_error(reader->findings, line, column, "%s",
+                   control ? "a control character; leave it out"
+                           : "this is not UTF-8 text; write it as UTF-8");
 }
 
 /* The line NUMBER (from 0) of the text. */
@@ -96,12 +97,12 @@ static void misplaced_field(struct reader *reader, yaml_mark_t place)
     if (first && (size_t)(first - line.text) < place.column)
         error_at(reader, place, "a ':' in a value; quote a value that holds ': ' or ends with ':'");
     else if (place.line > 0 && space > 0)
-        report_error(reader->report, (unsigned)place.line, (unsigned)space + 1,
-                     "no space behind the ':'; write NAME: VALUE");
+        findings_error(reader->findings, (unsigned)place.line, (unsigned)space + 1,
+                       "no space behind the ':'; write NAME: VALUE");
     else
-        report_error(reader->report, (unsigned)place.line + 1, (unsigned)run_of(line, " ") + 1,
-                     "a field in the value of another; begin its line in the same column as the "
-                     "fields beside it");
+        findings_error(reader->findings, (unsigned)place.line + 1, (unsigned)run_of(line, " ") + 1,
+                       "a field in the value of another; begin its line in the same column as the "
+                       "fields beside it");
 }
 
 /* Tell of an error of libyaml's scanner or parser, at its place and in the words of this file where
@@ -124,11 +125,12 @@ static void syntax_error(struct reader *reader)
                     run_of(line_of(reader, parser->problem_mark.line), " \t")))
         error_at(reader, parser->problem_mark, "a tab in front of a line; indent with spaces");
     else
-        report_error(reader->report, (unsigned)parser->problem_mark.line + 1,
-                     (unsigned)parser->problem_mark.column + 1,
-                     "this is not YAML: %s%s%s; write NAME: VALUE, indent with spaces, and quote a "
-                     "value that holds any of [ ] { } # & * ! | > ' \" %% @ `",
-                     problem, context[0] ? " " : "", context);
+        findings_error(
+            reader->findings, (unsigned)parser->problem_mark.line + 1,
+            (unsigned)parser->problem_mark.column + 1,
+            "this is not YAML: %s%s%s; write NAME: VALUE, indent with spaces, and quote a "
+            "value that holds any of [ ] { } # & * ! | > ' \" %% @ `",
+            problem, context[0] ? " " : "", context);
 }
 
 /* The next event, the caller's to yaml_event_delete.  False after an error that is reported. */
@@ -190,7 +192,8 @@ static struct yaml_tree *read_entry(struct reader *reader, const struct yaml_tre
     }
     struct yaml_tree *key = read_node(reader, event), *value = NULL;
     if (key && stands_already(mapping, key))
-        report_error(reader->report, key->line, key->column, "duplicate field; keep one of them");
+        findings_error(reader->findings, key->line, key->column,
+                       "duplicate field; keep one of them");
     if (key && next_event(reader, &value_event)) {
         value = read_node(reader, &value_event);
         yaml_event_delete(&value_event);
@@ -298,7 +301,7 @@ static struct yaml_tree *read_document(struct reader *reader)
         }
         yaml_event_delete(&event);
         if (last && !root)
-            report_error(reader->report, 0, 0, "the file is empty; it needs limits:");
+            findings_error(reader->findings, 0, 0, "the file is empty; it needs limits:");
         if (last || more)
             return root;
         if (!structure && !root)
@@ -308,16 +311,16 @@ static struct yaml_tree *read_document(struct reader *reader)
     return NULL;
 }
 
-struct yaml_tree *yaml_tree_parse(const char *text, size_t len, struct report *report)
+struct yaml_tree *yaml_tree_parse(const char *text, size_t len, struct findings *findings)
 {
     /* A byte order mark, as some editors write it, would count as a column. */
     size_t mark = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    struct reader reader = {.report = report, .text = text + mark, .len = len - mark};
-    unsigned errors = report->errors;
+    struct reader reader = {.findings = findings, .text = text + mark, .len = len - mark};
+    unsigned errors = findings->error_count;
 
     if (len > YAML_TREE_BYTES_MAX) {
-        report_error(
-            report, 0, 0,
+        findings_error(
+            findings, 0, 0,
             "the file is larger than 4 MiB; write fewer overrides, ten thousand take less than "
             "1 MiB");
         return NULL;
@@ -328,7 +331,7 @@ struct yaml_tree *yaml_tree_parse(const char *text, size_t len, struct report *r
     yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
     struct yaml_tree *root = read_document(&reader);
     yaml_parser_delete(&reader.parser);
-    assert(root || report->errors > errors);
+    assert(root || findings->error_count > errors);
     return root;
 }
 

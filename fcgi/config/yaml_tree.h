@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-#include "config/report.h"
+#include "config/findings.h"
 
 #define YAML_TREE_BYTES_MAX  (4 * 1024 * 1024) /* a larger file is refused */
 #define YAML_TREE_DEPTH_MAX  16                /* deeper nesting is refused */
@@ -31,8 +31,8 @@ struct yaml_tree {
  * reported and read over, so that the mistakes elsewhere are found as well; the others end the
  * reading.
  * Returns the root, the caller's to free with yaml_tree_free; or NULL after at least one
- * report_error. */
-struct yaml_tree *yaml_tree_parse(const char *text, size_t len, struct report *report);
+ * findings_error. */
+struct yaml_tree *yaml_tree_parse(const char *text, size_t len, struct findings *findings);
 
 /* Free ROOT and all below it.  NULL is fine. */
 void yaml_tree_free(struct yaml_tree *root);

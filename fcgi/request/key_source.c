@@ -171,7 +171,7 @@ const char *key_source_word(enum key_source_kind kind)
 
 /* ---- Looking a source up in a request ---- */
 
-bool source_can_be_absent(const struct key_source *source)
+bool key_source_can_be_absent(const struct key_source *source)
 {
     /* HTTP/1.0 needs no Host. */
     return kinds[source->kind].named || source->kind == KEY_SOURCE_HOST;

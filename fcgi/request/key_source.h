@@ -38,7 +38,7 @@ const char *key_source_parse(struct span text, struct key_source *out);
 const char *key_source_word(enum key_source_kind kind);
 
 /* Whether a request can lack SOURCE: a header, say, but not the client's address. */
-bool source_can_be_absent(const struct key_source *source);
+bool key_source_can_be_absent(const struct key_source *source);
 
 /* What VIEW has at SOURCE, decoded; empty counts as absent. */
 struct found key_source_value(const struct key_source *source, struct view *view);

@@ -42,7 +42,7 @@ static void keep_status(void *exchange, const char *text, size_t len)
 /* A file whose limits count by KEY; a '#' in PATTERN is a number that differs. */
 static struct limits *make_limits(const char *pattern, const char *key)
 {
-    struct report report = {.file = "globs"};
+    struct findings findings = {.file = "globs"};
     size_t before = strcspn(pattern, "#"), len;
     char *text;
     FILE *file = open_memstream(&text, &len);
@@ -57,9 +57,9 @@ static struct limits *make_limits(const char *pattern, const char *key)
         fputs("] }\n", file);
     }
     fclose(file);
-    struct limits *limits = limits_parse(text, len, &report);
-    report_write(&report, REPORT_ERRORS, stderr);
-    report_free(&report);
+    struct limits *limits = limits_parse(text, len, &findings);
+    findings_write(&findings, FINDINGS_ERRORS, stderr);
+    findings_free(&findings);
     free(text);
     if (!limits)
         exit(EXIT_FAILURE);

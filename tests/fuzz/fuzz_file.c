@@ -8,19 +8,19 @@
 /* What came of a file. */
 struct outcome {
     struct limits *limits;
-    struct report report;
+    struct findings findings;
     char *text;           /* of the report */
     size_t lines, placed; /* the sum of its findings' lines, and how many have one */
 };
 
 static struct outcome parse(const char *text, size_t len)
 {
-    struct outcome out = {.report.file = "f"};
+    struct outcome out = {.findings.file = "f"};
     size_t written;
     FILE *file = open_memstream(&out.text, &written);
 
-    out.limits = limits_parse(text, len, &out.report);
-    report_write(&out.report, REPORT_ALL, file);
+    out.limits = limits_parse(text, len, &out.findings);
+    findings_write(&out.findings, FINDINGS_ALL, file);
     fclose(file);
     must(written == strlen(out.text), "a report holds no NUL");
     return out;
@@ -29,11 +29,11 @@ static struct outcome parse(const char *text, size_t len)
 static void free_outcome(struct outcome *outcome)
 {
     limits_unref(outcome->limits);
-    report_free(&outcome->report);
+    findings_free(&outcome->findings);
     free(outcome->text);
 }
 
-/* OUTCOME's report, of which this makes pieces: a line for each finding, with a place that a file
+/* OUTCOME's findings, of which this makes pieces: a line for each finding, with a place that a file
  * of LEN bytes has, and advice. */
 static void has_reasons_and_places(struct outcome *outcome, size_t len)
 {
@@ -54,8 +54,8 @@ static void has_reasons_and_places(struct outcome *outcome, size_t len)
         for (const char *byte = finding; *byte; byte++)
             must((unsigned char)*byte >= ' ', "a report holds no control characters");
     }
-    must(findings == outcome->report.count, "each finding is a line");
-    must(errors == outcome->report.errors && !errors == (outcome->limits != NULL),
+    must(findings == outcome->findings.count, "each finding is a line");
+    must(errors == outcome->findings.error_count && !errors == (outcome->limits != NULL),
          "a file is refused for its errors alone");
 }
 
@@ -144,9 +144,9 @@ static void is_moved_by_a_comment(const struct outcome *outcome, const char *tex
     memcpy(mempcpy(commented, comment, sizeof comment - 1), text, len);
     struct outcome other = parse(commented, size);
     has_reasons_and_places(&other, size);
-    must(marked ||
-             (!other.limits == !outcome->limits && other.report.count == outcome->report.count &&
-              other.lines == outcome->lines + outcome->placed),
+    must(marked || (!other.limits == !outcome->limits &&
+                    other.findings.count == outcome->findings.count &&
+                    other.lines == outcome->lines + outcome->placed),
          "a comment before a file moves its lines, and nothing else");
     free_outcome(&other);
     free(commented);

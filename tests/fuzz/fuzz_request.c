@@ -133,11 +133,11 @@ static void answer(struct limiter *limiter, const struct fcgi_head *head)
 
 static struct limiter *make_limiter(void)
 {
-    struct report report = {.file = "f"};
-    struct limits *limits = limits_parse(limits_text, sizeof limits_text - 1, &report);
+    struct findings findings = {.file = "f"};
+    struct limits *limits = limits_parse(limits_text, sizeof limits_text - 1, &findings);
 
-    report_write(&report, REPORT_ERRORS, stderr);
-    report_free(&report);
+    findings_write(&findings, FINDINGS_ERRORS, stderr);
+    findings_free(&findings);
     must(limits != NULL, "the limits of this harness are right");
     must(fcgi_request_init() == NULL, "libfcgi reads and writes through us");
     return limiter_new(limits, fake_take, NULL, on_reply);

@@ -7,12 +7,12 @@
 /* The limits of FILE, which are the caller's to limits_unref. */
 static struct limits *limits_of(const char *file)
 {
-    struct report report = {.file = "test.yaml"};
-    struct limits *limits = limits_parse(file, strlen(file), &report);
+    struct findings findings = {.file = "test.yaml"};
+    struct limits *limits = limits_parse(file, strlen(file), &findings);
 
     if (!limits)
-        report_write(&report, REPORT_ALL, stderr);
-    report_free(&report);
+        findings_write(&findings, FINDINGS_ALL, stderr);
+    findings_free(&findings);
     assert_non_null(limits);
     return limits;
 }

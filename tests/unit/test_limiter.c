@@ -457,12 +457,12 @@ static void log_end(FILE *file, int saved)
 
 static struct limits *limits_read(const char *file)
 {
-    struct report report = {.file = "test.yaml"};
-    struct limits *limits = limits_parse(file, strlen(file), &report);
+    struct findings findings = {.file = "test.yaml"};
+    struct limits *limits = limits_parse(file, strlen(file), &findings);
 
     if (!limits)
-        report_write(&report, REPORT_ALL, stderr);
-    report_free(&report);
+        findings_write(&findings, FINDINGS_ALL, stderr);
+    findings_free(&findings);
     assert_non_null(limits);
     return limits;
 }

@@ -25,7 +25,7 @@
 /* What reading a file gave. */
 struct reading {
     struct limits *limits; /* NULL: there were mistakes */
-    struct report report;
+    struct findings findings;
     unsigned mistakes;
     char *errors; /* what was written */
 };
@@ -37,9 +37,9 @@ static struct reading *reading_end(struct reading *reading)
     FILE *errors = open_memstream(&reading->errors, &size);
 
     assert_non_null(errors);
-    reading->mistakes = reading->report.errors;
+    reading->mistakes = reading->findings.error_count;
     assert_int_equal(reading->limits == NULL, reading->mistakes > 0);
-    report_write(&reading->report, REPORT_ERRORS, errors);
+    findings_write(&reading->findings, FINDINGS_ERRORS, errors);
     fclose(errors);
     return reading;
 }
@@ -53,8 +53,8 @@ static struct reading *read_bytes(const char *text, size_t len)
     assert_non_null(reading);
     assert_non_null(copy);
     memcpy(copy, text, len);
-    reading->report.file = "test.yaml";
-    reading->limits = limits_parse(copy, len, &reading->report);
+    reading->findings.file = "test.yaml";
+    reading->limits = limits_parse(copy, len, &reading->findings);
     free(copy);
     return reading_end(reading);
 }
@@ -69,15 +69,15 @@ static struct reading *read_file(const char *path)
     struct reading *reading = calloc(1, sizeof *reading);
 
     assert_non_null(reading);
-    reading->report.file = path ? path : "the built-in limits";
-    reading->limits = limits_load(path, &reading->report);
+    reading->findings.file = path ? path : "the built-in limits";
+    reading->limits = limits_load(path, &reading->findings);
     return reading_end(reading);
 }
 
 static void reading_free(struct reading *reading)
 {
     limits_unref(reading->limits);
-    report_free(&reading->report);
+    findings_free(&reading->findings);
     free(reading->errors);
     free(reading);
 }
@@ -306,7 +306,7 @@ static void an_override_of_a_key_that_names_a_source_twice_is_no_repetition(void
     struct take take;
 
     (void)state;
-    want_number("warnings", reading->report.warnings, 0);
+    want_number("warnings", reading->findings.warning_count, 0);
     view_begin(&view, &request, 64);
     want_number("bob", apply_limit(&reading->limits->limit[0], &view, &take, &applied),
                 APPLY_BLOCKED);
@@ -1399,7 +1399,7 @@ static void ten_thousand_exact_overrides_are_read(void **state)
         want_number(ip, got->line, i + 7);
     }
     assert_null(override_of(reading->limits, 0, "10.39.16.7"));
-    assert_int_equal(reading->report.warnings, 0);
+    assert_int_equal(reading->findings.warning_count, 0);
     reading_free(reading);
     free(text);
 }
@@ -1502,11 +1502,11 @@ static void a_damaged_file_is_read_or_refused(void **state)
 
 static struct yaml_tree *tree_of(const char *text)
 {
-    struct report report = {.file = "tree"};
-    struct yaml_tree *root = yaml_tree_parse(text, strlen(text), &report);
+    struct findings findings = {.file = "tree"};
+    struct yaml_tree *root = yaml_tree_parse(text, strlen(text), &findings);
 
     assert_non_null(root);
-    assert_int_equal(report.errors, 0);
+    assert_int_equal(findings.error_count, 0);
     return root;
 }
 

@@ -35,21 +35,21 @@
 /* What a file of LIMITS, which has no mistake, is warned about. */
 static void want_warnings(const char *limits, const char *want)
 {
-    struct report report = {.file = "f"};
+    struct findings findings = {.file = "f"};
     char file[4096], *got;
     size_t size;
     FILE *out = open_memstream(&got, &size);
 
     assert_non_null(out);
     snprintf(file, sizeof file, "limits:\n%s", limits);
-    struct limits *read = limits_parse(file, strlen(file), &report);
-    report_write(&report, REPORT_ALL, out);
+    struct limits *read = limits_parse(file, strlen(file), &findings);
+    findings_write(&findings, FINDINGS_ALL, out);
     fclose(out);
     if (!read)
         fail_msg("\"%s\": refused: %s", file, got);
     want_text(file, got, want);
     free(got);
-    report_free(&report);
+    findings_free(&findings);
     limits_unref(read);
 }
 
@@ -325,20 +325,20 @@ static void alternatives_that_no_request_uses_are_warned_about(void **state)
 /* A limit with MATCH is warned about in words that hold FRAGMENT; NULL: not at all. */
 static void want_match_warning(const char *match, const char *fragment)
 {
-    struct report report = {.file = "f"};
+    struct findings findings = {.file = "f"};
     char file[512], *got;
     size_t size;
     FILE *out = open_memstream(&got, &size);
 
     assert_non_null(out);
     snprintf(file, sizeof file, "limits:\n" LIMIT("a", "ip", "5", "1/s", ", match: { %s }"), match);
-    struct limits *read = limits_parse(file, strlen(file), &report);
-    report_write(&report, REPORT_ALL, out);
+    struct limits *read = limits_parse(file, strlen(file), &findings);
+    findings_write(&findings, FINDINGS_ALL, out);
     fclose(out);
     if (!read || (fragment ? !strstr(got, fragment) : got[0] != '\0'))
         fail_msg("%s: \"%s\", want \"%s\"", match, got, fragment ? fragment : "");
     free(got);
-    report_free(&report);
+    findings_free(&findings);
     limits_unref(read);
 }
 
@@ -448,13 +448,13 @@ static void a_file_with_a_mistake_has_no_warnings(void **state)
 {
     static const char file[] =
         "limits:\n" LIMIT("a", "query:u", "5", "1/s", ", cost: 9") LIMIT("b", "ip", "0", "1/s", "");
-    struct report report = {.file = "f"};
+    struct findings findings = {.file = "f"};
 
     (void)state;
-    assert_null(limits_parse(file, strlen(file), &report));
-    assert_int_equal(report.errors, 1);
-    assert_int_equal(report.warnings, 0);
-    report_free(&report);
+    assert_null(limits_parse(file, strlen(file), &findings));
+    assert_int_equal(findings.error_count, 1);
+    assert_int_equal(findings.warning_count, 0);
+    findings_free(&findings);
 }
 
 int main(void)

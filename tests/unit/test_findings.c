@@ -1,27 +1,27 @@
 #include "table.h"
-#include "config/report.h"
+#include "config/findings.h"
 
 #include <stdio.h>
 
 #define MANY 1000
 
-/* What REPORT writes.  The caller's to free. */
-static char *written(struct report *report, enum report_what what)
+/* What FINDINGS writes.  The caller's to free. */
+static char *written(struct findings *findings, enum findings_what what)
 {
     char *text;
     size_t size;
     FILE *out = open_memstream(&text, &size);
 
     assert_non_null(out);
-    report_write(report, what, out);
+    findings_write(findings, what, out);
     fclose(out);
     return text;
 }
 
-static void want_written(const char *input, struct report *report, enum report_what what,
+static void want_written(const char *input, struct findings *findings, enum findings_what what,
                          const char *want)
 {
-    char *text = written(report, what);
+    char *text = written(findings, what);
 
     want_text(input, text, want);
     free(text);
@@ -29,27 +29,27 @@ static void want_written(const char *input, struct report *report, enum report_w
 
 static void a_finding_is_written_with_its_place(void **state)
 {
-    struct report report = {.file = "a.yaml"};
+    struct findings findings = {.file = "a.yaml"};
 
     (void)state;
-    want_written("nothing", &report, REPORT_ALL, "");
-    report_error(&report, 1, 2, "%s is %d; write %s", "x", 3, "y");
-    want_written("one", &report, REPORT_ERRORS, "a.yaml:1:2: x is 3; write y\n");
-    report_warning(&report, 3, 4, "odd; leave it out");
-    report_error(&report, 0, 0, "the file is odd; write another");
-    report_warning(&report, 0, 0, "the file is strange; write another");
-    assert_int_equal(report.errors, 2);
-    assert_int_equal(report.warnings, 2);
-    assert_int_equal(report.count, 4);
-    want_written("errors", &report, REPORT_ERRORS,
+    want_written("nothing", &findings, FINDINGS_ALL, "");
+    findings_error(&findings, 1, 2, "%s is %d; write %s", "x", 3, "y");
+    want_written("one", &findings, FINDINGS_ERRORS, "a.yaml:1:2: x is 3; write y\n");
+    findings_warning(&findings, 3, 4, "odd; leave it out");
+    findings_error(&findings, 0, 0, "the file is odd; write another");
+    findings_warning(&findings, 0, 0, "the file is strange; write another");
+    assert_int_equal(findings.error_count, 2);
+    assert_int_equal(findings.warning_count, 2);
+    assert_int_equal(findings.count, 4);
+    want_written("errors", &findings, FINDINGS_ERRORS,
                  "a.yaml: the file is odd; write another\n"
                  "a.yaml:1:2: x is 3; write y\n");
-    want_written("all", &report, REPORT_ALL,
+    want_written("all", &findings, FINDINGS_ALL,
                  "a.yaml: the file is odd; write another\n"
                  "a.yaml: warning: the file is strange; write another\n"
                  "a.yaml:1:2: x is 3; write y\n"
                  "a.yaml:3:4: warning: odd; leave it out\n");
-    report_free(&report);
+    findings_free(&findings);
 }
 
 static void findings_are_in_the_order_of_their_places(void **state)
@@ -57,16 +57,16 @@ static void findings_are_in_the_order_of_their_places(void **state)
     static const struct {
         unsigned line, column;
     } places[] = {{10, 1}, {2, 10}, {9, 9}, {2, 9}, {0, 0}, {10, 2}, {2, 9}, {4294967295U, 1}};
-    struct report report = {.file = "f"};
+    struct findings findings = {.file = "f"};
 
     (void)state;
     for (size_t i = 0; i < LENGTH(places); i++)
         if (i % 2)
-            report_warning(&report, places[i].line, places[i].column, "%zu", i);
+            findings_warning(&findings, places[i].line, places[i].column, "%zu", i);
         else
-            report_error(&report, places[i].line, places[i].column, "%zu", i);
+            findings_error(&findings, places[i].line, places[i].column, "%zu", i);
     for (int again = 0; again < 2; again++)
-        want_written("all", &report, REPORT_ALL,
+        want_written("all", &findings, FINDINGS_ALL,
                      "f: 4\n"
                      "f:2:9: warning: 3\n"
                      "f:2:9: 6\n" /* found later at the same place */
@@ -75,21 +75,21 @@ static void findings_are_in_the_order_of_their_places(void **state)
                      "f:10:1: 0\n"
                      "f:10:2: warning: 5\n"
                      "f:4294967295:1: warning: 7\n");
-    report_error(&report, 1, 1, "8");
-    want_written("errors", &report, REPORT_ERRORS,
+    findings_error(&findings, 1, 1, "8");
+    want_written("errors", &findings, FINDINGS_ERRORS,
                  "f: 4\nf:1:1: 8\nf:2:9: 6\nf:9:9: 2\nf:10:1: 0\n");
-    report_free(&report);
+    findings_free(&findings);
 }
 
 static void what_is_found_at_one_place_stays_in_its_order(void **state)
 {
-    struct report report = {.file = "f"};
+    struct findings findings = {.file = "f"};
     char *text, *at;
 
     (void)state;
     for (unsigned i = 0; i < MANY; i++)
-        report_error(&report, 7, 7, "%u", i);
-    at = text = written(&report, REPORT_ERRORS);
+        findings_error(&findings, 7, 7, "%u", i);
+    at = text = written(&findings, FINDINGS_ERRORS);
     for (unsigned i = 0; i < MANY; i++) {
         char line[32];
 
@@ -100,7 +100,7 @@ static void what_is_found_at_one_place_stays_in_its_order(void **state)
     }
     assert_string_equal(at, "");
     free(text);
-    report_free(&report);
+    findings_free(&findings);
 }
 
 static void a_message_forges_no_line(void **state)
@@ -118,11 +118,11 @@ static void a_message_forges_no_line(void **state)
 
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct report report = {.file = "f"};
+        struct findings findings = {.file = "f"};
 
-        report_error(&report, 1, 1, "%s", cases[i].message);
-        want_written(cases[i].message, &report, REPORT_ERRORS, cases[i].want);
-        report_free(&report);
+        findings_error(&findings, 1, 1, "%s", cases[i].message);
+        want_written(cases[i].message, &findings, FINDINGS_ERRORS, cases[i].want);
+        findings_free(&findings);
     }
 }
 
@@ -132,36 +132,36 @@ static void a_message_has_at_most_511_bytes(void **state)
 
     (void)state;
     for (size_t i = 0; i < LENGTH(lengths); i++) {
-        struct report report = {.file = "f"};
+        struct findings findings = {.file = "f"};
         size_t want = lengths[i] < 511 ? lengths[i] : 511;
 
         char message[2001];
 
         memset(message, 'x', lengths[i]);
         message[lengths[i]] = '\0';
-        report_warning(&report, 1, 1, "%s", message);
-        char *text = written(&report, REPORT_ALL);
+        findings_warning(&findings, 1, 1, "%s", message);
+        char *text = written(&findings, FINDINGS_ALL);
         want_number(text, (int64_t)strlen(text), (int64_t)(strlen("f:1:1: warning: \n") + want));
         free(text);
-        report_free(&report);
+        findings_free(&findings);
     }
 }
 
 static void a_report_that_was_freed_begins_anew(void **state)
 {
-    struct report report = {.file = "f"};
+    struct findings findings = {.file = "f"};
 
     (void)state;
-    report_free(&report);
-    report_error(&report, 1, 1, "a");
-    report_free(&report);
-    assert_int_equal(report.count, 0);
-    assert_int_equal(report.errors, 0);
-    assert_int_equal(report.warnings, 0);
-    report_warning(&report, 1, 1, "b");
-    want_written("again", &report, REPORT_ALL, "f:1:1: warning: b\n");
-    want_written("no error", &report, REPORT_ERRORS, "");
-    report_free(&report);
+    findings_free(&findings);
+    findings_error(&findings, 1, 1, "a");
+    findings_free(&findings);
+    assert_int_equal(findings.count, 0);
+    assert_int_equal(findings.error_count, 0);
+    assert_int_equal(findings.warning_count, 0);
+    findings_warning(&findings, 1, 1, "b");
+    want_written("again", &findings, FINDINGS_ALL, "f:1:1: warning: b\n");
+    want_written("no error", &findings, FINDINGS_ERRORS, "");
+    findings_free(&findings);
 }
 
 int main(void)
