@@ -78,21 +78,21 @@ void address_keep_prefix(struct address *address, unsigned bits)
     }
 }
 
-void address_format(const struct address *address, unsigned prefix_bits, char out[ADDRESS_MAX])
+void address_format(const struct address *address, unsigned prefix_bits, char out[ADDRESS_SIZE])
 {
     struct address prefix = *address;
 
     assert(prefix_bits >= 1 && prefix_bits <= ADDRESS_BITS);
     if (address_is_ipv4(address)) {
-        inet_ntop(AF_INET, &address->bytes[12], out, ADDRESS_MAX);
+        inet_ntop(AF_INET, &address->bytes[12], out, ADDRESS_SIZE);
         return;
     }
     address_keep_prefix(&prefix, prefix_bits);
-    inet_ntop(AF_INET6, prefix.bytes, out, ADDRESS_MAX);
+    inet_ntop(AF_INET6, prefix.bytes, out, ADDRESS_SIZE);
     if (prefix_bits < ADDRESS_BITS) {
         size_t len = strlen(out);
 
-        snprintf(out + len, ADDRESS_MAX - len, "/%u", prefix_bits);
+        snprintf(out + len, ADDRESS_SIZE - len, "/%u", prefix_bits);
     }
 }
 

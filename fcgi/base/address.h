@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#define ADDRESS_MAX  64 /* bytes of a client's address as text, NUL included */
+#define ADDRESS_SIZE 64 /* bytes of a client's address as text, NUL included */
 #define ADDRESS_BITS 128
 
 /* An address in network order; an IPv4 address as the IPv6 one that it maps to, ::ffff:192.0.2.7
@@ -33,6 +33,6 @@ void address_keep_prefix(struct address *address, unsigned bits);
  *   IPv6               its prefix of PREFIX_BITS (1 .. 128) bits: "2001:db8:1:2::/64"
  *                      owns a whole /64 and could otherwise have 2^64 buckets; 128 bits: no
  * suffix */
-void address_format(const struct address *address, unsigned prefix_bits, char out[ADDRESS_MAX]);
+void address_format(const struct address *address, unsigned prefix_bits, char out[ADDRESS_SIZE]);
 
 #endif

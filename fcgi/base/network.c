@@ -13,7 +13,7 @@
  * zone. */
 static bool parse_address(const char *text, struct address *out)
 {
-    char address[ADDRESS_MAX];
+    char address[ADDRESS_SIZE];
     size_t len = strspn(text, "0123456789abcdefABCDEF.:");
     const char *colon = memchr(text, ':', len);
 

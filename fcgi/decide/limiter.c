@@ -195,7 +195,7 @@ static void answer_verdict(struct pending *pending, const struct quota *quotas)
         .shadows = pending->shadows,
         .headers = pending->limits->headers,
     };
-    char text[REPLY_MAX];
+    char text[REPLY_SIZE];
 
     answer(pending, text, reply_decided(&verdict, pending->form, text));
 }
@@ -215,7 +215,7 @@ static void answer_decided(struct pending *pending, const struct bucket *buckets
 static void on_taken(void *context, const struct bucket *buckets)
 {
     struct pending *pending = context;
-    char text[REPLY_MAX];
+    char text[REPLY_SIZE];
 
     if (buckets)
         answer_decided(pending, buckets);
@@ -252,7 +252,7 @@ struct ending {
 static void answer_at_once(struct pending *pending, const struct ending *ending)
 {
     enum reply_form form = pending->form;
-    char text[REPLY_MAX];
+    char text[REPLY_SIZE];
 
     if (ending->result == APPLY_TOO_MUCH)
         log_too_much(pending->limiter, ending->limit);
@@ -310,7 +310,7 @@ static void apply_shadows(struct pending *pending, struct view *view)
 static void answer_incomplete(struct pending *pending, const char *parameter)
 {
     struct limiter *limiter = pending->limiter;
-    char text[REPLY_MAX];
+    char text[REPLY_SIZE];
 
     /* Once is enough: it is the web server's configuration, and stays so for every request. */
     if (!limiter->incomplete_logged)
@@ -323,7 +323,7 @@ static void answer_incomplete(struct pending *pending, const char *parameter)
 static bool answer_unreadable(struct pending *pending, const struct request *request)
 {
     const char *missing = request_missing(request);
-    char text[REPLY_MAX];
+    char text[REPLY_SIZE];
 
     if (request->defect != REQUEST_FINE)
         answer(pending, text, reply_defect(request->defect, pending->form, text));
@@ -363,7 +363,7 @@ void limiter_handle(struct limiter *limiter, void *exchange, const struct reques
     const struct forward_auth_rules rules = {limits->trusted_proxy, limits->proxies,
                                              limits->forward_auth};
     struct view *view = &limiter->view;
-    char text[REPLY_MAX];
+    char text[REPLY_SIZE];
 
     pending->exchange = exchange;
     pending->form = form_for(request);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Text that grows at its end.  REPLY_MAX is always enough; that it is, is asserted at each step. */
+/* Text that grows at its end.  REPLY_SIZE is always enough; that it is, is asserted at each step. */
 struct text {
     char *bytes;
     size_t len, size;
@@ -83,10 +83,10 @@ static void append_problem(struct text *reply, enum reply_form form, const struc
 
 /* Write an answer that is a problem without a type of its own; HEADERS are lines, or "". */
 static size_t write_problem(enum reply_form form, int status, const char *title, const char *detail,
-                            const char *headers, char out[REPLY_MAX])
+                            const char *headers, char out[REPLY_SIZE])
 {
     char problem_bytes[512];
-    struct text reply = {out, 0, REPLY_MAX}, problem = {problem_bytes, 0, sizeof problem_bytes};
+    struct text reply = {out, 0, REPLY_SIZE}, problem = {problem_bytes, 0, sizeof problem_bytes};
 
     append_head(&reply, form, status, title);
     append(&reply, headers);
@@ -283,7 +283,7 @@ static void append_allowed(struct text *body, const struct verdict *verdict)
 static void append_allowance(struct text *reply, enum reply_form form,
                              const struct verdict *verdict)
 {
-    char body_bytes[REPLY_MAX];
+    char body_bytes[REPLY_SIZE];
     struct text body = {body_bytes, 0, sizeof body_bytes};
 
     if (form == REPLY_AUTHORIZER) {
@@ -302,7 +302,7 @@ static void append_allowance(struct text *reply, enum reply_form form,
 
 static void append_refusal(struct text *reply, enum reply_form form, const struct verdict *verdict)
 {
-    char problem_bytes[REPLY_MAX];
+    char problem_bytes[REPLY_SIZE];
     struct text problem = {problem_bytes, 0, sizeof problem_bytes};
 
     append_head(reply, form, 429, "Too Many Requests");
@@ -312,9 +312,9 @@ static void append_refusal(struct text *reply, enum reply_form form, const struc
     append_problem(reply, form, &problem);
 }
 
-size_t reply_decided(const struct verdict *verdict, enum reply_form form, char out[REPLY_MAX])
+size_t reply_decided(const struct verdict *verdict, enum reply_form form, char out[REPLY_SIZE])
 {
-    struct text reply = {out, 0, REPLY_MAX};
+    struct text reply = {out, 0, REPLY_SIZE};
     bool allowed = true;
 
     assert(verdict->count <= LIMITS_MAX);
@@ -327,7 +327,7 @@ size_t reply_decided(const struct verdict *verdict, enum reply_form form, char o
     return reply.len;
 }
 
-size_t reply_blocked(const struct limit *limit, enum reply_form form, char out[REPLY_MAX])
+size_t reply_blocked(const struct limit *limit, enum reply_form form, char out[REPLY_SIZE])
 {
     char detail[128];
 
@@ -335,7 +335,7 @@ size_t reply_blocked(const struct limit *limit, enum reply_form form, char out[R
     return write_problem(form, 403, "Forbidden", detail, "", out);
 }
 
-size_t reply_undecided(enum redis_failure failure, enum reply_form form, char out[REPLY_MAX])
+size_t reply_undecided(enum redis_failure failure, enum reply_form form, char out[REPLY_SIZE])
 {
     static const struct verdict nothing_applies;
 
@@ -345,7 +345,7 @@ size_t reply_undecided(enum redis_failure failure, enum reply_form form, char ou
                          "The rate limiter cannot reach its store.", "Retry-After: 1\r\n", out);
 }
 
-size_t reply_incomplete(const char *parameter, char out[REPLY_MAX])
+size_t reply_incomplete(const char *parameter, char out[REPLY_SIZE])
 {
     char detail[128];
 
@@ -354,7 +354,7 @@ size_t reply_incomplete(const char *parameter, char out[REPLY_MAX])
     return write_problem(REPLY_WHOLE, 500, "Internal Server Error", detail, "", out);
 }
 
-size_t reply_defect(enum request_defect defect, enum reply_form form, char out[REPLY_MAX])
+size_t reply_defect(enum request_defect defect, enum reply_form form, char out[REPLY_SIZE])
 {
     if (defect == REQUEST_TOO_LARGE)
         return write_problem(form, 431, "Request Header Fields Too Large",
@@ -366,7 +366,7 @@ size_t reply_defect(enum request_defect defect, enum reply_form form, char out[R
                          form, out);
 }
 
-size_t reply_unclear(const char *detail, enum reply_form form, char out[REPLY_MAX])
+size_t reply_unclear(const char *detail, enum reply_form form, char out[REPLY_SIZE])
 {
     return write_problem(form, 400, "Bad Request", detail, "", out);
 }
@@ -380,7 +380,7 @@ static void append_safe(struct text *text, const char *name)
     }
 }
 
-size_t reply_ambiguous(const struct key_source *source, enum reply_form form, char out[REPLY_MAX])
+size_t reply_ambiguous(const struct key_source *source, enum reply_form form, char out[REPLY_SIZE])
 {
     char detail_bytes[256];
     struct text detail = {detail_bytes, 0, sizeof detail_bytes};

@@ -12,7 +12,7 @@
 /* Bytes of a reply, NUL included: always enough, tests/unit/test_reply.c.  A limit stands at most
  * four times in it (RateLimit-Policy, RateLimit, violated-policies and shadow), with its
  * numbers. */
-#define REPLY_MAX (2048 + LIMITS_MAX * 4 * (LIMIT_NAME_MAX + 40))
+#define REPLY_SIZE (2048 + LIMITS_MAX * 4 * (LIMIT_NAME_MAX + 40))
 
 /* Whom an answer is for. */
 enum reply_form {
@@ -77,30 +77,30 @@ struct verdict {
  *   RateLimit-Problem: {...}             on a refusal: what the body would be
  *
  * Returns the bytes written, without the NUL.  Cannot fail. */
-size_t reply_decided(const struct verdict *verdict, enum reply_form form, char out[REPLY_MAX]);
+size_t reply_decided(const struct verdict *verdict, enum reply_form form, char out[REPLY_SIZE]);
 
 /* Write the answer to a client whom LIMIT blocks: 403, in FORM.  Returns as above. */
-size_t reply_blocked(const struct limit *limit, enum reply_form form, char out[REPLY_MAX]);
+size_t reply_blocked(const struct limit *limit, enum reply_form form, char out[REPLY_SIZE]);
 
 /* Write the answer where Redis did not decide, in FORM: for REDIS_FAILURE_ALLOW that where no limit
  * applies, for REDIS_FAILURE_DENY 503 with Retry-After: 1.  Returns as above. */
-size_t reply_undecided(enum redis_failure failure, enum reply_form form, char out[REPLY_MAX]);
+size_t reply_undecided(enum redis_failure failure, enum reply_form form, char out[REPLY_SIZE]);
 
 /* Write the answer to a request that the web server described without PARAMETER, such as
  * "REMOTE_ADDR": 500, naming it, and whole, for it is for who looks into the web server.  Returns
  * as above. */
-size_t reply_incomplete(const char *parameter, char out[REPLY_MAX]);
+size_t reply_incomplete(const char *parameter, char out[REPLY_SIZE]);
 
 /* Write the answer to a request whose parameters have DEFECT: 431 if they are too large (RFC 6585,
  * 5), 400 if they cannot be read; in FORM.  Returns as above. */
-size_t reply_defect(enum request_defect defect, enum reply_form form, char out[REPLY_MAX]);
+size_t reply_defect(enum request_defect defect, enum reply_form form, char out[REPLY_SIZE]);
 
 /* Write the answer to a proxy whose question does not say which request it is about: 400, in FORM,
  * with DETAIL (a sentence without quotes).  Returns as above. */
-size_t reply_unclear(const char *detail, enum reply_form form, char out[REPLY_MAX]);
+size_t reply_unclear(const char *detail, enum reply_form form, char out[REPLY_SIZE]);
 
 /* Write the answer to a request in which SOURCE, which a limit reads, has two values or none that
  * can be read: 400, in FORM, naming SOURCE and never its value.  Returns as above. */
-size_t reply_ambiguous(const struct key_source *source, enum reply_form form, char out[REPLY_MAX]);
+size_t reply_ambiguous(const struct key_source *source, enum reply_form form, char out[REPLY_SIZE]);
 
 #endif

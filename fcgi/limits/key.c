@@ -156,7 +156,7 @@ void key_find(const struct key_spec *spec, struct view *view, struct key_values 
     }
 }
 
-size_t key_build(const struct key_values *values, const char *limit_name, char out[KEY_MAX])
+size_t key_build(const struct key_values *values, const char *limit_name, char out[KEY_SIZE])
 {
     struct identity identity;
     size_t name_len = strlen(limit_name);
@@ -168,7 +168,7 @@ size_t key_build(const struct key_values *values, const char *limit_name, char o
         append_part(&identity, values->source[i], values->value[i], values->memo);
     }
     shorten(&identity);
-    assert(4 + identity.len + 2 + name_len < KEY_MAX);
+    assert(4 + identity.len + 2 + name_len < KEY_SIZE);
     char *end = mempcpy(out, "rl:{", 4);
     end = mempcpy(end, identity.text, identity.len);
     end = mempcpy(end, "}:", 2);

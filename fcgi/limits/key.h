@@ -10,7 +10,7 @@
 
 #define KEY_PARTS_MAX    8   /* sources in one key */
 #define KEY_IDENTITY_MAX 128 /* bytes of an identity that is stored as it is; longer: a digest */
-#define KEY_MAX          TAKE_KEY_SIZE /* bytes of a Redis key: always enough, test_key.c */
+#define KEY_SIZE         TAKE_KEY_SIZE /* bytes of a Redis key: always enough, test_key.c */
 
 /* One source of an identity. */
 struct key_part {
@@ -61,6 +61,6 @@ void key_find(const struct key_spec *spec, struct view *view, struct key_values 
  * longer is "#" and the SHA-256 of its text.  '#' is in no encoded value, so no two identities
  * share a key.  lower(...) of a source is "lower:" before its word. Returns the length of the key,
  * without the NUL. */
-size_t key_build(const struct key_values *values, const char *limit_name, char out[KEY_MAX]);
+size_t key_build(const struct key_values *values, const char *limit_name, char out[KEY_SIZE]);
 
 #endif

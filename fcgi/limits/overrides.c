@@ -225,7 +225,7 @@ static unsigned add_exact(struct overrides *overrides, const struct addition *ad
                           const char *limit_name)
 {
     struct key_values values = {.count = addition->count};
-    char key[KEY_MAX];
+    char key[KEY_SIZE];
     bool slash = false;
 
     for (size_t i = 0; i < addition->count; i++) {

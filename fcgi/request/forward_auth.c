@@ -53,7 +53,7 @@ static bool find_client(struct span forwarded_for, const struct address *peer,
 {
     struct span rest = forwarded_for, entry;
     struct address client = *peer, address;
-    char text[ADDRESS_MAX];
+    char text[ADDRESS_SIZE];
     unsigned hops = 0;
 
     while (is_trusted(&client, rules->trusted, rules->trusted_count) && cut_last(&rest, &entry)) {

@@ -33,7 +33,7 @@ struct forward_auth_rules {
 struct forward_auth {
     struct request request;
     struct parameter replaced[FORWARD_PARAMETERS_MAX];
-    char client[ADDRESS_MAX];
+    char client[ADDRESS_SIZE];
     char host[256], scheme[16]; /* those of an absolute URL */
     struct pairs pairs;         /* the parameters of the question */
     const char *problem;

@@ -33,7 +33,7 @@ static bool is_host_byte(int byte)
 }
 
 /* Write the IPv6 address in brackets HOST, of LEN bytes, in its one form.  False: it is none. */
-static bool normalise_ipv6(char host[HOST_MAX], size_t *len)
+static bool normalise_ipv6(char host[HOST_SIZE], size_t *len)
 {
     struct in6_addr address;
 
@@ -42,13 +42,13 @@ static bool normalise_ipv6(char host[HOST_MAX], size_t *len)
     host[*len - 1] = '\0';
     if (inet_pton(AF_INET6, host + 1, &address) != 1)
         return false;
-    inet_ntop(AF_INET6, &address, host + 1, HOST_MAX - 2);
+    inet_ntop(AF_INET6, &address, host + 1, HOST_SIZE - 2);
     *len = strlen(host);
     host[(*len)++] = ']';
     return true;
 }
 
-size_t host_normalise(struct span authority, char out[HOST_MAX])
+size_t host_normalise(struct span authority, char out[HOST_SIZE])
 {
     struct span rest = authority.len > 0 ? host_part(authority) : (struct span){NULL, 0};
     size_t len = 0;
@@ -56,7 +56,7 @@ size_t host_normalise(struct span authority, char out[HOST_MAX])
 
     for (int byte = query_next_path_byte(&rest); readable && byte >= 0;
          byte = query_next_path_byte(&rest)) {
-        readable = is_host_byte(byte) && len + 1 < HOST_MAX;
+        readable = is_host_byte(byte) && len + 1 < HOST_SIZE;
         if (readable)
             out[len++] = (char)tolower(byte);
     }

@@ -76,7 +76,7 @@ static void add(struct writer *writer, int byte, bool separates)
         writer->start = writer->len + 1;
         byte = '/';
     }
-    writer->full = writer->full || writer->len + 1 >= PATH_BYTES_MAX;
+    writer->full = writer->full || writer->len + 1 >= PATH_SIZE;
     if (!writer->full)
         writer->out[writer->len++] = (char)byte;
 }
@@ -122,7 +122,7 @@ static size_t normalise(struct span raw, int how, char *out)
     return writer.len;
 }
 
-size_t path_normalise(const char *uri, char out[PATH_BYTES_MAX])
+size_t path_normalise(const char *uri, char out[PATH_SIZE])
 {
     struct span raw = target_read(uri).path;
 

@@ -8,7 +8,7 @@
 #include "base/span.h"
 #include "request/target.h"
 
-#define PATH_BYTES_MAX    8192 /* of a reading of a path, NUL included */
+#define PATH_SIZE         8192 /* of a reading of a path, NUL included */
 #define PATH_READINGS_MAX 9
 
 /* The readings of a path.  Backends disagree: an encoded slash separates segments or is part of one
@@ -22,7 +22,7 @@ struct path {
      * its. The first is that of path_normalise. */
     struct span reading[PATH_READINGS_MAX];
     bool slash; /* the first reading, as it was sent, ends in a slash */
-    char bytes[PATH_READINGS_MAX][PATH_BYTES_MAX + 1];
+    char bytes[PATH_READINGS_MAX][PATH_SIZE + 1];
 };
 
 /* Read the path of TARGET into *OUT, whose readings point into it. */
@@ -38,6 +38,6 @@ struct span path_with_slash(struct span reading);
  * is always a slash. OUT may hold NULs, because "%00" is one; one more is written behind it.
  * Returns the length, without that NUL; 0 for a path that does not fit or cannot be read
  * (target.h), and OUT is then "". */
-size_t path_normalise(const char *uri, char out[PATH_BYTES_MAX]);
+size_t path_normalise(const char *uri, char out[PATH_SIZE]);
 
 #endif

@@ -35,7 +35,7 @@ struct view {
     struct glob_work work; /* what globs may still cost this request */
     struct scratch scratch;
     struct path path;
-    char host_bytes[HOST_MAX], client_bytes[ADDRESS_MAX];
+    char host_bytes[HOST_SIZE], client_bytes[ADDRESS_SIZE];
     char scratch_bytes[VIEW_BYTES_MAX];
 };
 

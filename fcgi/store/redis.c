@@ -68,15 +68,15 @@ enum { TROUBLE_LATE, TROUBLE_REFUSED, TROUBLES };
 struct redis {
     struct ev_loop *loop;
     struct redis_address address;
-    char shown[REDIS_ADDRESS_SHOWN_MAX];
+    char shown[REDIS_ADDRESS_SHOWN_SIZE];
     ev_tstamp timeout_s;
 
     enum state state;
     struct connection connection;
     struct resolver *resolver;
     struct resolved resolved;
-    unsigned next_address;              /* of resolved, within one attempt */
-    char shunned[RESOLVER_ADDRESS_MAX]; /* was unfit or silent: it is tried last */
+    unsigned next_address;               /* of resolved, within one attempt */
+    char shunned[RESOLVER_ADDRESS_SIZE]; /* was unfit or silent: it is tried last */
     char failed[REASON_SIZE]; /* why the addresses before have failed, within one attempt */
     double ready_since_s;
     ev_tstamp backoff_s; /* before the next attempt; 0: none, the last connection was a good one */

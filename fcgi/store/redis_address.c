@@ -301,17 +301,17 @@ void redis_address_hide(char *text)
 }
 
 const char *redis_address_show(const struct redis_address *address,
-                               char out[REDIS_ADDRESS_SHOWN_MAX])
+                               char out[REDIS_ADDRESS_SHOWN_SIZE])
 {
     int len;
 
     if (address->path[0] != '\0')
-        len = snprintf(out, REDIS_ADDRESS_SHOWN_MAX, "unix:%s", address->path);
+        len = snprintf(out, REDIS_ADDRESS_SHOWN_SIZE, "unix:%s", address->path);
     else if (strchr(address->host, ':'))
-        len = snprintf(out, REDIS_ADDRESS_SHOWN_MAX, "[%s]:%u", address->host, address->port);
+        len = snprintf(out, REDIS_ADDRESS_SHOWN_SIZE, "[%s]:%u", address->host, address->port);
     else
-        len = snprintf(out, REDIS_ADDRESS_SHOWN_MAX, "%s:%u", address->host, address->port);
+        len = snprintf(out, REDIS_ADDRESS_SHOWN_SIZE, "%s:%u", address->host, address->port);
     if (address->db != 0)
-        snprintf(out + len, REDIS_ADDRESS_SHOWN_MAX - (size_t)len, "/%u", address->db);
+        snprintf(out + len, REDIS_ADDRESS_SHOWN_SIZE - (size_t)len, "/%u", address->db);
     return out;
 }

@@ -11,7 +11,7 @@ struct redis_address {
     unsigned db;        /* for SELECT; 0 needs none */
 };
 
-#define REDIS_ADDRESS_SHOWN_MAX 320 /* bytes of an address as shown, NUL included */
+#define REDIS_ADDRESS_SHOWN_SIZE 320 /* bytes of an address as shown, NUL included */
 
 /* Read TEXT into *OUT.  The forms:
  *   host    host:port    [::1]    [::1]:6379    unix:/path    unix:///path
@@ -36,6 +36,6 @@ void redis_address_hide(char *text);
 /* Write ADDRESS for people, without user and password: "127.0.0.1:6379", "[::1]:6379",
  * "unix:/path", and "/2" after it where the database is not 0.  Returns OUT. */
 const char *redis_address_show(const struct redis_address *address,
-                               char out[REDIS_ADDRESS_SHOWN_MAX]);
+                               char out[REDIS_ADDRESS_SHOWN_SIZE]);
 
 #endif

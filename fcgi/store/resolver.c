@@ -41,7 +41,7 @@ static void collect(const struct addrinfo *list, struct resolved *resolved)
 {
     for (; list && resolved->count < RESOLVER_ADDRESSES_MAX; list = list->ai_next)
         if (getnameinfo(list->ai_addr, list->ai_addrlen, resolved->address[resolved->count],
-                        RESOLVER_ADDRESS_MAX, NULL, 0, NI_NUMERICHOST) == 0)
+                        RESOLVER_ADDRESS_SIZE, NULL, 0, NI_NUMERICHOST) == 0)
             resolved->count++;
     if (resolved->count == 0)
         resolved->error = "no address for this name";

@@ -6,7 +6,7 @@
 #include <ev.h>
 
 #define RESOLVER_ADDRESSES_MAX 8
-#define RESOLVER_ADDRESS_MAX   64 /* bytes of an address as text, NUL and an IPv6 zone included */
+#define RESOLVER_ADDRESS_SIZE  64 /* bytes of an address as text, NUL and an IPv6 zone included */
 
 struct resolver;
 
@@ -14,7 +14,7 @@ struct resolver;
  * none, and ERROR says why. */
 struct resolved {
     unsigned count;
-    char address[RESOLVER_ADDRESSES_MAX][RESOLVER_ADDRESS_MAX];
+    char address[RESOLVER_ADDRESSES_MAX][RESOLVER_ADDRESS_SIZE];
     const char *error; /* static string; NULL where count > 0 */
 };
 

@@ -108,7 +108,7 @@ static inline void must_be_key(const char *key, size_t len, const char *limit)
                                 "._~:/@-%+=#";
     size_t identity = strspn(key + 4, plain);
 
-    must(strlen(key) == len && len < KEY_MAX, "a key's length is that of its text");
+    must(strlen(key) == len && len < KEY_SIZE, "a key's length is that of its text");
     must(strncmp(key, "rl:{", 4) == 0 && identity > 0 && identity <= KEY_IDENTITY_MAX &&
              strncmp(key + 4 + identity, "}:", 2) == 0 && strcmp(key + 6 + identity, limit) == 0,
          "a key is rl:{IDENTITY}:LIMIT");

@@ -47,7 +47,7 @@ static bool same_bits(const struct address *one, const struct address *other, un
 static void formats_as_its_prefix(const struct address *one, const struct address *other,
                                   unsigned bits)
 {
-    char text[ADDRESS_MAX], other_text[ADDRESS_MAX];
+    char text[ADDRESS_SIZE], other_text[ADDRESS_SIZE];
     bool ipv4 = address_is_ipv4(one) || address_is_ipv4(other);
     struct network client;
 

@@ -6,10 +6,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input input = {data, size};
-    char *text = next_text(&input), host[HOST_MAX], again[HOST_MAX];
+    char *text = next_text(&input), host[HOST_SIZE], again[HOST_SIZE];
     size_t len = host_normalise((struct span){text, strlen(text)}, host);
 
-    must(len < HOST_MAX && strlen(host) == len, "a host fits and holds no NUL");
+    must(len < HOST_SIZE && strlen(host) == len, "a host fits and holds no NUL");
     for (size_t i = 0; i < len; i++)
         must(!isupper((unsigned char)host[i]) && !strchr(" ,;/\\?#@<>\"", host[i]),
              "it holds nothing that no host has");

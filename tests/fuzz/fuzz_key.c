@@ -15,7 +15,7 @@ struct keyed {
     struct key_spec spec;
     struct key_values values;
     struct bytes value[KEY_PARTS_MAX];
-    char key[KEY_MAX];
+    char key[KEY_SIZE];
 };
 
 /* VALUE; the caller's to free. */

@@ -132,7 +132,7 @@ static void find(const struct set *set, const char *uri, const char *ip, char *h
     struct request request = {"GET", uri, ip, parameters};
     static struct view view;
     struct key_values values;
-    char key[KEY_MAX];
+    char key[KEY_SIZE];
     size_t want = 0;
 
     view_begin(&view, &request, PREFIX_BITS);

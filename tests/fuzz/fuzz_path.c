@@ -33,10 +33,10 @@ static size_t reference(struct bytes decoded, char *out)
 /* The path of URI; TEXT is the caller's to free. */
 static struct bytes normalised(const char *uri)
 {
-    char *out = malloc(PATH_BYTES_MAX);
+    char *out = malloc(PATH_SIZE);
     struct bytes path = {out, path_normalise(uri, out)};
 
-    must(path.len < PATH_BYTES_MAX && out[path.len] == '\0', "a NUL stands behind a path");
+    must(path.len < PATH_SIZE && out[path.len] == '\0', "a NUL stands behind a path");
     return path;
 }
 
@@ -58,7 +58,7 @@ static void same_as_by_reference(const char *uri, struct bytes path)
         must(readable && same_bytes(path, want),
              "a path is what a stack of its segments makes of it");
     else if (readable)
-        must(decoded.len >= PATH_BYTES_MAX - 1, "only a path that is too long is refused");
+        must(decoded.len >= PATH_SIZE - 1, "only a path that is too long is refused");
     free(want.text);
     free(decoded.text);
     free(raw);
@@ -104,7 +104,7 @@ static void is_its_own_normal_form(struct bytes path)
     free(encoded);
 }
 
-/* Behind a first byte '{' to '~' the rest is repeated up to a length about PATH_BYTES_MAX. */
+/* Behind a first byte '{' to '~' the rest is repeated up to a length about PATH_SIZE. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input input = {data, size};
@@ -112,7 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t len = strlen(rest), want = len;
 
     if (*text >= '{' && len > 0)
-        want = PATH_BYTES_MAX - 2 + (size_t)(*text - '{');
+        want = PATH_SIZE - 2 + (size_t)(*text - '{');
     char *uri = calloc(1, want + 1);
     for (size_t i = 0; i < want; i++)
         uri[i] = rest[i % len];

@@ -27,7 +27,7 @@ static void is_one_of_few(const char *error)
 
 static void shown_form_reads_the_same(struct redis_address address)
 {
-    char shown[REDIS_ADDRESS_SHOWN_MAX], uri[REDIS_ADDRESS_SHOWN_MAX + 16];
+    char shown[REDIS_ADDRESS_SHOWN_SIZE], uri[REDIS_ADDRESS_SHOWN_SIZE + 16];
     struct redis_address again;
 
     redis_address_show(&address, shown);

@@ -45,9 +45,9 @@ struct peer {
     struct fcgi_request *request;
     unsigned answers;
     bool authorizer;
-    char text[REPLY_MAX];
+    char text[REPLY_SIZE];
     size_t len;
-    unsigned char records[2 * REPLY_MAX];
+    unsigned char records[2 * REPLY_SIZE];
     size_t records_len;
 };
 
@@ -65,7 +65,7 @@ static void on_reply(void *exchange, const char *text, size_t len)
     struct peer *peer = exchange;
 
     must(peer->answers++ == 0, "a request is answered once");
-    must(len < REPLY_MAX && strlen(text) == len, "an answer is a text");
+    must(len < REPLY_SIZE && strlen(text) == len, "an answer is a text");
     memcpy(peer->text, text, len + 1);
     peer->len = len;
     fcgi_request_reply(peer->request, text, len, take_records, peer);

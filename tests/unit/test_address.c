@@ -7,7 +7,7 @@
 #define ROUNDS 200
 
 /* The client at TEXT, as its bucket's key names it; "" and false where TEXT is no address. */
-static bool address_client(const char *text, unsigned prefix_bits, char out[ADDRESS_MAX])
+static bool address_client(const char *text, unsigned prefix_bits, char out[ADDRESS_SIZE])
 {
     struct address address;
 
@@ -20,7 +20,7 @@ static bool address_client(const char *text, unsigned prefix_bits, char out[ADDR
 
 static void want_client(const char *text, unsigned prefix_bits, const char *want)
 {
-    char got[ADDRESS_MAX] = "untouched";
+    char got[ADDRESS_SIZE] = "untouched";
     bool is_address = address_client(text, prefix_bits, got);
 
     want_text(text, got, want);
@@ -159,7 +159,7 @@ static struct in6_addr random_ipv6(uint64_t *seed)
     return address;
 }
 
-static void show(struct in6_addr address, unsigned prefix_bits, char out[ADDRESS_MAX])
+static void show(struct in6_addr address, unsigned prefix_bits, char out[ADDRESS_SIZE])
 {
     char text[INET6_ADDRSTRLEN];
 
@@ -179,7 +179,7 @@ static void two_ipv6_clients_are_one_exactly_where_their_prefixes_are_equal(void
         for (unsigned prefix_bits = 1; prefix_bits <= 128; prefix_bits++) {
             unsigned bit = 1 + (unsigned)random_number(&seed) % 127;
             struct in6_addr other = address;
-            char one[ADDRESS_MAX], two[ADDRESS_MAX];
+            char one[ADDRESS_SIZE], two[ADDRESS_SIZE];
 
             other.s6_addr[bit / 8] ^= (uint8_t)(0x80 >> bit % 8);
             show(address, prefix_bits, one);
@@ -213,7 +213,7 @@ static void whatever_the_text_what_comes_out_is_an_address_or_nothing(void **sta
 
     (void)state;
     for (int round = 0; round < 5000 * ROUNDS; round++) {
-        char text[14], got[ADDRESS_MAX];
+        char text[14], got[ADDRESS_SIZE];
         char *slash;
         struct in6_addr parsed;
 

@@ -111,7 +111,7 @@ static void only_the_path_and_what_is_below_it_asks(void **state)
         want_text(cases[i].uri, got->uri, cases[i].target ? cases[i].target : cases[i].uri);
         want_number(cases[i].uri, got == &forward.request, cases[i].target != NULL);
     }
-    char path[PATH_BYTES_MAX];
+    char path[PATH_SIZE];
     assert_int_equal(path_normalise("?user=a", path), 1);
 }
 

@@ -30,7 +30,7 @@ static struct key_spec spec_of(const char *text)
 /* The key that limit LIMIT builds for REQUEST, where an IPv6 client is a prefix of PREFIX_BITS. */
 static size_t key_with_prefix(const struct key_spec *spec, const char *limit,
                               const struct request *request, unsigned prefix_bits,
-                              char out[KEY_MAX])
+                              char out[KEY_SIZE])
 {
     struct view view;
     struct key_values values;
@@ -41,7 +41,7 @@ static size_t key_with_prefix(const struct key_spec *spec, const char *limit,
 }
 
 static size_t key_of(const struct key_spec *spec, const char *limit, const struct request *request,
-                     char out[KEY_MAX])
+                     char out[KEY_SIZE])
 {
     return key_with_prefix(spec, limit, request, 64, out);
 }
@@ -62,7 +62,7 @@ static void want_well_formed(const char *input, const char *key, size_t len, con
     struct span tag = hash_tag(key);
 
     want_number(input, (int64_t)strlen(key), (int64_t)len);
-    if (len >= KEY_MAX || strncmp(key, "rl:{", 4) != 0 || tag.text != key + 4 || tag.len == 0 ||
+    if (len >= KEY_SIZE || strncmp(key, "rl:{", 4) != 0 || tag.text != key + 4 || tag.len == 0 ||
         tag.len > KEY_IDENTITY_MAX || strncmp(tag.text + tag.len, "}:", 2) != 0 ||
         strcmp(tag.text + tag.len + 2, limit) != 0 || strpbrk(tag.text + tag.len + 1, "{}"))
         fail_msg("\"%s\": \"%s\" is no rl:{IDENTITY}:%s", input, key, limit);
@@ -74,7 +74,7 @@ static void want_well_formed(const char *input, const char *key, size_t len, con
 }
 
 static char *build(const struct key_spec *spec, const char *uri, const char *remote_addr,
-                   char out[KEY_MAX])
+                   char out[KEY_SIZE])
 {
     struct request request = {
         .method = "GET", .uri = uri, .remote_addr = remote_addr, .parameters = nothing};
@@ -87,7 +87,7 @@ static char *build(const struct key_spec *spec, const char *uri, const char *rem
 /* The identity in a key of the limit "per-user" is WANT. */
 static void want_identity(const char *input, const char *key, const char *want)
 {
-    char whole[2 * KEY_MAX];
+    char whole[2 * KEY_SIZE];
 
     snprintf(whole, sizeof whole, "rl:{%s}:per-user", want);
     want_text(input, key, whole);
@@ -335,7 +335,7 @@ static void the_first_source_that_a_request_has_is_its_identity(void **state)
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
         struct key_spec spec = spec_of(cases[i].spec);
-        char key[KEY_MAX];
+        char key[KEY_SIZE];
 
         build(&spec, cases[i].uri, cases[i].remote_addr, key);
         want_identity(cases[i].uri, key, cases[i].want);
@@ -351,7 +351,7 @@ struct parameters_case {
 
 /* A request METHOD URI that has PARAMETERS. */
 static char *build_from(const struct key_spec *spec, const char *method, const char *uri,
-                        char *const *parameters, char out[KEY_MAX])
+                        char *const *parameters, char out[KEY_SIZE])
 {
     struct request request = {
         .method = method, .uri = uri, .remote_addr = IP, .parameters = parameters};
@@ -365,7 +365,7 @@ static void want_identities(const struct parameters_case *cases, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         struct key_spec spec = spec_of(cases[i].spec);
-        char input[2 * KEY_MAX], key[KEY_MAX];
+        char input[2 * KEY_SIZE], key[KEY_SIZE];
         size_t len = (size_t)snprintf(input, sizeof input, "%s", cases[i].spec);
 
         for (char *const *parameter = cases[i].parameters; *parameter; parameter++)
@@ -517,7 +517,7 @@ static void the_path_and_the_method_are_sources(void **state)
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
         struct key_spec spec = spec_of(cases[i].spec);
-        char key[KEY_MAX];
+        char key[KEY_SIZE];
 
         want_identity(cases[i].uri, build_from(&spec, cases[i].method, cases[i].uri, nothing, key),
                       cases[i].want);
@@ -527,7 +527,7 @@ static void the_path_and_the_method_are_sources(void **state)
 static void a_path_that_is_too_long_is_absent(void **state)
 {
     struct key_spec shared = spec_of("path"), other = spec_of("path | ip");
-    char uri[2 * PATH_BYTES_MAX] = "/", key[KEY_MAX];
+    char uri[2 * PATH_SIZE] = "/", key[KEY_SIZE];
 
     (void)state;
     memset(uri + 1, 'a', sizeof uri - 2);
@@ -593,7 +593,7 @@ static void an_ipv6_client_is_as_wide_as_its_prefix(void **state)
                                   .uri = "/",
                                   .remote_addr = cases[i].remote_addr,
                                   .parameters = nothing};
-        char key[KEY_MAX];
+        char key[KEY_SIZE];
 
         key_with_prefix(&spec, "per-user", &request, cases[i].bits, key);
         want_identity(cases[i].remote_addr, key, cases[i].want);
@@ -645,7 +645,7 @@ static void a_value_is_decoded_then_encoded_in_one_way(void **state)
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
         struct key_spec spec = spec_of("query:user");
-        char uri[128], want[128], key[KEY_MAX];
+        char uri[128], want[128], key[KEY_SIZE];
 
         snprintf(uri, sizeof uri, "/?user=%s&x=1", cases[i].value);
         snprintf(want, sizeof want, "query:user=%s", cases[i].want);
@@ -661,7 +661,7 @@ static void every_byte_stands_for_itself_or_as_two_digits(void **state)
 
     (void)state;
     for (int byte = 0; byte <= 0xff; byte++) {
-        char uri[32], want[32], key[KEY_MAX];
+        char uri[32], want[32], key[KEY_SIZE];
         bool is_plain = byte != 0 && strchr(plain, byte);
 
         snprintf(uri, sizeof uri, "/?user=%%%02x", (unsigned)byte);
@@ -697,7 +697,7 @@ static void an_address_is_one_client_in_every_form(void **state)
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
         struct key_spec spec = spec_of("ip");
-        char key[KEY_MAX];
+        char key[KEY_SIZE];
 
         want_identity(cases[i].remote_addr, build(&spec, "/", cases[i].remote_addr, key),
                       cases[i].want);
@@ -707,7 +707,7 @@ static void an_address_is_one_client_in_every_form(void **state)
 static void the_user_that_is_named_like_an_address_is_not_that_client(void **state)
 {
     struct key_spec spec = spec_of("query:user | ip");
-    char user[KEY_MAX], client[KEY_MAX];
+    char user[KEY_SIZE], client[KEY_SIZE];
 
     (void)state;
     build(&spec, "/?user=" IP, IP, user);
@@ -739,7 +739,7 @@ static void an_identity_that_is_too_long_is_its_digest(void **state)
     for (size_t i = 0; i < LENGTH(cases); i++) {
         struct key_spec spec = spec_of("query:user");
         char *uri = uri_of(cases[i].piece, cases[i].count);
-        char key[KEY_MAX];
+        char key[KEY_SIZE];
 
         want_identity(uri, build(&spec, uri, IP, key), cases[i].want);
         free(uri);
@@ -757,7 +757,7 @@ static void an_identity_is_digested_from_the_first_byte_that_does_not_fit(void *
     for (size_t i = 0; i < LENGTH(cases); i++) {
         for (size_t count = 1; count < 200; count++) {
             struct key_spec spec = spec_of("query:user");
-            char *uri = uri_of(cases[i].piece, count), key[KEY_MAX];
+            char *uri = uri_of(cases[i].piece, count), key[KEY_SIZE];
             size_t len = strlen("query:user=") + count * cases[i].width;
             struct span tag = hash_tag(build(&spec, uri, IP, key));
 
@@ -771,7 +771,7 @@ static void an_identity_is_digested_from_the_first_byte_that_does_not_fit(void *
 static void an_address_that_is_too_long_is_digested_as_well(void **state)
 {
     struct key_spec spec = spec_of("ip");
-    char remote_addr[201], key[KEY_MAX];
+    char remote_addr[201], key[KEY_SIZE];
 
     (void)state;
     memset(remote_addr, 'x', 200);
@@ -784,7 +784,7 @@ static void an_address_that_is_too_long_is_digested_as_well(void **state)
 static void the_longest_name_of_a_parameter_is_part_of_the_identity(void **state)
 {
     struct key_spec spec = spec_of("query:x");
-    char key[KEY_MAX];
+    char key[KEY_SIZE];
 
     (void)state;
     memset(spec.part[0].source.name, '%', KEY_SOURCE_NAME_MAX);
@@ -795,7 +795,7 @@ static void the_longest_name_of_a_parameter_is_part_of_the_identity(void **state
 static void a_passed_over_source_leaves_nothing_behind(void **state)
 {
     struct key_spec spec = spec_of("query:" NAME_64 " | query:user | ip");
-    char key[KEY_MAX];
+    char key[KEY_SIZE];
 
     (void)state;
     want_identity("/", build(&spec, "/?" NAME_64 "=", IP, key), "ip=192.0.2.7");
@@ -810,7 +810,7 @@ static void a_passed_over_source_leaves_nothing_behind(void **state)
 static void a_user_who_writes_a_digest_is_not_the_one_it_stands_for(void **state)
 {
     struct key_spec spec = spec_of("query:user");
-    char *uri = uri_of("a", 118), digested[KEY_MAX], written[KEY_MAX], forged[KEY_MAX];
+    char *uri = uri_of("a", 118), digested[KEY_SIZE], written[KEY_SIZE], forged[KEY_SIZE];
 
     (void)state;
     build(&spec, uri, IP, digested);
@@ -828,7 +828,7 @@ static void a_user_who_writes_a_digest_is_not_the_one_it_stands_for(void **state
 static void the_longest_limit_and_identity_fit(void **state)
 {
     struct key_spec spec = spec_of("query:user");
-    char *uri = uri_of("a", KEY_IDENTITY_MAX - strlen("query:user=")), key[KEY_MAX];
+    char *uri = uri_of("a", KEY_IDENTITY_MAX - strlen("query:user=")), key[KEY_SIZE];
     struct request request = {
         .method = "GET", .uri = uri, .remote_addr = IP, .parameters = nothing};
     size_t len = key_of(&spec, NAME_64, &request, key);
@@ -836,7 +836,7 @@ static void the_longest_limit_and_identity_fit(void **state)
     (void)state;
     want_well_formed(uri, key, len, NAME_64);
     assert_int_equal(hash_tag(key).len, KEY_IDENTITY_MAX);
-    assert_true(len < KEY_MAX);
+    assert_true(len < KEY_SIZE);
     free(uri);
 }
 
@@ -845,7 +845,7 @@ static void all_limits_of_a_client_share_a_hash_tag_and_no_key(void **state)
     struct key_spec spec = spec_of("query:user | ip");
     struct request request = {
         .method = "GET", .uri = "/?user=a%7Db", .remote_addr = IP, .parameters = nothing};
-    char one[KEY_MAX], other[KEY_MAX];
+    char one[KEY_SIZE], other[KEY_SIZE];
 
     (void)state;
     key_of(&spec, "per-second", &request, one);
@@ -859,7 +859,7 @@ struct client {
     size_t source; /* its place in sources[] */
     size_t len;
     unsigned char value[256];
-    char key[KEY_MAX];
+    char key[KEY_SIZE];
 };
 
 static const char *const sources[] = {"query:user", "query:user=",   "query:use", "query:ip",

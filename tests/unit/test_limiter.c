@@ -41,7 +41,7 @@ struct store {
 /* A client, and what it was answered. */
 struct exchange {
     unsigned replies;
-    char text[REPLY_MAX];
+    char text[REPLY_SIZE];
     struct limiter *limiter; /* the next request comes while this one is answered; or NULL */
     struct exchange *next;
 };
@@ -79,7 +79,7 @@ static void on_reply(void *context, const char *text, size_t len)
     struct exchange *exchange = context;
 
     assert_int_equal(strlen(text), len);
-    assert_true(len < REPLY_MAX);
+    assert_true(len < REPLY_SIZE);
     strcpy(exchange->text, text);
     exchange->replies++;
     if (exchange->limiter) {

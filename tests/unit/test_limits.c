@@ -925,7 +925,7 @@ static const struct override *override_of(const struct limits *limits, size_t li
     const struct request request = {"GET", "/", name, (char *[]){NULL}};
     struct view view;
     struct key_values values;
-    char key[KEY_MAX];
+    char key[KEY_SIZE];
 
     view_begin(&view, &request, (unsigned)limits->ipv6_prefix_bits);
     key_find(&of->key, &view, &values);

@@ -94,7 +94,7 @@ static void a_glob_agrees_with_a_slow_reference(void **state)
 
 static void the_longest_pattern_and_no_text_at_all_are_matched(void **state)
 {
-    char pattern[GLOB_MAX + 1], text[PATH_BYTES_MAX];
+    char pattern[GLOB_MAX + 1], text[PATH_SIZE];
 
     (void)state;
     /* What a request does not have at all. */
@@ -126,7 +126,7 @@ static void the_longest_pattern_and_no_text_at_all_are_matched(void **state)
 
 static void no_client_can_make_a_glob_slow(void **state)
 {
-    static char text[PATH_BYTES_MAX];
+    static char text[PATH_SIZE];
 
     (void)state;
     memset(text, 'a', sizeof text - 1);
@@ -161,7 +161,7 @@ static void a_short_value_stays_within_the_bound(void **state)
 static void what_takes_too_long_fits_nothing_and_says_so(void **state)
 {
     static struct glob_work work;
-    static char text[PATH_BYTES_MAX];
+    static char text[PATH_SIZE];
     size_t fits = 0;
 
     (void)state;
@@ -226,7 +226,7 @@ static void a_host_has_one_spelling(void **state)
         {"192.0.2.7:80", "192.0.2.7"},
     };
     const struct span none = {NULL, 0};
-    char host[HOST_MAX], longest[HOST_MAX + 1];
+    char host[HOST_SIZE], longest[HOST_SIZE + 1];
 
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
@@ -235,9 +235,9 @@ static void a_host_has_one_spelling(void **state)
         want_number(host, (int64_t)len, (int64_t)strlen(host));
     }
     memset(longest, 'a', sizeof longest);
-    longest[HOST_MAX] = '\0';
+    longest[HOST_SIZE] = '\0';
     assert_int_equal(host_normalise(span_of(longest), host), 0);
-    assert_int_equal(host_normalise(span_of(longest + 1), host), HOST_MAX - 1);
+    assert_int_equal(host_normalise(span_of(longest + 1), host), HOST_SIZE - 1);
 }
 
 static void a_limit_is_for_the_requests_that_meet_all_its_conditions(void **state)
@@ -294,7 +294,7 @@ static void a_limit_is_for_the_requests_that_meet_all_its_conditions(void **stat
 static void a_path_too_long_to_be_read_slips_past_no_limit(void **state)
 {
     static const struct match api = {.path = "/api/**"};
-    static char uri[2 * PATH_BYTES_MAX];
+    static char uri[2 * PATH_SIZE];
     struct request request = {
         .method = "GET", .uri = uri, .remote_addr = "192.0.2.7", .parameters = (char *[]){NULL}};
     struct view view;

@@ -75,7 +75,7 @@ static unsigned line_for(const struct fixture *fixture, const struct request *re
 {
     struct view view;
     struct key_values values;
-    char key[KEY_MAX];
+    char key[KEY_SIZE];
 
     view_begin(&view, request, fixture->ipv6_prefix_bits);
     key_find(&fixture->spec, &view, &values);

@@ -12,12 +12,12 @@
  * it: the caller's to free. */
 static char *normalised(const char *uri, size_t *len)
 {
-    char *out = malloc(PATH_BYTES_MAX);
+    char *out = malloc(PATH_SIZE);
 
     assert_non_null(out);
-    memset(out, 'x', PATH_BYTES_MAX);
+    memset(out, 'x', PATH_SIZE);
     *len = path_normalise(uri, out);
-    if (*len >= PATH_BYTES_MAX || out[*len] != '\0')
+    if (*len >= PATH_SIZE || out[*len] != '\0')
         fail_msg("\"%s\": no NUL behind its %zu bytes", uri, *len);
     return out;
 }
@@ -164,8 +164,8 @@ static void a_path_that_does_not_fit_is_empty(void **state)
         size_t len;
         bool fits;
     } cases[] = {
-        {PATH_BYTES_MAX - 2, true}, {PATH_BYTES_MAX - 1, true}, /* and its NUL */
-        {PATH_BYTES_MAX, false},    {PATH_BYTES_MAX + 1, false}, {3 * PATH_BYTES_MAX, false},
+        {PATH_SIZE - 2, true}, {PATH_SIZE - 1, true}, /* and its NUL */
+        {PATH_SIZE, false},    {PATH_SIZE + 1, false}, {3 * PATH_SIZE, false},
     };
     static const char *const pieces[] = {"a", "%61", "%"};
     static const char *const ends[] = {"", "?q=1", "#top"};
@@ -194,7 +194,7 @@ static void a_folder_of_the_most_bytes_keeps_its_slash(void **state)
 
     (void)state;
     for (size_t i = 0; i < LENGTH(ends); i++) {
-        size_t bytes = PATH_BYTES_MAX - 1 - strlen(ends[i]), len;
+        size_t bytes = PATH_SIZE - 1 - strlen(ends[i]), len;
         char *uri = long_uri(bytes, "a", ends[i]);
         char *got = normalised(uri, &len);
 

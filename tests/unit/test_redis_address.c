@@ -250,7 +250,7 @@ static void an_address_is_shown_without_user_and_password(void **state)
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
         struct redis_address address;
-        char shown[REDIS_ADDRESS_SHOWN_MAX];
+        char shown[REDIS_ADDRESS_SHOWN_SIZE];
 
         want_no_error(cases[i].text, redis_address_parse(cases[i].text, &address));
         assert_ptr_equal(redis_address_show(&address, shown), shown);
@@ -261,7 +261,7 @@ static void an_address_is_shown_without_user_and_password(void **state)
 static void the_longest_address_is_shown_whole(void **state)
 {
     struct redis_address address = {.port = 65535, .db = 65535};
-    char shown[REDIS_ADDRESS_SHOWN_MAX];
+    char shown[REDIS_ADDRESS_SHOWN_SIZE];
 
     (void)state;
     memset(address.host, 'a', sizeof address.host - 1);
@@ -302,7 +302,7 @@ static void whatever_user_and_password_are_encoded_come_back(void **state)
 static void want_shown_form_reads_the_same(const char *text, struct redis_address address)
 {
     struct redis_address again;
-    char shown[REDIS_ADDRESS_SHOWN_MAX], uri[REDIS_ADDRESS_SHOWN_MAX + 16];
+    char shown[REDIS_ADDRESS_SHOWN_SIZE], uri[REDIS_ADDRESS_SHOWN_SIZE + 16];
 
     redis_address_show(&address, shown);
     snprintf(uri, sizeof uri, "%s%s", address.path[0] ? "" : "redis://", shown);

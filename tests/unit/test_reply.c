@@ -100,7 +100,7 @@ static void want_response(const char *text, size_t len)
         "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"};
     const char *end = strstr(text, "\r\n\r\n"), *body = end ? end + 4 : NULL;
 
-    if (!body || strlen(text) != len || len >= REPLY_MAX || strncmp(text, "Status: ", 8) != 0)
+    if (!body || strlen(text) != len || len >= REPLY_SIZE || strncmp(text, "Status: ", 8) != 0)
         fail_msg("no response: \"%s\"", text);
     for (const char *line = text; line <= end; line = strstr(line, "\r\n") + 2) {
         size_t name_len = strcspn(line, ":"), line_len = strcspn(line, "\r\n");
@@ -143,11 +143,11 @@ static void want_list(const char *text, const char *name, const struct quota *qu
         fail_msg("%s goes on: \"%s\"", name, text);
 }
 
-static void decide(const struct quota *quotas, size_t count, char out[REPLY_MAX])
+static void decide(const struct quota *quotas, size_t count, char out[REPLY_SIZE])
 {
     const struct verdict verdict = {.quotas = quotas, .count = count, .headers = HEADER_IETF};
 
-    memset(out, 'x', REPLY_MAX);
+    memset(out, 'x', REPLY_SIZE);
     want_response(out, reply_decided(&verdict, REPLY_WHOLE, out));
     want_list(out, "RateLimit-Policy", quotas, count, ";q=", ";w=", false);
     want_list(out, "RateLimit", quotas, count, ";r=", ";t=", true);
@@ -216,7 +216,7 @@ static void one_quota_is_answered_with_all_that_the_client_needs(void **state)
 
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
-        char got[REPLY_MAX];
+        char got[REPLY_SIZE];
 
         decide(&cases[i].quota, 1, got);
         want_text(cases[i].what, got, cases[i].want);
@@ -276,7 +276,7 @@ static void several_quotas_are_answered_together(void **state)
 
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
-        char got[REPLY_MAX];
+        char got[REPLY_SIZE];
 
         decide(cases[i].quotas, LENGTH(cases[i].quotas), got);
         want_text(cases[i].what, got, cases[i].want);
@@ -289,9 +289,9 @@ static void several_quotas_are_answered_together(void **state)
     "\r\nX-RateLimit-Reset: " reset "\r\n"
 
 /* What reply_decided makes of VERDICT, a response. */
-static void decide_verdict(const struct verdict *verdict, char out[REPLY_MAX])
+static void decide_verdict(const struct verdict *verdict, char out[REPLY_SIZE])
 {
-    memset(out, 'x', REPLY_MAX);
+    memset(out, 'x', REPLY_SIZE);
     want_response(out, reply_decided(verdict, REPLY_WHOLE, out));
 }
 
@@ -333,7 +333,7 @@ static void the_fields_are_those_that_the_headers_name(void **state)
     for (size_t i = 0; i < LENGTH(cases); i++) {
         const struct verdict verdict = {
             .quotas = cases[i].quota, .count = 1, .headers = cases[i].headers};
-        char got[REPLY_MAX];
+        char got[REPLY_SIZE];
 
         decide_verdict(&verdict, got);
         want_text(cases[i].what, got, cases[i].want);
@@ -405,7 +405,7 @@ static void the_numbers_are_those_of_the_limit_closest_to_refusing(void **state)
         struct quota quotas[3];
         const struct verdict verdict = {
             .quotas = quotas, .count = 3, .headers = HEADER_IETF | HEADER_X_RATELIMIT};
-        char got[REPLY_MAX], body[64];
+        char got[REPLY_SIZE], body[64];
         bool allowed = true;
         size_t closest = (size_t)closest_cases[i].want / 100 - 1;
 
@@ -436,7 +436,7 @@ static void what_a_client_has_by_an_override_is_what_it_is_told(void **state)
     static const struct quota quota = {&limit, &take, {true, 150, 0, 1000000}};
     static const struct verdict verdict = {
         .quotas = &quota, .count = 1, .headers = HEADER_IETF | HEADER_X_RATELIMIT};
-    char got[REPLY_MAX];
+    char got[REPLY_SIZE];
 
     (void)state;
     decide_verdict(&verdict, got);
@@ -484,7 +484,7 @@ static void shadow_limits_that_would_have_refused_are_named_in_the_body_alone(vo
                                         .shadow = shadows,
                                         .shadows = cases[i].shadows,
                                         .headers = HEADER_IETF | HEADER_X_RATELIMIT};
-        char got[REPLY_MAX], *body;
+        char got[REPLY_SIZE], *body;
 
         decide_verdict(&verdict, got);
         body = strstr(got, "\r\n\r\n") + 4;
@@ -499,7 +499,7 @@ static void shadow_limits_that_would_have_refused_are_named_in_the_body_alone(vo
 static void a_client_that_is_blocked_is_told_by_which_limit(void **state)
 {
     static const struct limit longest = {.name = NAME_64};
-    char got[REPLY_MAX];
+    char got[REPLY_SIZE];
 
     (void)state;
     want_response(got, reply_blocked(&per_user, REPLY_WHOLE, got));
@@ -532,7 +532,7 @@ static void without_redis_the_answer_is_as_the_limit_says(void **state)
 
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
-        char got[REPLY_MAX];
+        char got[REPLY_SIZE];
 
         want_response(got, reply_undecided(cases[i].failure, REPLY_WHOLE, got));
         want_text(cases[i].want, got, cases[i].want);
@@ -549,7 +549,7 @@ static void a_request_that_is_incomplete_is_told_what_is_missing(void **state)
         "{\"type\":\"about:blank\",\"title\":\"Internal Server Error\",\"status\":500,"
         "\"detail\":\"The web server sent no REMOTE_ADDR: its FastCGI parameters are "
         "incomplete.\"}\n";
-    char got[REPLY_MAX];
+    char got[REPLY_SIZE];
 
     (void)state;
     want_response(got, reply_incomplete("REMOTE_ADDR", got));
@@ -574,7 +574,7 @@ static void the_longest_answer_fits(void **state)
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
         struct quota quotas[LIMITS_MAX];
-        char got[REPLY_MAX];
+        char got[REPLY_SIZE];
 
         for (size_t j = 0; j < LIMITS_MAX; j++)
             quotas[j] = (struct quota){&longest, &take, cases[i]};
@@ -599,7 +599,7 @@ static void the_longest_answer_fits(void **state)
 static void the_number_of_quotas_does_not_matter(void **state)
 {
     struct quota quotas[LIMITS_MAX];
-    char got[REPLY_MAX];
+    char got[REPLY_SIZE];
 
     (void)state;
     for (size_t count = 1; count <= LIMITS_MAX; count++) {
@@ -647,7 +647,7 @@ static void retry_after_is_never_early_and_less_than_a_second_late(void **state)
         struct quota quotas[3];
         size_t count = 1 + random_number(&seed) % 3;
         int64_t longest_us = -1;
-        char got[REPLY_MAX];
+        char got[REPLY_SIZE];
 
         for (size_t i = 0; i < count; i++) {
             takes[i].cost = 1;
@@ -728,7 +728,7 @@ static void an_authorizer_lets_a_request_go_on_with_variables_and_no_body(void *
                                         .shadow = shadows,
                                         .shadows = cases[i].shadows,
                                         .headers = cases[i].headers};
-        char got[REPLY_MAX];
+        char got[REPLY_SIZE];
 
         want_number(cases[i].what, (long long)reply_decided(&verdict, REPLY_AUTHORIZER, got),
                     (long long)strlen(cases[i].want));
@@ -753,7 +753,7 @@ static void an_authorizer_refuses_as_a_responder_does(void **state)
                                             .shadow = shadows,
                                             .shadows = 1,
                                             .headers = headers};
-            char responder[REPLY_MAX], authorizer[REPLY_MAX];
+            char responder[REPLY_SIZE], authorizer[REPLY_SIZE];
 
             want_response(responder, reply_decided(&verdict, REPLY_WHOLE, responder));
             want_response(authorizer, reply_decided(&verdict, REPLY_AUTHORIZER, authorizer));
@@ -765,7 +765,7 @@ static void an_authorizer_refuses_as_a_responder_does(void **state)
 
 static void an_authorizer_without_redis_lets_go_on_or_refuses(void **state)
 {
-    char responder[REPLY_MAX], authorizer[REPLY_MAX];
+    char responder[REPLY_SIZE], authorizer[REPLY_SIZE];
 
     (void)state;
     want_number("length",
@@ -785,7 +785,7 @@ static void the_longest_leave_fits(void **state)
                                      .cost = COST_MAX};
     const struct limit *shadows[LIMITS_MAX];
     struct quota quotas[LIMITS_MAX];
-    char got[REPLY_MAX];
+    char got[REPLY_SIZE];
 
     (void)state;
     for (size_t i = 0; i < LIMITS_MAX; i++) {
@@ -799,7 +799,7 @@ static void the_longest_leave_fits(void **state)
                                     .shadow = shadows,
                                     .shadows = LIMITS_MAX,
                                     .headers = HEADER_IETF | HEADER_X_RATELIMIT};
-    assert_true(reply_decided(&verdict, REPLY_AUTHORIZER, got) < REPLY_MAX);
+    assert_true(reply_decided(&verdict, REPLY_AUTHORIZER, got) < REPLY_SIZE);
     assert_string_equal(got + strlen(got) - 4, "\r\n\r\n");
 }
 
@@ -812,7 +812,7 @@ static void the_longest_leave_fits(void **state)
 static void auth_request_gets_leave_and_the_fields_and_no_body(void **state)
 {
     static const struct limit *const shadows[] = {&third};
-    char got[REPLY_MAX];
+    char got[REPLY_SIZE];
 
     (void)state;
     /* What a shadow would have done stands in the log, but not here. */
@@ -841,7 +841,7 @@ static void want_in_the_head(const char *whole, const char *got, size_t len)
     const char *reason = whole + strlen("Status: 429"), *body = strstr(whole, "\r\n\r\n") + 4;
     const char *fields = strstr(whole, "Cache-Control: "),
                *length = strstr(whole, "Content-Length: ");
-    char want[2 * REPLY_MAX];
+    char want[2 * REPLY_SIZE];
 
     snprintf(want, sizeof want, AUTH_REFUSES "%.3s\r\n%.*sRateLimit-Problem: %.*s\r\n\r\n",
              reason - 3, (int)(length - fields), fields, (int)strlen(body) - 1, body);
@@ -853,7 +853,7 @@ static void auth_request_is_told_in_the_head_what_a_client_is_told(void **state)
 {
     static const struct bucket refusals[] = {{false, 0, 11999000, 59999000}, {false, 5, -1, 0}};
     static const struct key_source source = {KEY_SOURCE_QUERY, "a\"b\\", "", false};
-    char whole[REPLY_MAX], got[REPLY_MAX];
+    char whole[REPLY_SIZE], got[REPLY_SIZE];
 
     (void)state;
     for (unsigned headers = 0; headers <= (HEADER_IETF | HEADER_X_RATELIMIT); headers++) {
