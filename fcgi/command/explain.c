@@ -143,7 +143,7 @@ static void print_mismatch(FILE *out, const struct match *match, struct view *vi
         break;
     case MATCH_METHOD:
         fprintf(out, "the method %s is none of", view->request->method);
-        for (unsigned i = 0; i < match->methods; i++)
+        for (unsigned i = 0; i < match->method_count; i++)
             fprintf(out, "%s %s", i > 0 ? "," : "", match->method[i]);
         break;
     case MATCH_PATH:
@@ -235,7 +235,7 @@ static int explain_request(const struct limits *limits, const struct redis_addre
     static struct buckets buckets;
     static struct forward_auth forward;
     static struct view view;
-    const struct forward_auth_rules rules = {limits->trusted_proxy, limits->proxies,
+    const struct forward_auth_rules rules = {limits->trusted_proxy, limits->proxy_count,
                                              limits->forward_auth};
     size_t next = 0;
 

@@ -91,11 +91,11 @@ static void read_method(const struct yaml_tree *node, struct match *match,
     if (node->kind != TREE_SCALAR || node->text[0] == '\0' ||
         strlen(node->text) > MATCH_METHOD_MAX || node->text[strspn(node->text, allowed)] != '\0')
         mapping_error(findings, node, "a method is 1 to 16 capital letters; write GET, POST, ...");
-    else if (match->methods == MATCH_METHODS_MAX)
+    else if (match->method_count == MATCH_METHODS_MAX)
         mapping_error(findings, node,
                       "too many methods; the most is 16, and without methods: all match");
     else
-        strcpy(match->method[match->methods++], node->text);
+        strcpy(match->method[match->method_count++], node->text);
 }
 
 static void read_methods(const struct yaml_tree *node, void *out, struct findings *findings)

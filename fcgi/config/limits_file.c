@@ -123,11 +123,11 @@ static void read_proxy(const struct yaml_tree *node, struct limits *limits,
 
     if (!text)
         return;
-    if (limits->proxies == LIMITS_PROXIES_MAX) {
+    if (limits->proxy_count == LIMITS_PROXIES_MAX) {
         mapping_error(findings, node, "too many trusted proxies; the most is 64");
         return;
     }
-    const char *error = network_parse(text, &limits->trusted_proxy[limits->proxies++]);
+    const char *error = network_parse(text, &limits->trusted_proxy[limits->proxy_count++]);
     if (error)
         findings_error(findings, node->line, node->column, "'%.64s': %s", text, error);
 }
@@ -206,7 +206,7 @@ struct limits *limits_parse(const char *text, size_t len, struct findings *findi
     struct limits *limits = memory_new(sizeof *limits);
     unsigned errors = findings->error_count;
 
-    limits->holders = 1;
+    limits->ref_count = 1;
     limits->large = len > LIMITS_LARGE;
     strcpy(limits->redis.host, "127.0.0.1");
     limits->redis.port = 6379;

@@ -8,9 +8,9 @@
 #include "config/findings.h"
 
 /* Read the limits file at PATH, or the default that is built in (conf/limits.yaml) for NULL;
- * FINDINGS->file is its name.  Every mistake is a findings_error, and what is allowed but hardly meant
- * a findings_warning. Returns the limits, the caller's to limits_unref; NULL where there was a
- * mistake. */
+ * FINDINGS->file is its name.  Every mistake is a findings_error; a setting that is valid but
+ * probably a mistake is a findings_warning.  Returns the limits, which the caller owns and frees
+ * with limits_unref; NULL if there was a mistake. */
 struct limits *limits_load(const char *path, struct findings *findings);
 
 /* The same for the LEN bytes at TEXT. */

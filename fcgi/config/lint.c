@@ -24,19 +24,19 @@ static bool same_key(const struct key_spec *one, const struct key_spec *other)
 
 static bool has_method(const struct match *match, const char *method)
 {
-    for (unsigned i = 0; i < match->methods; i++)
+    for (unsigned i = 0; i < match->method_count; i++)
         if (strcmp(match->method[i], method) == 0)
             return true;
-    return match->methods == 0;
+    return match->method_count == 0;
 }
 
 /* Whether MATCH fits every method that OTHER names. */
 static bool has_methods_of(const struct match *match, const struct match *other)
 {
-    for (unsigned i = 0; i < other->methods; i++)
+    for (unsigned i = 0; i < other->method_count; i++)
         if (!has_method(match, other->method[i]))
             return false;
-    return match->methods == 0 || other->methods > 0;
+    return match->method_count == 0 || other->method_count > 0;
 }
 
 /* Whether MATCH fits every request that OTHER fits, as far as is easily told. */
@@ -245,7 +245,7 @@ static void find_wrong_host(const struct limit *limit, struct findings *findings
 /* So wide a network has clients in it, and each of them could then say on whose behalf it asks. */
 static void find_wide_proxies(const struct limits *limits, struct findings *findings)
 {
-    for (size_t i = 0; i < limits->proxies; i++) {
+    for (size_t i = 0; i < limits->proxy_count; i++) {
         const struct network *network = &limits->trusted_proxy[i];
         bool ipv4 = address_is_ipv4(&network->address);
         unsigned bits = ipv4 ? network->bits - 96 : network->bits;

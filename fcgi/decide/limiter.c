@@ -35,7 +35,7 @@ struct pending {
     void *exchange;
     enum reply_form form;
     size_t count, enforced;        /* of the limits that are taken from; these come first */
-    size_t shadows;                /* shadow limits that would have refused */
+    size_t shadow_count;           /* shadow limits that would have refused */
     const struct limit **applying; /* the first COUNT of it: which */
     const struct limit **shadow;   /* the first SHADOWS of it: which */
     struct take takes[]; /* as many as LIMITS has, as APPLYING and SHADOW; those lie behind it */
@@ -155,7 +155,7 @@ static void shadow_refuses(struct pending *pending, const struct limit *limit, c
 {
     struct limiter *limiter = pending->limiter;
 
-    pending->shadow[pending->shadows++] = limit;
+    pending->shadow[pending->shadow_count++] = limit;
     /* Of limits that have been replaced meanwhile, the log of the new ones says nothing. */
     if (pending->limits == limiter->limits)
         shadow_log(&limiter->shadow_log[limit - pending->limits->limit], limit, key);
@@ -192,7 +192,7 @@ static void answer_verdict(struct pending *pending, const struct quota *quotas)
         .quotas = quotas,
         .count = pending->enforced,
         .shadow = pending->shadow,
-        .shadows = pending->shadows,
+        .shadow_count = pending->shadow_count,
         .headers = pending->limits->headers,
     };
     char text[REPLY_SIZE];
@@ -360,7 +360,7 @@ void limiter_handle(struct limiter *limiter, void *exchange, const struct reques
 {
     struct pending *pending = pending_get(limiter);
     const struct limits *limits = pending->limits;
-    const struct forward_auth_rules rules = {limits->trusted_proxy, limits->proxies,
+    const struct forward_auth_rules rules = {limits->trusted_proxy, limits->proxy_count,
                                              limits->forward_auth};
     struct view *view = &limiter->view;
     char text[REPLY_SIZE];
@@ -374,7 +374,7 @@ void limiter_handle(struct limiter *limiter, void *exchange, const struct reques
         answer(pending, text, reply_unclear(limiter->forward.problem, pending->form, text));
         return;
     }
-    pending->count = pending->enforced = pending->shadows = 0;
+    pending->count = pending->enforced = pending->shadow_count = 0;
     view_begin(view, request, (unsigned)limits->ipv6_prefix_bits);
     const struct ending ending = apply_enforced(pending, view);
     if (ending.result != APPLY_NOT) {

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Text that grows at its end.  REPLY_SIZE is always enough; that it is, is asserted at each step. */
+/* Text that grows at its end.  REPLY_SIZE is always enough; each step asserts it. */
 struct text {
     char *bytes;
     size_t len, size;
@@ -222,21 +222,21 @@ static void append_variables(struct text *reply, const struct verdict *verdict)
         append_field(reply, "\r\nVariable-RATELIMIT_REMAINING: ", closest->bucket.remaining);
         append(reply, "\r\n");
     }
-    for (size_t i = 0; i < verdict->shadows; i++) {
+    for (size_t i = 0; i < verdict->shadow_count; i++) {
         append(reply, i > 0 ? ", " : "Variable-RATELIMIT_SHADOW: ");
         append(reply, verdict->shadow[i]->name);
     }
-    append(reply, verdict->shadows > 0 ? "\r\n\r\n" : "\r\n");
+    append(reply, verdict->shadow_count > 0 ? "\r\n\r\n" : "\r\n");
 }
 
 /* Append the member shadow, if there is something to say. */
 static void append_shadow(struct text *body, const struct verdict *verdict)
 {
-    for (size_t i = 0; i < verdict->shadows; i++) {
+    for (size_t i = 0; i < verdict->shadow_count; i++) {
         append(body, i > 0 ? "," : ",\"shadow\":[");
         append_name(body, verdict->shadow[i]->name);
     }
-    append(body, verdict->shadows > 0 ? "]" : "");
+    append(body, verdict->shadow_count > 0 ? "]" : "");
 }
 
 static void append_quota_exceeded(struct text *body, const struct verdict *verdict)

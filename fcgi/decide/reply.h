@@ -38,7 +38,7 @@ struct verdict {
     const struct quota *quotas; /* COUNT (0 .. LIMITS_MAX) of them, borrowed */
     size_t count;
     const struct limit *const *shadow; /* SHADOWS shadow limits that would have refused, borrowed */
-    size_t shadows;
+    size_t shadow_count;
     unsigned headers; /* enum limits_header, added up */
 };
 

@@ -21,13 +21,13 @@ static void *free_aside(void *limits)
 
 struct limits *limits_ref(struct limits *limits)
 {
-    limits->holders++;
+    limits->ref_count++;
     return limits;
 }
 
 void limits_unref(struct limits *limits)
 {
-    if (!limits || --limits->holders > 0)
+    if (!limits || --limits->ref_count > 0)
         return;
     if (!limits->large || !thread_start(NULL, free_aside, limits))
         limits_free(limits);

@@ -47,15 +47,16 @@ enum limits_header {
 };
 
 struct limits {
-    unsigned holders; /* limits_ref, limits_unref */
-    bool large;       /* the file is larger than LIMITS_LARGE */
+    unsigned ref_count; /* limits_ref, limits_unref */
+    bool large;         /* the file is larger than LIMITS_LARGE */
     struct redis_address redis;
     char redis_password[PASSWORD_SIZE]; /* that of redis.password_file; "" without one */
     unsigned redis_timeout_ms;          /* 1 .. REDIS_TIMEOUT_MS_MAX */
     int64_t ipv6_prefix_bits;           /* 1 .. 128: what counts as one client, in every key */
     unsigned headers;                   /* enum limits_header, added up */
     enum forward_auth_convention forward_auth; /* how the trusted proxies ask */
-    size_t proxies; /* of trusted_proxies: they may ask about another's request, forward_auth.h */
+    size_t
+        proxy_count; /* of trusted_proxies: they may ask about another's request, forward_auth.h */
     unsigned proxies_line, proxies_column; /* where they are in the file, from 1 */
     struct network trusted_proxy[LIMITS_PROXIES_MAX];
     size_t count; /* 1 .. LIMITS_MAX */

@@ -8,10 +8,10 @@ static bool method_fits(const struct match *match, const char *method)
 {
     bool head = strcmp(method, "HEAD") == 0;
 
-    for (unsigned i = 0; i < match->methods; i++)
+    for (unsigned i = 0; i < match->method_count; i++)
         if (strcmp(match->method[i], method) == 0 || (head && strcmp(match->method[i], "GET") == 0))
             return true;
-    return match->methods == 0;
+    return match->method_count == 0;
 }
 
 static bool reading_fits(const struct match *match, struct span reading, struct view *view)

@@ -15,7 +15,7 @@ struct match {
     char path[GLOB_MAX + 1]; /* a glob for the path; "": any */
     bool ignore_case;        /* PATH is in lower case, and so is compared */
     char host[GLOB_MAX + 1]; /* a glob for the host, in lower case; "": any */
-    unsigned methods;        /* how many; 0: any */
+    unsigned method_count;   /* how many; 0: any */
     char method[MATCH_METHODS_MAX][MATCH_METHOD_MAX + 1];
 };
 

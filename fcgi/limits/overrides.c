@@ -48,8 +48,8 @@ struct overrides {
     struct exact *exact;    /* uthash's table */
     size_t patterned_count; /* of ... */
     struct patterned *patterned;
-    size_t patterns; /* overrides with a pattern */
-    bool has_path;   /* one of them is for a source path */
+    size_t pattern_count; /* overrides with a pattern */
+    bool has_path;        /* one of them is for a source path */
 };
 
 /* An override while it is added: what it would be for one alternative. */
@@ -312,7 +312,7 @@ static const char *add_for_alternative(struct overrides *overrides, struct addit
         error = check_part(&addition->part[i]);
     if (error)
         return error;
-    if (!addition->is_exact && overrides->patterns == OVERRIDES_PATTERNS_MAX)
+    if (!addition->is_exact && overrides->pattern_count == OVERRIDES_PATTERNS_MAX)
         return "too many globs and CIDRs in the overrides of one limit; the most is 256, and exact "
                "keys are not bounded";
     *earlier = covering(overrides, addition);
@@ -373,7 +373,7 @@ const char *overrides_add(struct overrides *overrides, const struct key_spec *sp
     if (!added)
         return why;
     if (overrides->patterned_count > patterned)
-        overrides->patterns++;
+        overrides->pattern_count++;
     for (size_t i = 0; i < spec->count; i++)
         overrides->has_path = overrides->has_path || spec->part[i].source.kind == KEY_SOURCE_PATH;
     append(overrides, override);

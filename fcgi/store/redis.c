@@ -45,7 +45,7 @@ struct call {
     void *context;
     double deadline_s; /* on clock_s; 0: not written yet */
     double written_s;
-    unsigned resends; /* after a NOSCRIPT */
+    unsigned resend_count; /* after a NOSCRIPT */
 };
 
 TAILQ_HEAD(call_list, call);
@@ -63,7 +63,7 @@ struct trouble {
     uint64_t undecided;
 };
 
-enum { TROUBLE_LATE, TROUBLE_REFUSED, TROUBLES };
+enum { TROUBLE_LATE, TROUBLE_REFUSED, TROUBLE_COUNT };
 
 struct redis {
     struct ev_loop *loop;
@@ -101,7 +101,7 @@ struct redis {
     ev_timer deadline; /* of the oldest call */
     double deadline_s; /* that the timer is set to */
 
-    struct trouble trouble[TROUBLES];
+    struct trouble trouble[TROUBLE_COUNT];
     bool away; /* said so in the log */
     double away_since_s;
     uint64_t undecided; /* takes without a decision since */
@@ -155,7 +155,7 @@ __attribute__((format(printf, 3, 4))) static void trouble_note(struct redis *red
 /* A request was decided: is the trouble over? */
 static void trouble_check(struct redis *redis)
 {
-    for (int i = 0; i < TROUBLES; i++) {
+    for (int i = 0; i < TROUBLE_COUNT; i++) {
         struct trouble *trouble = &redis->trouble[i];
 
         if (!trouble->said || clock_s() < trouble->last_s + TROUBLE_QUIET_S)
@@ -457,7 +457,7 @@ static void call_resend(struct redis *redis, struct call *call)
         redis->loading = true;
         command_load(redis, on_reload_reply);
     }
-    call->resends++;
+    call->resend_count++;
     call_send(redis, call);
 }
 
@@ -485,7 +485,7 @@ static void on_take_reply(struct redis *redis, struct call *call, const struct r
         call_free(redis, call);
         trouble_check(redis);
     } else if (is_error && script_error_is(reply->text, "NOSCRIPT") &&
-               call->resends < RESENDS_MAX) {
+               call->resend_count < RESENDS_MAX) {
         call_resend(redis, call);
     } else if (is_error) {
         trouble_note(redis, TROUBLE_REFUSED, "%s", reply->text);

@@ -18,7 +18,7 @@ static void add(struct script_command *command, const char *text, size_t len)
 
 static void add_number(struct script_command *command, int64_t value)
 {
-    char *text = command->number[command->numbers++];
+    char *text = command->number[command->number_count++];
 
     add(command, text, units_decimal(value, text));
 }
@@ -26,7 +26,7 @@ static void add_number(struct script_command *command, int64_t value)
 void script_load(struct script_command *command)
 {
     command->argc = 0;
-    command->numbers = 0;
+    command->number_count = 0;
     add(command, "SCRIPT", 6);
     add(command, "LOAD", 4);
     add(command, script, sizeof script);
@@ -37,7 +37,7 @@ void script_run(struct script_command *command, const char *sha, const struct ta
 {
     assert(count >= 1 && count <= TAKES_MAX);
     command->argc = 0;
-    command->numbers = 0;
+    command->number_count = 0;
     add(command, sha ? "EVALSHA" : "EVAL", sha ? 7 : 4);
     add(command, sha ? sha : script, sha ? 40 : sizeof script);
     add_number(command, (int64_t)count);

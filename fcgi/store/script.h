@@ -16,7 +16,7 @@ struct script_command {
     int argc;
     const char *argv[SCRIPT_ARGUMENTS_MAX];
     size_t len[SCRIPT_ARGUMENTS_MAX];
-    unsigned numbers;
+    unsigned number_count;
     char number[2 + 3 * TAKES_MAX][UNITS_DECIMAL_MAX];
 };
 

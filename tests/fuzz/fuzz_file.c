@@ -74,7 +74,7 @@ static void limit_is_within_bounds(const struct limit *limit)
     must(limit->key.part[0].alternative, "which begins with an alternative");
     must(bucket_is_within_bounds(limit->capacity, limit->interval_us), "and a bucket");
     must(limit->cost.tokens >= 0 && limit->cost.tokens <= COST_MAX, "and a cost");
-    must(limit->match.methods <= MATCH_METHODS_MAX, "and not too many methods");
+    must(limit->match.method_count <= MATCH_METHODS_MAX, "and not too many methods");
     must(strlen(limit->match.path) <= GLOB_MAX && strlen(limit->match.host) <= GLOB_MAX,
          "and globs that are not too long");
     must(limit->line >= 1 && limit->column >= 1, "and a place");

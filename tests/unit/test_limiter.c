@@ -121,7 +121,7 @@ static struct limits *limits_of(size_t count, const enum redis_failure *failures
     struct limits *limits = calloc(1, sizeof *limits);
 
     assert_non_null(limits);
-    limits->holders = 1;
+    limits->ref_count = 1;
     limits->headers = HEADER_IETF;
     limits->ipv6_prefix_bits = 64;
     limits->count = count;
@@ -512,7 +512,7 @@ static void want_decision(const struct decision *decision)
     want_number(decision->what, (int64_t)store.asked[0].enforced, (int64_t)decision->enforced);
     want_text(decision->what, strstr(exchange.text, "\r\n\r\n") + 4, decision->body);
     limiter_free(limiter);
-    want_number(decision->what, limits->holders, 1);
+    want_number(decision->what, limits->ref_count, 1);
     limits_unref(limits);
 }
 
@@ -898,7 +898,7 @@ static void a_request_is_decided_by_the_limits_that_it_began_with(void **state)
     assert_int_equal(store.asked[3].count, 1);
     assert_string_equal(store.asked[3].takes[0].key, "rl:{query:user=ann}:new");
     /* Ours, and one for each of the requests under way. */
-    assert_int_equal(old->holders, 4);
+    assert_int_equal(old->ref_count, 4);
 
     answer(&store, 3, NULL);
     want_status("new, undecided", &exchanges[3], "200");
@@ -909,7 +909,7 @@ static void a_request_is_decided_by_the_limits_that_it_began_with(void **state)
     want_error("old, refused", exchanges[2].text, "X-RateLimit-Limit: 5");
     want_error("old, refused", exchanges[2].text,
                "\"violated-policies\":[\"old\"],\"shadow\":[\"old-shadow\"]");
-    assert_int_equal(old->holders, 2);
+    assert_int_equal(old->ref_count, 2);
     limits_unref(old);
     /* It is held by the last request alone. */
     answer(&store, 1, (const struct bucket[]){allowed, allowed});
@@ -934,7 +934,7 @@ static void the_same_limits_may_be_set_again(void **state)
     answer(&store, 0, &allowed);
     want_status("again", &exchange, "200");
     limiter_free(limiter);
-    assert_int_equal(limits->holders, 1);
+    assert_int_equal(limits->ref_count, 1);
     limits_unref(limits);
 }
 

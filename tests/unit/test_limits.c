@@ -243,10 +243,10 @@ static void every_field_is_read(void **state)
     assert_int_equal(limits->ipv6_prefix_bits, 56);
     assert_string_equal(limits->limit[0].match.host, "*.example.com");
     assert_string_equal(limits->limit[0].match.path, "/api/**");
-    assert_int_equal(limits->limit[0].match.methods, 2);
+    assert_int_equal(limits->limit[0].match.method_count, 2);
     assert_string_equal(limits->limit[0].match.method[0], "GET");
     assert_string_equal(limits->limit[0].match.method[1], "M-SEARCH");
-    assert_int_equal(limits->limit[1].match.methods, 0);
+    assert_int_equal(limits->limit[1].match.method_count, 0);
     assert_int_equal(limits->limit[0].capacity, 1000000000);
     assert_int_equal(limits->limit[0].interval_us, 60000);
     assert_int_equal(limits->limit[0].on_redis_failure, REDIS_FAILURE_DENY);
@@ -484,7 +484,7 @@ static void as_many_trusted_proxies_as_are_allowed_are_read_and_no_more(void **s
     for (int i = 0; i < LIMITS_PROXIES_MAX; i++)
         len += (size_t)sprintf(text + len, "- 10.0.%d.0/24\n", i);
     struct reading *reading = want_accepted(text);
-    assert_int_equal(reading->limits->proxies, 64);
+    assert_int_equal(reading->limits->proxy_count, 64);
     assert_int_equal(reading->limits->trusted_proxy[63].address.bytes[14], 63);
     assert_int_equal(reading->limits->trusted_proxy[63].bits, 96 + 24);
     reading_free(reading);
@@ -492,7 +492,7 @@ static void as_many_trusted_proxies_as_are_allowed_are_read_and_no_more(void **s
     want_one_mistake("65 proxies", text, strlen(text), "71:3",
                      "too many trusted proxies; the most is 64");
     reading = want_accepted(GOOD_LIMIT "trusted_proxies: []\n");
-    assert_int_equal(reading->limits->proxies, 0);
+    assert_int_equal(reading->limits->proxy_count, 0);
     reading_free(reading);
 }
 
@@ -1442,11 +1442,11 @@ static void limits_are_freed_by_their_last_holder(void **state)
     struct limits *limits = reading->limits;
 
     (void)state;
-    assert_int_equal(limits->holders, 1);
+    assert_int_equal(limits->ref_count, 1);
     assert_ptr_equal(limits_ref(limits), limits);
-    assert_int_equal(limits->holders, 2);
+    assert_int_equal(limits->ref_count, 2);
     reading_free(reading);
-    assert_int_equal(limits->holders, 1);
+    assert_int_equal(limits->ref_count, 1);
     assert_non_null(override_of(limits, 0, "10.0.0.1"));
     limits_unref(limits);
     limits_unref(NULL);

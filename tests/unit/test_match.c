@@ -243,11 +243,11 @@ static void a_host_has_one_spelling(void **state)
 static void a_limit_is_for_the_requests_that_meet_all_its_conditions(void **state)
 {
     static const struct match any = {.path = ""}, api = {.path = "/api/**"},
-                              reads = {.methods = 2, .method = {"GET", "HEAD"}},
+                              reads = {.method_count = 2, .method = {"GET", "HEAD"}},
                               ours = {.host = "*.example.com"},
                               all = {.path = "/api/**",
                                      .host = "*.example.com",
-                                     .methods = 1,
+                                     .method_count = 1,
                                      .method = {"POST"}};
     static const struct {
         const struct match *match;

@@ -457,7 +457,7 @@ static void shadow_limits_that_would_have_refused_are_named_in_the_body_alone(vo
     static const struct {
         const char *what;
         const struct quota *quota; /* NULL: only shadows applied */
-        size_t shadows;
+        size_t shadow_count;
         const char *body;
     } cases[] = {
         {"200, none", &allowed, 0, "{\"allowed\":true,\"limit\":5,\"remaining\":4,\"reset\":12}\n"},
@@ -482,7 +482,7 @@ static void shadow_limits_that_would_have_refused_are_named_in_the_body_alone(vo
         const struct verdict verdict = {.quotas = cases[i].quota,
                                         .count = cases[i].quota != NULL,
                                         .shadow = shadows,
-                                        .shadows = cases[i].shadows,
+                                        .shadow_count = cases[i].shadow_count,
                                         .headers = HEADER_IETF | HEADER_X_RATELIMIT};
         char got[REPLY_SIZE], *body;
 
@@ -589,7 +589,7 @@ static void the_longest_answer_fits(void **state)
             const struct verdict verdict = {.quotas = quotas,
                                             .count = enforced,
                                             .shadow = shadows,
-                                            .shadows = LIMITS_MAX - enforced,
+                                            .shadow_count = LIMITS_MAX - enforced,
                                             .headers = HEADER_IETF | HEADER_X_RATELIMIT};
             decide_verdict(&verdict, got);
         }
@@ -726,7 +726,7 @@ static void an_authorizer_lets_a_request_go_on_with_variables_and_no_body(void *
         const struct verdict verdict = {.quotas = quotas,
                                         .count = cases[i].count,
                                         .shadow = shadows,
-                                        .shadows = cases[i].shadows,
+                                        .shadow_count = cases[i].shadows,
                                         .headers = cases[i].headers};
         char got[REPLY_SIZE];
 
@@ -751,7 +751,7 @@ static void an_authorizer_refuses_as_a_responder_does(void **state)
             const struct verdict verdict = {.quotas = quotas,
                                             .count = LENGTH(quotas),
                                             .shadow = shadows,
-                                            .shadows = 1,
+                                            .shadow_count = 1,
                                             .headers = headers};
             char responder[REPLY_SIZE], authorizer[REPLY_SIZE];
 
@@ -797,7 +797,7 @@ static void the_longest_leave_fits(void **state)
     const struct verdict verdict = {.quotas = quotas,
                                     .count = LIMITS_MAX,
                                     .shadow = shadows,
-                                    .shadows = LIMITS_MAX,
+                                    .shadow_count = LIMITS_MAX,
                                     .headers = HEADER_IETF | HEADER_X_RATELIMIT};
     assert_true(reply_decided(&verdict, REPLY_AUTHORIZER, got) < REPLY_SIZE);
     assert_string_equal(got + strlen(got) - 4, "\r\n\r\n");
@@ -819,7 +819,7 @@ static void auth_request_gets_leave_and_the_fields_and_no_body(void **state)
     const struct verdict verdict = {.quotas = &user_allows,
                                     .count = 1,
                                     .shadow = shadows,
-                                    .shadows = 1,
+                                    .shadow_count = 1,
                                     .headers = HEADER_IETF | HEADER_X_RATELIMIT};
     size_t len = reply_decided(&verdict, REPLY_AUTH_REQUEST, got);
     want_text("allowed", got,
