@@ -202,10 +202,14 @@ TEXT
   assert_contains "${stderr_lines[1]}" 'this glob is too long; the most is 256 bytes'
 }
 
-@test "65 limits" {
-  assert_refused 'limits.yaml:66:3: too many limits; the most is 64' < <(
+@test "65 limits that apply to every request, and 1001 limits" {
+  assert_refused 'limits.yaml:66:3: over 64 limits apply to every request, and 64 are the most; give some of them a match' < <(
     echo 'limits:'
     seq -f '- { name: l%g, key: ip, capacity: 5, refill: 1/s }' 65
+  )
+  assert_refused 'limits.yaml:1002:3: too many limits; the most is 1000' < <(
+    echo 'limits:'
+    seq -f '- { name: l%g, match: { path: /x }, key: ip, capacity: 5, refill: 1/s }' 1001
   )
 }
 

@@ -40,11 +40,11 @@ allowed_includes() {
 base
 request base
 store base
-limits request base store/take.h store/redis_address.h store/password_file.h
+limits request base store/store.h store/redis_address.h store/password_file.h
 config limits request base store/redis_address.h store/password_file.h
-decide limits request base store/take.h
+decide limits request base store/store.h
 front request base
-command decide config limits request base store
+command front decide config limits request base store
 ROOMS
 }
 

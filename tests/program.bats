@@ -31,7 +31,7 @@ teardown() { stop_all; }
   run -0 "$PROGRAM" -h
   assert_contains "$output" 'usage: ratelimit.fcgi'
   run -2 "$PROGRAM" --explain 'GET /' --check conf/limits.yaml
-  assert_contains "$output" "'--check' does not go with another of"
+  assert_equal "$output" "ratelimit.fcgi: '--check' does not go with --explain; see --help"
   run -2 "$PROGRAM" stray
   assert_contains "$output" "'stray' is no option"
 }

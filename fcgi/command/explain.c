@@ -1,6 +1,5 @@
-/* explain.c - each limit is applied as the limiter does it, and what comes of it is printed. */
+/* explain.c - each limit is applied as the limiter does it, and the outcome is printed. */
 /* SPDX-License-Identifier: MIT */
-#include "base/units.h"
 #include "command/explain.h"
 
 #include <ev.h>
@@ -9,65 +8,71 @@
 #include <string.h>
 
 #include "base/address.h"
+#include "base/memory.h"
+#include "base/units.h"
+#include "command/configure.h"
 #include "limits/apply.h"
 #include "request/forward_auth.h"
 #include "store/redis.h"
 #include "command/typed_request.h"
 
-#define DEFAULT_IP       "192.0.2.1" /* of nobody: RFC 5737 */
-#define EXIT_USAGE       2
-#define REDIS_TIMEOUT_MS 2000 /* somebody waits at a terminal, nobody at a web server */
+#define DEFAULT_IP       "192.0.2.1" /* for documentation: RFC 5737 */
+#define REDIS_TIMEOUT_MS 2000        /* a person at a terminal waits longer than a web server */
 
-/* What the limits make of a request. */
+/* What one limit makes of a request. */
 struct explained {
-    enum apply_result result[LIMITS_MAX];
-    struct applied applied[LIMITS_MAX];
-    struct take take[LIMITS_MAX];
-};
-
-/* What Redis says of the buckets that are asked about, in the order of the limits. */
-struct buckets {
-    struct ev_loop *loop;
-    size_t count;
-    struct take take[LIMITS_MAX];
-    bool known;
-    struct bucket bucket[LIMITS_MAX];
+    enum apply_result result;
+    struct applied applied;
+    struct charge charge;
+    const struct balance *balance; /* that the client's bucket has now; NULL: not known */
 };
 
 /* ---- What Redis holds ---- */
 
-static void on_looked(void *context, const struct bucket *found)
-{
-    struct buckets *buckets = context;
+/* An ask that ends the loop. */
+struct look {
+    struct ask ask; /* first, so that an ask of ours is a look */
+    struct ev_loop *loop;
+    bool done;
+};
 
-    buckets->known = found != NULL;
-    if (found)
-        memcpy(buckets->bucket, found, buckets->count * sizeof *found);
-    ev_break(buckets->loop, EVBREAK_ALL);
+static void on_looked(struct ask *ask)
+{
+    struct look *look = (struct look *)ask;
+
+    look->done = true;
+    ev_break(look->loop, EVBREAK_ALL);
 }
 
-/* Look at the buckets of EXPLAINED: a take of no tokens writes nothing.  False where Redis does not
- * answer. */
-static bool look(const struct limits *limits, const struct explained *explained,
-                 const struct redis_address *address, struct buckets *buckets)
+/* Look at the buckets of the COUNT EXPLAINED limits, in the Redis at ADDRESS: a charge of no tokens
+ * writes nothing.  CHARGES has room for STORE_CHARGES_MAX.  Returns NULL, or why Redis did not say
+ * (static string). */
+static const char *look_at_buckets(struct explained *explained, size_t count,
+                                   const struct redis_address *address, struct charge *charges)
 {
-    buckets->loop = ev_default_loop(EVFLAG_AUTO);
-    for (size_t i = 0; i < limits->count; i++) {
-        if (explained->result[i] != APPLY_TAKE)
+    struct look look = {.ask = {.charges = charges, .done = on_looked},
+                        .loop = ev_default_loop(EVFLAG_AUTO)};
+
+    for (size_t i = 0; i < count && look.ask.charge_count < STORE_CHARGES_MAX; i++) {
+        struct charge *charge = &charges[look.ask.charge_count];
+        if (explained[i].result != APPLY_CHARGE)
             continue;
-        buckets->take[buckets->count] = explained->take[i];
-        buckets->take[buckets->count++].cost = 0;
+        *charge = explained[i].charge;
+        charge->cost = 0;
+        charge->enforced = true;
+        explained[i].balance = &charge->balance;
+        look.ask.charge_count++;
     }
-    if (buckets->count == 0)
-        return true;
-    if (!buckets->loop)
-        return false;
-    struct redis *redis = redis_new(buckets->loop, address, REDIS_TIMEOUT_MS);
-    redis_take(redis, buckets->take, buckets->count, buckets->count, on_looked, buckets);
-    if (!buckets->known)
-        ev_run(buckets->loop, 0);
+    if (look.ask.charge_count == 0)
+        return NULL;
+    if (!look.loop)
+        return "libev finds no way to wait for events";
+    struct redis *redis = redis_new(look.loop, address, REDIS_TIMEOUT_MS);
+    redis_store(redis)->ask(redis_store(redis), &look.ask);
+    if (!look.done)
+        ev_run(look.loop, 0);
     redis_free(redis);
-    return buckets->known;
+    return look.ask.settled_by == UNSETTLED ? look.ask.why : NULL;
 }
 
 /* ---- What is told ---- */
@@ -113,26 +118,26 @@ static void print_key(FILE *out, const struct limit *limit, struct view *view)
     fprintf(out, "\n");
 }
 
-static void print_cost(FILE *out, const struct limit *limit, const struct take *take)
+static void print_cost(FILE *out, const struct limit *limit, const struct charge *charge)
 {
-    fprintf(out, "  cost       %" PRId64, take->cost);
+    fprintf(out, "  cost       %" PRId64, charge->cost);
     if (limit->cost.tokens == 0) {
         fprintf(out, ", from ");
         print_source(out, &limit->cost.source);
     }
-    if (take->cost > take->capacity)
+    if (charge->cost > charge->capacity)
         fprintf(out, ": more than the capacity, it can never be served");
     fprintf(out, "\n");
 }
 
-static void print_bucket(FILE *out, const struct take *take, const struct bucket *bucket)
+static void print_bucket(FILE *out, const struct charge *charge, const struct balance *balance)
 {
-    fprintf(out, "  bucket     %" PRId64 " of %" PRId64 " tokens now", bucket->remaining,
-            take->capacity);
-    if (bucket->full_us > 0)
-        fprintf(out, ", full in %" PRId64 " s", units_seconds_up(bucket->full_us));
+    fprintf(out, "  bucket     %" PRId64 " of %" PRId64 " tokens now", balance->remaining,
+            charge->capacity);
+    if (balance->full_us > 0)
+        fprintf(out, ", full in %" PRId64 " s", units_seconds_up(balance->full_us));
     fprintf(out, "; this request would be %s\n",
-            bucket->remaining >= take->cost ? "allowed" : "refused");
+            balance->remaining >= charge->cost ? "allowed" : "refused");
 }
 
 /* Why MATCH is not for VIEW. */
@@ -170,6 +175,9 @@ static const char *summary(const struct limit *limit, enum apply_result result)
         return "answers 400: a source that it reads is there more than once, or in an unclear form";
     case APPLY_TOO_MUCH:
         return "answers 400: the patterns of the limits would take too long for this request";
+    case APPLY_TOO_MANY:
+        return limit->shadow ? "is left out: 64 other limits apply to this request"
+                             : "answers 500: 64 other limits apply to this request";
     case APPLY_UNLIMITED:
         return "does not apply: the client is unlimited";
     case APPLY_BLOCKED:
@@ -180,37 +188,40 @@ static const char *summary(const struct limit *limit, enum apply_result result)
     }
 }
 
-/* Tell of one limit.  BUCKET may be NULL. */
-static void print_limit(FILE *out, const struct limit *limit, enum apply_result result,
-                        const struct applied *applied, const struct take *take,
-                        const struct bucket *bucket, struct view *view)
+/* Tell of LIMIT what EXPLAINED says.  WHY: why Redis did not say what the buckets hold; or NULL. */
+static void print_limit(FILE *out, const struct limit *limit, const struct explained *explained,
+                        const char *why, struct view *view)
 {
-    if (result == APPLY_NOT) {
+    const struct charge *charge = &explained->charge;
+
+    if (explained->result == APPLY_NOT) {
         fprintf(out, "\n%s does not apply: ", limit->name);
         print_mismatch(out, &limit->match, view);
         return;
     }
-    fprintf(out, "\n%s %s\n", limit->name, summary(limit, result));
-    if (result == APPLY_TOO_MUCH)
+    fprintf(out, "\n%s %s\n", limit->name, summary(limit, explained->result));
+    if (explained->result == APPLY_TOO_MUCH || explained->result == APPLY_TOO_MANY)
         return;
-    if (result == APPLY_AMBIGUOUS) {
+    if (explained->result == APPLY_AMBIGUOUS) {
         fprintf(out, "  source     ");
-        print_source(out, applied->ambiguous);
+        print_source(out, explained->applied.ambiguous);
         fprintf(out, "\n");
         return;
     }
     print_key(out, limit, view);
-    fprintf(out, "  Redis key  %s\n", take->key);
-    if (applied->override)
-        fprintf(out, "  override   the one in line %u\n", applied->override->line);
-    if (result != APPLY_TAKE)
+    fprintf(out, "  Redis key  %s\n", charge->key);
+    if (explained->applied.override)
+        fprintf(out, "  override   the one in line %u\n", explained->applied.override->line);
+    if (explained->result != APPLY_CHARGE)
         return;
-    fprintf(out, "  capacity   %" PRId64 "\n  refill     one token every ", take->capacity);
-    print_time(out, take->interval_us);
+    fprintf(out, "  capacity   %" PRId64 "\n  refill     one token every ", charge->capacity);
+    print_time(out, charge->interval_us);
     fprintf(out, "\n");
-    print_cost(out, limit, take);
-    if (bucket)
-        print_bucket(out, take, bucket);
+    print_cost(out, limit, charge);
+    if (why)
+        fprintf(out, "  bucket     not known: %s\n", why);
+    else
+        print_bucket(out, charge, explained->balance);
 }
 
 static void print_request(FILE *out, struct view *view)
@@ -228,42 +239,49 @@ static void print_request(FILE *out, struct view *view)
     fprintf(out, "\n");
 }
 
-static int explain_request(const struct limits *limits, const struct redis_address *redis,
-                           const struct request *request, FILE *out)
+/* Apply LIMITS to VIEW into EXPLAINED. */
+static void apply_limits(const struct limits *limits, struct view *view,
+                         struct explained *explained)
 {
-    static struct explained explained; /* too large for a stack */
-    static struct buckets buckets;
-    static struct forward_auth forward;
+    size_t applied_count = 0;
+
+    for (size_t i = 0; i < limits->count; i++) {
+        explained[i].result =
+            apply_limit(&limits->limit[i], view, &explained[i].charge, &explained[i].applied);
+        if (explained[i].result != APPLY_NOT && ++applied_count > STORE_CHARGES_MAX)
+            explained[i].result = APPLY_TOO_MANY;
+    }
+}
+
+static void explain_request(const struct limits *limits, const struct redis_address *redis,
+                            const struct request *request, FILE *out)
+{
+    static struct forward_auth forward; /* too large for a stack, as those below */
     static struct view view;
+    static struct charge charges[STORE_CHARGES_MAX];
     const struct forward_auth_rules rules = {limits->trusted_proxy, limits->proxy_count,
                                              limits->forward_auth};
-    size_t next = 0;
 
     request = forward_auth_read(request, &rules, &forward);
     if (!request) {
         fprintf(out, "answers 400: %s\n", forward.problem);
-        return EXIT_SUCCESS;
+        return;
     }
+    struct explained *explained = memory_new(limits->count * sizeof *explained);
     view_begin(&view, request, (unsigned)limits->ipv6_prefix_bits);
-    for (size_t i = 0; i < limits->count; i++)
-        explained.result[i] =
-            apply_limit(&limits->limit[i], &view, &explained.take[i], &explained.applied[i]);
-    if (redis && !look(limits, &explained, redis, &buckets))
-        return EXIT_FAILURE; /* the log said why */
+    apply_limits(limits, &view, explained);
+    const char *why = look_at_buckets(explained, limits->count, redis, charges);
     print_request(out, &view);
-    for (size_t i = 0; i < limits->count; i++) {
-        bool looked = redis && explained.result[i] == APPLY_TAKE;
-        print_limit(out, &limits->limit[i], explained.result[i], &explained.applied[i],
-                    &explained.take[i], looked ? &buckets.bucket[next++] : NULL, &view);
-    }
-    return EXIT_SUCCESS;
+    for (size_t i = 0; i < limits->count; i++)
+        print_limit(out, &limits->limit[i], &explained[i], why, &view);
+    free(explained);
 }
 
-int explain(const struct limits *limits, const struct redis_address *redis,
-            const struct options *options, FILE *out)
+int explain(const struct options *options)
 {
     const char *ip = options->ip ? options->ip : DEFAULT_IP;
     struct typed_request text = {.count = 0};
+    struct redis_address redis;
     struct address address;
     int status = EXIT_USAGE;
 
@@ -274,8 +292,14 @@ int explain(const struct limits *limits, const struct redis_address *redis,
                             : "--ip is no address; write 192.0.2.7 or 2001:db8::1";
     if (error)
         fprintf(stderr, "ratelimit.fcgi: --explain: %s\n", error);
-    else
-        status = explain_request(limits, redis, &text.request, out);
+    struct limits *limits = error ? NULL : configure(options, FINDINGS_ERRORS, NULL, &redis);
+    if (limits) {
+        printf("%s: %zu limit%s\n", configure_name(options), limits->count,
+               limits->count == 1 ? "" : "s");
+        explain_request(limits, &redis, &text.request, stdout);
+        status = EXIT_SUCCESS;
+    }
+    limits_unref(limits);
     typed_request_free(&text);
     return status;
 }

@@ -1,35 +1,26 @@
-/* options.h - what the command line and the environment say. */
+/* options.h - the command line: one command of a table, and the options that go with it. */
 #ifndef OPTIONS_H
 #define OPTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
+#define EXIT_USAGE       2  /* wrong options or a wrong limits file */
 #define OPTIONS_LIST_MAX 64 /* -H and --env, each */
 
-enum options_action {
-    OPTIONS_SERVE,
-    OPTIONS_CHECK,
-    OPTIONS_EXPLAIN,
-    OPTIONS_VERSION,
-    OPTIONS_HELP,
-    OPTIONS_WRONG,
-};
-
-/* Options that may be given several times. */
+/* An option that may be given several times. */
 struct option_list {
     size_t count;
     const char *text[OPTIONS_LIST_MAX];
 };
 
-/* Strings are borrowed from the command line or the environment; NULL where nothing was said. */
+/* Strings are borrowed from the command line or the environment; NULL if nothing was said. */
 struct options {
-    enum options_action action;
     const char *limits;              /* --limits or the FILE of --check, else LIMITS_FILE */
     const char *redis;               /* --redis, else REDIS_ADDR */
     const char *redis_password_file; /* REDIS_PASSWORD_FILE */
     const char *listen;              /* --listen */
-    bool redis_given;                /* by --redis */
     bool strict;                     /* --strict: a warning fails --check */
 
     const char *explain;        /* the REQUEST of --explain */
@@ -38,11 +29,27 @@ struct options {
     struct option_list env;     /* --env NAME=VALUE */
 };
 
-/* Read the command line ARGV of ARGC, then the environment for what it leaves open; an empty
- * variable counts as none.  OPTIONS_WRONG: what is wrong was written to standard error. */
-struct options options_read(int argc, char **argv);
+/* Options that go with some commands alone, as bits; --limits, --redis and --listen go with all. */
+enum { OPTION_STRICT = 1, OPTION_IP = 2, OPTION_HEADER = 4, OPTION_ENV = 8, OPTION_FILE = 16 };
 
-/* The text of --help. */
-extern const char options_help[];
+/* What the program can be asked to do. */
+struct command {
+    const char *name; /* the option that asks for it, without "--"; NULL: what is done without */
+    const char *argument; /* of that option; NULL: none */
+    const char *usage;    /* the line of --help, behind the name of the program */
+    const char *help;     /* the lines of --help about the option; NULL: none */
+    unsigned options;     /* that go with it, bits; OPTION_FILE: a limits file as an operand */
+    int (*run)(const struct options *options); /* returns an exit status */
+};
+
+/* Read the command line ARGV of ARGC into *OPTIONS, then the environment for what it leaves open;
+ * an empty variable counts as none.  COMMANDS is ended by one without RUN; the first has no name.
+ * Returns the command that is asked for; or NULL, and what is wrong was written to standard
+ * error. */
+const struct command *options_read(int argc, char **argv, const struct command *commands,
+                                   struct options *options);
+
+/* Write the text of --help to OUT: the usage of COMMANDS, and all options. */
+void options_help(const struct command *commands, FILE *out);
 
 #endif

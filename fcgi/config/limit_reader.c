@@ -377,14 +377,14 @@ static void read_on_redis_failure(const struct yaml_tree *node, void *out,
                                   struct findings *findings)
 {
     static const char *const words[] = {
-        [REDIS_FAILURE_ALLOW] = "allow",
-        [REDIS_FAILURE_DENY] = "deny",
+        [WHEN_DOWN_ALLOW] = "allow",
+        [WHEN_DOWN_DENY] = "deny",
     };
     struct reading *reading = out;
     int word = mapping_word(node, words, COUNT(words), findings);
 
     if (word >= 0)
-        reading->limit->on_redis_failure = (enum redis_failure)word;
+        reading->limit->on_redis_failure = (enum when_down)word;
 }
 
 void limit_reader_read(const struct yaml_tree *node, unsigned ipv6_prefix_bits, struct limit *out,

@@ -167,18 +167,31 @@ static bool name_stands_before(const struct limits *limits, const char *name)
     return false;
 }
 
+/* The number of entries of LIST, or LIMITS_MAX if it has more. */
+static size_t limits_length(const struct yaml_tree *list)
+{
+    size_t length = 0;
+
+    for (const struct yaml_tree *entry = list->first; entry && length < LIMITS_MAX;
+         entry = entry->next)
+        length++;
+    return length;
+}
+
 static void read_limits(const struct yaml_tree *node, void *out, struct findings *findings)
 {
     struct limits *limits = out;
+    size_t unmatched_count = 0;
 
     if (node->kind != TREE_SEQUENCE || !node->first) {
         mapping_error(findings, node,
                       "'limits' must be a list of at least one limit; write - name: NAME");
         return;
     }
+    limits->limit = memory_new(limits_length(node) * sizeof *limits->limit);
     for (const struct yaml_tree *entry = node->first; entry; entry = entry->next) {
         if (limits->count == LIMITS_MAX) {
-            mapping_error(findings, entry, "too many limits; the most is 64");
+            mapping_error(findings, entry, "too many limits; the most is 1000");
             return;
         }
         struct limit *limit = &limits->limit[limits->count];
@@ -187,6 +200,12 @@ static void read_limits(const struct yaml_tree *node, void *out, struct findings
             findings_error(findings, entry->line, entry->column,
                            "duplicate limit name '%s'; give each limit its own", limit->name);
         limits->count++;
+        unmatched_count += limit->match.method_count == 0 && limit->match.path[0] == '\0' &&
+                           limit->match.host[0] == '\0';
+        if (unmatched_count == STORE_CHARGES_MAX + 1)
+            findings_error(findings, entry->line, entry->column,
+                           "over 64 limits apply to every request, and 64 are the most; give "
+                           "some of them a match");
     }
 }
 

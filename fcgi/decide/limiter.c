@@ -7,89 +7,103 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "limits/apply.h"
-#include "base/clock.h"
-#include "request/forward_auth.h"
-#include "base/log.h"
-#include "decide/reply.h"
 
-#define SHADOW_LOG_S                                                                               \
-    1 /* a shadow limit that would refuse is said so at most once in so many seconds */
-
-#define TOO_MUCH_LOG_S 60
+#define SHADOW_LOG_S      1 /* a shadow limit that would refuse is logged at most once in so long */
+#define NOT_APPLIED_LOG_S 60 /* a limit that cannot be applied to a request, likewise */
 
 /* After a burst of requests the memory that it took is given back to the system: if at least
  * BURST_COUNT were under way, and less than a sixteenth of it are left; at most once in TRIM_S,
  * because it takes milliseconds. */
 #define BURST_COUNT 2048
 #define TRIM_S      10
-/* Requests that are kept for the next ones. */
-#define SPARE_MAX 256
 
-/* A request between its take and its answer.  Kept for the next one when it is answered. */
-struct pending {
+#define SPARE_MAX 256 /* decisions that are kept for the next requests */
+
+/* A request between its ask and its answer. */
+struct decision {
+    struct ask ask; /* first, so that an ask of ours is a decision */
     struct limiter *limiter;
-    struct limits *limits; /* that decide about it; held */
-    struct pending *next_free;
+    struct limits *limits; /* that decide; a reference */
+    struct decision *next_spare;
     void *exchange;
     enum reply_form form;
-    size_t count, enforced;        /* of the limits that are taken from; these come first */
-    size_t shadow_count;           /* shadow limits that would have refused */
-    const struct limit **applying; /* the first COUNT of it: which */
-    const struct limit **shadow;   /* the first SHADOWS of it: which */
-    struct take takes[]; /* as many as LIMITS has, as APPLYING and SHADOW; those lie behind it */
+    size_t applied_count;  /* limits that apply, those that an override lifts included */
+    size_t enforced_count; /* of the ask's charges; these come first */
+    size_t shadow_count;
+    struct quota *quotas;        /* one for each charge */
+    const struct limit **shadow; /* SHADOW_COUNT shadow limits that would have refused */
+    struct charge charges[]; /* as many as may apply; QUOTAS and SHADOW are behind them, as many */
 };
 
 /* What the log has been told of a shadow limit. */
 struct shadow_log {
     double said_s; /* on clock_s; 0: never */
-    unsigned long unsaid;
+    unsigned long unsaid_count;
 };
 
 struct limiter {
-    struct limits *limits; /* held */
-    take_tokens *take;
-    void *store;
+    struct limits *limits; /* a reference */
+    struct store *store;
     limiter_reply *reply;
-    double too_much_said_s; /* on clock_s; 0: never */
-    bool incomplete_logged;
-    struct forward_auth forward; /* of the request that is handled now ... */
-    struct view view;            /* ... both too large for a stack */
-    struct pending *free;        /* all of them for LIMITS */
-    size_t free_count;
+    double not_applied_said_s; /* on clock_s; 0: never */
+    struct view view;          /* of the request that is handled now; too large for a stack */
+    struct decision *spare;    /* all of them for LIMITS */
+    size_t spare_count;
     size_t under_way, most_under_way; /* MOST: since memory was given back */
     double trimmed_s;                 /* on clock_s */
-    struct shadow_log shadow_log[LIMITS_MAX];
+    struct shadow_log *shadow_log;    /* one for each limit of LIMITS */
 };
 
 /* ---- Requests under way ---- */
 
-static struct pending *pending_get(struct limiter *limiter)
+/* How many limits may apply to one request. */
+static size_t charges_max(const struct limits *limits)
 {
-    struct pending *pending = limiter->free;
-    size_t count = limiter->limits->count;
+    return limits->count < STORE_CHARGES_MAX ? limits->count : STORE_CHARGES_MAX;
+}
+
+static void on_settled(struct ask *ask);
+
+static struct decision *decision_new(struct limiter *limiter)
+{
+    size_t count = charges_max(limiter->limits);
+    struct decision *decision =
+        memory_get(sizeof *decision + count * (sizeof(struct charge) + sizeof(struct quota) +
+                                               sizeof(const struct limit *)));
+
+    decision->quotas = (struct quota *)&decision->charges[count];
+    decision->shadow = (const struct limit **)&decision->quotas[count];
+    decision->limiter = limiter;
+    decision->limits = limits_ref(limiter->limits);
+    decision->ask = (struct ask){.charges = decision->charges, .done = on_settled};
+    return decision;
+}
+
+static struct decision *decision_get(struct limiter *limiter)
+{
+    struct decision *decision = limiter->spare;
 
     if (++limiter->under_way > limiter->most_under_way)
         limiter->most_under_way = limiter->under_way;
-    if (pending) {
-        limiter->free = pending->next_free;
-        limiter->free_count--;
-        return pending;
+    if (!decision) {
+        decision = decision_new(limiter);
+    } else {
+        limiter->spare = decision->next_spare;
+        limiter->spare_count--;
     }
-    pending = memory_get(sizeof *pending +
-                         count * (sizeof pending->takes[0] + 2 * sizeof(const struct limit *)));
-    pending->applying = (const struct limit **)&pending->takes[count];
-    pending->shadow = pending->applying + count;
-    pending->limiter = limiter;
-    pending->limits = limits_ref(limiter->limits);
-    return pending;
+    decision->ask.charge_count = 0;
+    decision->applied_count = decision->enforced_count = decision->shadow_count = 0;
+    return decision;
 }
 
-static void pending_free(struct pending *pending)
+static void decision_free(struct decision *decision)
 {
-    limits_unref(pending->limits);
-    free(pending);
+    limits_unref(decision->limits);
+    free(decision);
 }
 
 /* A burst is over: what it took is free, but glibc keeps it. */
@@ -107,29 +121,29 @@ static void trim_after_burst(struct limiter *limiter)
     malloc_trim(0);
 }
 
-static void pending_put(struct pending *pending)
+static void decision_put(struct decision *decision)
 {
-    struct limiter *limiter = pending->limiter;
+    struct limiter *limiter = decision->limiter;
 
     limiter->under_way--;
-    if (pending->limits != limiter->limits || limiter->free_count == SPARE_MAX) {
-        pending_free(pending);
+    if (decision->limits != limiter->limits || limiter->spare_count == SPARE_MAX) {
+        decision_free(decision);
     } else {
-        pending->next_free = limiter->free;
-        limiter->free = pending;
-        limiter->free_count++;
+        decision->next_spare = limiter->spare;
+        limiter->spare = decision;
+        limiter->spare_count++;
     }
     trim_after_burst(limiter);
 }
 
-static void pool_empty(struct limiter *limiter)
+static void spare_free(struct limiter *limiter)
 {
-    while (limiter->free) {
-        struct pending *next = limiter->free->next_free;
-        pending_free(limiter->free);
-        limiter->free = next;
+    while (limiter->spare) {
+        struct decision *next = limiter->spare->next_spare;
+        decision_free(limiter->spare);
+        limiter->spare = next;
     }
-    limiter->free_count = 0;
+    limiter->spare_count = 0;
 }
 
 /* ---- Shadow limits ---- */
@@ -139,262 +153,244 @@ static void shadow_log(struct shadow_log *log, const struct limit *limit, const 
     double now_s = clock_s();
 
     if (log->said_s > 0 && now_s < log->said_s + SHADOW_LOG_S) {
-        log->unsaid++;
+        log->unsaid_count++;
         return;
     }
-    if (log->unsaid > 0)
+    if (log->unsaid_count > 0)
         log_line("shadow limit %s would have refused %s, and %lu requests since the last such line",
-                 limit->name, key, log->unsaid);
+                 limit->name, key, log->unsaid_count);
     else
         log_line("shadow limit %s would have refused %s", limit->name, key);
     *log = (struct shadow_log){.said_s = now_s};
 }
 
 /* LIMIT, a shadow, would have refused the client whose bucket is at KEY. */
-static void shadow_refuses(struct pending *pending, const struct limit *limit, const char *key)
+static void shadow_refuses(struct decision *decision, const struct limit *limit, const char *key)
 {
-    struct limiter *limiter = pending->limiter;
+    struct limiter *limiter = decision->limiter;
 
-    pending->shadow[pending->shadow_count++] = limit;
-    /* Of limits that have been replaced meanwhile, the log of the new ones says nothing. */
-    if (pending->limits == limiter->limits)
-        shadow_log(&limiter->shadow_log[limit - pending->limits->limit], limit, key);
+    decision->shadow[decision->shadow_count++] = limit;
+    /* Limits that have been replaced meanwhile are not logged. */
+    if (decision->limits == limiter->limits)
+        shadow_log(&limiter->shadow_log[limit - decision->limits->limit], limit, key);
 }
 
-/* ---- The decision ---- */
+/* ---- Answers ---- */
 
-static enum reply_form form_for(const struct request *request)
+static void answer(struct decision *decision, const char *text, size_t len)
 {
-    if (request->authorizer)
-        return REPLY_AUTHORIZER;
-    return request_parameter(request, REPLY_AUTH_REQUEST_PARAMETER) ? REPLY_AUTH_REQUEST
-                                                                    : REPLY_WHOLE;
+    decision->limiter->reply(decision->exchange, text, len);
+    decision_put(decision);
 }
 
-static enum redis_failure failure_mode(const struct pending *pending)
-{
-    for (size_t i = 0; i < pending->enforced; i++)
-        if (pending->applying[i]->on_redis_failure == REDIS_FAILURE_DENY)
-            return REDIS_FAILURE_DENY;
-    return REDIS_FAILURE_ALLOW;
-}
-
-static void answer(struct pending *pending, const char *text, size_t len)
-{
-    pending->limiter->reply(pending->exchange, text, len);
-    pending_put(pending);
-}
-
-/* QUOTAS are those of the limits that are enforced. */
-static void answer_verdict(struct pending *pending, const struct quota *quotas)
+static void answer_verdict(struct decision *decision)
 {
     const struct verdict verdict = {
-        .quotas = quotas,
-        .count = pending->enforced,
-        .shadow = pending->shadow,
-        .shadow_count = pending->shadow_count,
-        .headers = pending->limits->headers,
+        .quotas = decision->quotas,
+        .count = decision->enforced_count,
+        .shadow = decision->shadow,
+        .shadow_count = decision->shadow_count,
+        .headers = decision->limits->headers,
     };
     char text[REPLY_SIZE];
 
-    answer(pending, text, reply_decided(&verdict, pending->form, text));
+    answer(decision, text, reply_decided(&verdict, decision->form, text));
 }
 
-static void answer_decided(struct pending *pending, const struct bucket *buckets)
+static void answer_decided(struct decision *decision)
 {
-    struct quota quotas[LIMITS_MAX];
-
-    for (size_t i = 0; i < pending->enforced; i++)
-        quotas[i] = (struct quota){pending->applying[i], &pending->takes[i], buckets[i]};
-    for (size_t i = pending->enforced; i < pending->count; i++)
-        if (!buckets[i].allowed)
-            shadow_refuses(pending, pending->applying[i], pending->takes[i].key);
-    answer_verdict(pending, quotas);
+    for (size_t i = decision->enforced_count; i < decision->ask.charge_count; i++)
+        if (!decision->charges[i].balance.allowed)
+            shadow_refuses(decision, decision->quotas[i].limit, decision->charges[i].key);
+    answer_verdict(decision);
 }
 
-static void on_taken(void *context, const struct bucket *buckets)
+/* Each charge has its own policy for when the store is down; one that denies is enough. */
+static void answer_undecided(struct decision *decision)
 {
-    struct pending *pending = context;
+    enum when_down when_down = WHEN_DOWN_ALLOW;
     char text[REPLY_SIZE];
 
-    if (buckets)
-        answer_decided(pending, buckets);
-    else
-        answer(pending, text, reply_undecided(failure_mode(pending), pending->form, text));
+    for (size_t i = 0; i < decision->enforced_count; i++)
+        if (decision->charges[i].when_down == WHEN_DOWN_DENY)
+            when_down = WHEN_DOWN_DENY;
+    answer(decision, text, reply_undecided(when_down, decision->form, text));
 }
 
-static const char too_much[] =
-    "This request is too long to be compared with all patterns of the limits.";
+static void on_settled(struct ask *ask)
+{
+    struct decision *decision = (struct decision *)ask;
 
-/* Log that LIMIT's patterns took too long for a request, at most once a minute. */
-static void log_too_much(struct limiter *limiter, const struct limit *limit)
+    if (ask->settled_by == UNSETTLED)
+        answer_undecided(decision);
+    else
+        answer_decided(decision);
+}
+
+/* Log at most once a minute that LIMIT could not be applied to a request, as RESULT says. */
+static void log_not_applied(struct limiter *limiter, const struct limit *limit,
+                            enum apply_result result)
 {
     double now_s = clock_s();
 
-    if (limiter->too_much_said_s > 0 && now_s < limiter->too_much_said_s + TOO_MUCH_LOG_S)
+    if (limiter->not_applied_said_s > 0 && now_s < limiter->not_applied_said_s + NOT_APPLIED_LOG_S)
         return;
-    limiter->too_much_said_s = now_s;
-    log_line(
-        "limit %s: a request was refused with 400, because comparing it with the patterns of the "
-        "limits took too long",
-        limit->name);
+    limiter->not_applied_said_s = now_s;
+    if (result == APPLY_TOO_MUCH)
+        log_line("limit %s: a request was refused with 400, because comparing it with the patterns "
+                 "of the limits took too long",
+                 limit->name);
+    else
+        log_line("limit %s: %s, because over %d limits apply to it; give some of them a narrower "
+                 "match",
+                 limit->name,
+                 limit->shadow ? "it was left out of a request" : "a request was refused with 500",
+                 STORE_CHARGES_MAX);
 }
 
-/* How the limits end a request without a take. */
+/* How the limits end a request without asking the store. */
 struct ending {
-    enum apply_result
-        result; /* APPLY_BLOCKED, APPLY_AMBIGUOUS, APPLY_TOO_MUCH; APPLY_NOT: they do not */
+    enum apply_result result; /* APPLY_NOT: they do not */
     const struct limit *limit;
     struct applied applied;
 };
 
 /* Answer the request as ENDING says. */
-static void answer_at_once(struct pending *pending, const struct ending *ending)
+static void answer_ending(struct decision *decision, const struct ending *ending)
 {
-    enum reply_form form = pending->form;
+    enum reply_form form = decision->form;
     char text[REPLY_SIZE];
+    size_t len;
 
-    if (ending->result == APPLY_TOO_MUCH)
-        log_too_much(pending->limiter, ending->limit);
-    answer(pending, text,
-           ending->result == APPLY_AMBIGUOUS
-               ? reply_ambiguous(ending->applied.ambiguous, form, text)
-           : ending->result == APPLY_TOO_MUCH ? reply_unclear(too_much, form, text)
-                                              : reply_blocked(ending->limit, form, text));
+    if (ending->result == APPLY_TOO_MUCH || ending->result == APPLY_TOO_MANY)
+        log_not_applied(decision->limiter, ending->limit, ending->result);
+    if (ending->result == APPLY_AMBIGUOUS)
+        len = reply_ambiguous(ending->applied.ambiguous, form, text);
+    else if (ending->result == APPLY_TOO_MUCH)
+        len = reply_unclear(
+            "This request is too long to be compared with all patterns of the limits.", form, text);
+    else if (ending->result == APPLY_TOO_MANY)
+        len = reply_too_many(form, text);
+    else
+        len = reply_blocked(ending->limit, form, text);
+    answer(decision, text, len);
 }
 
-/* Let LIMIT take from the client's bucket, or not.  Returns what it is for the request. */
-static enum apply_result apply(struct pending *pending, const struct limit *limit,
+/* ---- The decision ---- */
+
+/* Add what LIMIT asks of the client's bucket, if it applies.  Returns whether it does. */
+static enum apply_result apply(struct decision *decision, const struct limit *limit,
                                struct view *view, struct applied *applied)
 {
-    struct take *take = &pending->takes[pending->count];
-    enum apply_result result = apply_limit(limit, view, take, applied);
+    size_t count = decision->ask.charge_count;
+    struct charge *charge = &decision->charges[count];
 
-    if (result == APPLY_TAKE)
-        pending->applying[pending->count++] = limit;
+    if (decision->applied_count == STORE_CHARGES_MAX)
+        return match_request(&limit->match, view) == MATCH_FITS ? APPLY_TOO_MANY : APPLY_NOT;
+    enum apply_result result = apply_limit(limit, view, charge, applied);
+    decision->applied_count += result != APPLY_NOT;
+    if (result == APPLY_CHARGE) {
+        decision->quotas[count] = (struct quota){limit, charge};
+        decision->ask.charge_count++;
+    }
     if (result == APPLY_BLOCKED && limit->shadow)
-        shadow_refuses(pending, limit, take->key);
+        shadow_refuses(decision, limit, charge->key);
     return result;
 }
 
 /* Apply the limits that are enforced, up to one that ends the request. */
-static struct ending apply_enforced(struct pending *pending, struct view *view)
+static struct ending apply_enforced(struct decision *decision, struct view *view)
 {
-    const struct limits *limits = pending->limits;
+    const struct limits *limits = decision->limits;
     struct ending ending = {.result = APPLY_NOT};
 
     for (size_t i = 0; i < limits->count; i++) {
         ending.limit = &limits->limit[i];
         if (ending.limit->shadow)
             continue;
-        ending.result = apply(pending, ending.limit, view, &ending.applied);
-        if (ending.result == APPLY_BLOCKED || ending.result == APPLY_AMBIGUOUS ||
-            ending.result == APPLY_TOO_MUCH)
+        ending.result = apply(decision, ending.limit, view, &ending.applied);
+        if (ending.result != APPLY_NOT && ending.result != APPLY_CHARGE &&
+            ending.result != APPLY_UNLIMITED)
             return ending;
     }
     ending.result = APPLY_NOT;
     return ending;
 }
 
-static void apply_shadows(struct pending *pending, struct view *view)
+static void apply_shadows(struct decision *decision, struct view *view)
 {
-    const struct limits *limits = pending->limits;
+    const struct limits *limits = decision->limits;
     struct applied applied;
 
-    for (size_t i = 0; i < limits->count; i++)
-        if (limits->limit[i].shadow)
-            apply(pending, &limits->limit[i], view, &applied);
+    for (size_t i = 0; i < limits->count; i++) {
+        const struct limit *limit = &limits->limit[i];
+        if (limit->shadow && apply(decision, limit, view, &applied) == APPLY_TOO_MANY)
+            log_not_applied(decision->limiter, limit, APPLY_TOO_MANY);
+    }
 }
 
-/* The web server described a request without PARAMETER. */
-static void answer_incomplete(struct pending *pending, const char *parameter)
+void limiter_handle(struct limiter *limiter, void *exchange, const struct request *request,
+                    enum reply_form form)
 {
-    struct limiter *limiter = pending->limiter;
-    char text[REPLY_SIZE];
+    struct decision *decision = decision_get(limiter);
+    struct view *view = &limiter->view;
 
-    /* Once is enough: it is the web server's configuration, and stays so for every request. */
-    if (!limiter->incomplete_logged)
-        log_line("the web server sends no %s; include its standard fastcgi_params", parameter);
-    limiter->incomplete_logged = true;
-    answer(pending, text, reply_incomplete(parameter, text));
-}
-
-/* Answer REQUEST if it is one that cannot be decided.  Returns whether it was answered. */
-static bool answer_unreadable(struct pending *pending, const struct request *request)
-{
-    const char *missing = request_missing(request);
-    char text[REPLY_SIZE];
-
-    if (request->defect != REQUEST_FINE)
-        answer(pending, text, reply_defect(request->defect, pending->form, text));
-    else if (missing)
-        answer_incomplete(pending, missing);
-    return request->defect != REQUEST_FINE || missing;
+    decision->exchange = exchange;
+    decision->form = form;
+    view_begin(view, request, (unsigned)decision->limits->ipv6_prefix_bits);
+    const struct ending ending = apply_enforced(decision, view);
+    if (ending.result != APPLY_NOT) {
+        answer_ending(decision, &ending);
+        return;
+    }
+    decision->enforced_count = decision->ask.charge_count;
+    apply_shadows(decision, view);
+    if (decision->ask.charge_count > 0)
+        limiter->store->ask(limiter->store, &decision->ask);
+    else
+        answer_verdict(decision); /* there is nothing to ask */
 }
 
 /* ---- Public ---- */
 
-struct limiter *limiter_new(struct limits *limits, take_tokens *take, void *store,
-                            limiter_reply *reply)
+/* Use LIMITS, a reference that becomes the limiter's. */
+static void use_limits(struct limiter *limiter, struct limits *limits)
+{
+    limiter->limits = limits;
+    free(limiter->shadow_log);
+    limiter->shadow_log = memory_new(limits->count * sizeof *limiter->shadow_log);
+}
+
+struct limiter *limiter_new(struct limits *limits, struct store *store, limiter_reply *reply)
 {
     struct limiter *limiter = memory_new(sizeof *limiter);
 
-    limiter->limits = limits_ref(limits);
-    limiter->take = take;
     limiter->store = store;
     limiter->reply = reply;
+    use_limits(limiter, limits_ref(limits));
     return limiter;
 }
 
 void limiter_set_limits(struct limiter *limiter, struct limits *limits)
 {
-    pool_empty(limiter);
-    limits_ref(limits);
-    limits_unref(limiter->limits);
-    limiter->limits = limits;
-    for (size_t i = 0; i < LIMITS_MAX; i++)
-        limiter->shadow_log[i] = (struct shadow_log){0};
+    struct limits *before = limiter->limits;
+
+    spare_free(limiter);
+    use_limits(limiter, limits_ref(limits));
+    limits_unref(before);
 }
 
-void limiter_handle(struct limiter *limiter, void *exchange, const struct request *request)
+const struct limits *limiter_limits(const struct limiter *limiter)
 {
-    struct pending *pending = pending_get(limiter);
-    const struct limits *limits = pending->limits;
-    const struct forward_auth_rules rules = {limits->trusted_proxy, limits->proxy_count,
-                                             limits->forward_auth};
-    struct view *view = &limiter->view;
-    char text[REPLY_SIZE];
-
-    pending->exchange = exchange;
-    pending->form = form_for(request);
-    if (answer_unreadable(pending, request))
-        return;
-    request = forward_auth_read(request, &rules, &limiter->forward);
-    if (!request) {
-        answer(pending, text, reply_unclear(limiter->forward.problem, pending->form, text));
-        return;
-    }
-    pending->count = pending->enforced = pending->shadow_count = 0;
-    view_begin(view, request, (unsigned)limits->ipv6_prefix_bits);
-    const struct ending ending = apply_enforced(pending, view);
-    if (ending.result != APPLY_NOT) {
-        answer_at_once(pending, &ending);
-        return;
-    }
-    pending->enforced = pending->count;
-    apply_shadows(pending, view);
-    if (pending->count > 0)
-        limiter->take(limiter->store, pending->takes, pending->count, pending->enforced, on_taken,
-                      pending);
-    else
-        answer_verdict(pending, NULL); /* there is nothing to ask */
+    return limiter->limits;
 }
 
 void limiter_free(struct limiter *limiter)
 {
     if (!limiter)
         return;
-    pool_empty(limiter);
+    spare_free(limiter);
     limits_unref(limiter->limits);
+    free(limiter->shadow_log);
     free(limiter);
 }

@@ -1,38 +1,49 @@
 /* limiter.h - the decision: a request, the limits that apply to it, the tokens they cost, the
- * answer. It sees Redis as a function that takes tokens, and the client as a function that is given
- * a reply. */
+ * answer.  The limiter knows neither where the buckets are nor how the web server is answered. */
 #ifndef LIMITER_H
 #define LIMITER_H
 
+#include "decide/reply.h"
 #include "limits/limits.h"
 #include "request/request.h"
-#include "store/take.h"
+#include "store/store.h"
 
 struct limiter;
 
 /* Called exactly once for each limiter_handle, now or later: TEXT (LEN bytes, borrowed) is the
- * whole answer to EXCHANGE, in the form of reply.h. */
+ * whole answer to EXCHANGE, as reply.h writes it. */
 typedef void limiter_reply(void *exchange, const char *text, size_t len);
 
-/* A limiter for LIMITS (held) that takes from STORE with TAKE and answers with REPLY.
+/* A limiter for LIMITS (a reference of its own) that asks STORE (borrowed) and answers with REPLY.
  * Returns it, the caller's to free with limiter_free; never NULL. */
-struct limiter *limiter_new(struct limits *limits, take_tokens *take, void *store,
-                            limiter_reply *reply);
+struct limiter *limiter_new(struct limits *limits, struct store *store, limiter_reply *reply);
 
-/* From now on decide by LIMITS (held).  Requests under way are decided by the limits that they
- * began with. */
+/* From now on decide by LIMITS (a reference of its own).  Requests under way are decided by the
+ * limits that they began with. */
 void limiter_set_limits(struct limiter *limiter, struct limits *limits);
 
-/* Decide about REQUEST (borrowed for the call) and answer EXCHANGE: every limit whose match fits
- * applies. A request that lacks a parameter which every one has is answered with 500, one with a
- * defect with 431 or 400. A limit that blocks the client is a 403 without asking the store; where
- * no limit is left to ask about, the answer is 200 without asking.  Where the store does not
- * decide, the answer is 503 if any limit that applies and is no shadow says `on_redis_failure:
- * deny`, else 200. A shadow limit that would have refused is named in the answer and in the log,
- * there at most once a second. */
-void limiter_handle(struct limiter *limiter, void *exchange, const struct request *request);
+/* The limits that requests are decided by now; borrowed until limiter_set_limits. */
+const struct limits *limiter_limits(const struct limiter *limiter);
 
-/* Free LIMITER, which has no take under way.  NULL is fine. */
+/* Decide about REQUEST (borrowed for the call) and answer EXCHANGE in FORM: every limit whose match
+ * fits applies, and the store is asked once for all of them.
+ *
+ *   every enforced limit had room, or none applies                  200
+ *   one of them had not                                             429
+ *   an override of an enforced limit blocks the client              403, the store is not asked
+ *   a source of an enforced limit has two values, or the patterns
+ *   would take too long                                             400, the store is not asked
+ *   over STORE_CHARGES_MAX limits apply                             500, the store is not asked
+ *   the store does not decide                                       503 if any enforced limit that
+ *                                                                   applies says so (when_down),
+ *                                                                   else 200
+ *
+ * A shadow limit that would have refused is named in the answer and in the log, there at most once
+ * a second. */
+void limiter_handle(struct limiter *limiter, void *exchange, const struct request *request,
+                    enum reply_form form);
+
+/* Free LIMITER, which has no ask under way.  NULL is fine. */
 void limiter_free(struct limiter *limiter);
 
 #endif

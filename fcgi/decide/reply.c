@@ -103,21 +103,21 @@ static size_t write_problem(enum reply_form form, int status, const char *title,
 /* RateLimit's t, in seconds; -1: there is none. */
 static int64_t effective_window(const struct quota *quota)
 {
-    const struct bucket *bucket = &quota->bucket;
+    const struct balance *balance = &quota->charge->balance;
 
-    if (bucket->remaining > 0)
-        return units_seconds_up(bucket->remaining * quota->take->interval_us);
-    return bucket->wait_us < 0 ? -1 : units_seconds_up(bucket->wait_us);
+    if (balance->remaining > 0)
+        return units_seconds_up(balance->remaining * quota->charge->interval_us);
+    return balance->wait_us < 0 ? -1 : units_seconds_up(balance->wait_us);
 }
 
 static void append_policy(struct text *reply, const struct quota *quotas, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        const struct take *take = quotas[i].take;
+        const struct charge *charge = quotas[i].charge;
         append(reply, i > 0 ? ", " : "");
         append_name(reply, quotas[i].limit->name);
-        append_field(reply, ";q=", take->capacity);
-        append_field(reply, ";w=", units_seconds_up(take->capacity * take->interval_us));
+        append_field(reply, ";q=", charge->capacity);
+        append_field(reply, ";w=", units_seconds_up(charge->capacity * charge->interval_us));
     }
 }
 
@@ -127,7 +127,7 @@ static void append_ratelimit(struct text *reply, const struct quota *quotas, siz
         int64_t window = effective_window(&quotas[i]);
         append(reply, i > 0 ? ", " : "");
         append_name(reply, quotas[i].limit->name);
-        append_field(reply, ";r=", quotas[i].bucket.remaining);
+        append_field(reply, ";r=", quotas[i].charge->balance.remaining);
         if (window >= 0)
             append_field(reply, ";t=", window);
     }
@@ -138,11 +138,11 @@ static void append_retry_after(struct text *reply, const struct quota *quotas, s
     int64_t longest_us = 0;
 
     for (size_t i = 0; i < count; i++) {
-        const struct bucket *bucket = &quotas[i].bucket;
-        if (bucket->wait_us < 0)
+        const struct balance *balance = &quotas[i].charge->balance;
+        if (balance->wait_us < 0)
             return;
-        if (!bucket->allowed && bucket->wait_us > longest_us)
-            longest_us = bucket->wait_us;
+        if (!balance->allowed && balance->wait_us > longest_us)
+            longest_us = balance->wait_us;
     }
     append_field(reply, "Retry-After: ", units_seconds_up(longest_us));
     append(reply, "\r\n");
@@ -151,19 +151,19 @@ static void append_retry_after(struct text *reply, const struct quota *quotas, s
 /* How many more requests like this one QUOTA has room for. */
 static int64_t requests_left(const struct quota *quota)
 {
-    return quota->bucket.remaining / (quota->take->cost > 0 ? quota->take->cost : 1);
+    return quota->charge->balance.remaining / (quota->charge->cost > 0 ? quota->charge->cost : 1);
 }
 
 /* Whether ONE is closer to refusing than OTHER, or has refused for longer. */
 static bool is_closer(const struct quota *one, const struct quota *other)
 {
-    if (one->bucket.allowed != other->bucket.allowed)
-        return other->bucket.allowed;
-    if (one->bucket.allowed)
+    if (one->charge->balance.allowed != other->charge->balance.allowed)
+        return other->charge->balance.allowed;
+    if (one->charge->balance.allowed)
         return requests_left(one) < requests_left(other);
-    if (one->bucket.wait_us < 0 || other->bucket.wait_us < 0)
-        return other->bucket.wait_us >= 0;
-    return one->bucket.wait_us > other->bucket.wait_us;
+    if (one->charge->balance.wait_us < 0 || other->charge->balance.wait_us < 0)
+        return other->charge->balance.wait_us >= 0;
+    return one->charge->balance.wait_us > other->charge->balance.wait_us;
 }
 
 static const struct quota *closest_to_refusing(const struct quota *quotas, size_t count)
@@ -201,11 +201,11 @@ static void append_fields(struct text *reply, const struct verdict *verdict,
     }
     if (verdict->headers & HEADER_X_RATELIMIT) {
         const struct quota *closest = closest_to_refusing(verdict->quotas, verdict->count);
-        append_field(reply, names->limit, closest->take->capacity);
+        append_field(reply, names->limit, closest->charge->capacity);
         append(reply, "\r\n");
-        append_field(reply, names->remaining, closest->bucket.remaining);
+        append_field(reply, names->remaining, closest->charge->balance.remaining);
         append(reply, "\r\n");
-        append_field(reply, names->reset, units_seconds_up(closest->bucket.full_us));
+        append_field(reply, names->reset, units_seconds_up(closest->charge->balance.full_us));
         append(reply, "\r\n");
     }
 }
@@ -219,7 +219,8 @@ static void append_variables(struct text *reply, const struct verdict *verdict)
         const struct quota *closest = closest_to_refusing(verdict->quotas, verdict->count);
         append(reply, "Variable-RATELIMIT_NAME: ");
         append(reply, closest->limit->name);
-        append_field(reply, "\r\nVariable-RATELIMIT_REMAINING: ", closest->bucket.remaining);
+        append_field(reply,
+                     "\r\nVariable-RATELIMIT_REMAINING: ", closest->charge->balance.remaining);
         append(reply, "\r\n");
     }
     for (size_t i = 0; i < verdict->shadow_count; i++) {
@@ -247,16 +248,16 @@ static void append_quota_exceeded(struct text *body, const struct verdict *verdi
     append(body, "{\"type\":\"https://iana.org/assignments/http-problem-types#quota-exceeded\","
                  "\"title\":\"Request cannot be satisfied as assigned quota has been exceeded\","
                  "\"status\":429,");
-    if (closest->bucket.wait_us < 0) {
-        append_field(body, "\"detail\":\"This request costs ", closest->take->cost);
+    if (closest->charge->balance.wait_us < 0) {
+        append_field(body, "\"detail\":\"This request costs ", closest->charge->cost);
         append(body, " tokens, and a bucket of ");
         append(body, closest->limit->name);
-        append_field(body, " holds ", closest->take->capacity);
+        append_field(body, " holds ", closest->charge->capacity);
         append(body, ": it can never be served.\",");
     }
     append(body, "\"violated-policies\":[");
     for (size_t i = 0; i < verdict->count; i++) {
-        if (verdict->quotas[i].bucket.allowed)
+        if (verdict->quotas[i].charge->balance.allowed)
             continue;
         append(body, separator);
         append_name(body, verdict->quotas[i].limit->name);
@@ -272,9 +273,9 @@ static void append_allowed(struct text *body, const struct verdict *verdict)
     append(body, "{\"allowed\":true");
     if (verdict->count > 0) {
         const struct quota *closest = closest_to_refusing(verdict->quotas, verdict->count);
-        append_field(body, ",\"limit\":", closest->take->capacity);
-        append_field(body, ",\"remaining\":", closest->bucket.remaining);
-        append_field(body, ",\"reset\":", units_seconds_up(closest->bucket.full_us));
+        append_field(body, ",\"limit\":", closest->charge->capacity);
+        append_field(body, ",\"remaining\":", closest->charge->balance.remaining);
+        append_field(body, ",\"reset\":", units_seconds_up(closest->charge->balance.full_us));
     }
     append_shadow(body, verdict);
     append(body, "}");
@@ -317,9 +318,9 @@ size_t reply_decided(const struct verdict *verdict, enum reply_form form, char o
     struct text reply = {out, 0, REPLY_SIZE};
     bool allowed = true;
 
-    assert(verdict->count <= LIMITS_MAX);
+    assert(verdict->count <= STORE_CHARGES_MAX);
     for (size_t i = 0; i < verdict->count; i++)
-        allowed = allowed && verdict->quotas[i].bucket.allowed;
+        allowed = allowed && verdict->quotas[i].charge->balance.allowed;
     if (allowed)
         append_allowance(&reply, form, verdict);
     else
@@ -335,11 +336,11 @@ size_t reply_blocked(const struct limit *limit, enum reply_form form, char out[R
     return write_problem(form, 403, "Forbidden", detail, "", out);
 }
 
-size_t reply_undecided(enum redis_failure failure, enum reply_form form, char out[REPLY_SIZE])
+size_t reply_undecided(enum when_down failure, enum reply_form form, char out[REPLY_SIZE])
 {
     static const struct verdict nothing_applies;
 
-    if (failure == REDIS_FAILURE_ALLOW)
+    if (failure == WHEN_DOWN_ALLOW)
         return reply_decided(&nothing_applies, form, out);
     return write_problem(form, 503, "Service Unavailable",
                          "The rate limiter cannot reach its store.", "Retry-After: 1\r\n", out);
@@ -364,6 +365,13 @@ size_t reply_defect(enum request_defect defect, enum reply_form form, char out[R
     return reply_unclear("This request has a header field that cannot be read: it holds a NUL "
                          "byte, or its name a '='.",
                          form, out);
+}
+
+size_t reply_too_many(enum reply_form form, char out[REPLY_SIZE])
+{
+    return write_problem(form, 500, "Internal Server Error",
+                         "More limits apply to this request than the rate limiter can decide.", "",
+                         out);
 }
 
 size_t reply_unclear(const char *detail, enum reply_form form, char out[REPLY_SIZE])

@@ -7,12 +7,12 @@
 
 #include "limits/limits.h"
 #include "request/request.h"
-#include "store/take.h"
+#include "store/store.h"
 
 /* Bytes of a reply, NUL included: always enough, tests/unit/test_reply.c.  A limit stands at most
  * four times in it (RateLimit-Policy, RateLimit, violated-policies and shadow), with its
  * numbers. */
-#define REPLY_SIZE (2048 + LIMITS_MAX * 4 * (LIMIT_NAME_MAX + 40))
+#define REPLY_SIZE (2048 + STORE_CHARGES_MAX * 4 * (LIMIT_NAME_MAX + 40))
 
 /* Whom an answer is for. */
 enum reply_form {
@@ -25,17 +25,15 @@ enum reply_form {
 /* A web server that asks for REPLY_AUTH_REQUEST sends this FastCGI parameter. */
 #define REPLY_AUTH_REQUEST_PARAMETER "RATELIMIT_AUTH_REQUEST"
 
-/* A limit that applied and is enforced, what was asked of the client's bucket, and the bucket after
- * that. */
+/* A limit that applied, and what it asked of the client's bucket, with the balance after that. */
 struct quota {
-    const struct limit *limit; /* borrowed */
-    const struct take *take;   /* borrowed */
-    struct bucket bucket;
+    const struct limit *limit;   /* borrowed */
+    const struct charge *charge; /* borrowed */
 };
 
 /* All that decides about a request. */
 struct verdict {
-    const struct quota *quotas; /* COUNT (0 .. LIMITS_MAX) of them, borrowed */
+    const struct quota *quotas; /* those of the COUNT (0 .. STORE_CHARGES_MAX) enforced limits */
     size_t count;
     const struct limit *const *shadow; /* SHADOWS shadow limits that would have refused, borrowed */
     size_t shadow_count;
@@ -82,9 +80,9 @@ size_t reply_decided(const struct verdict *verdict, enum reply_form form, char o
 /* Write the answer to a client whom LIMIT blocks: 403, in FORM.  Returns as above. */
 size_t reply_blocked(const struct limit *limit, enum reply_form form, char out[REPLY_SIZE]);
 
-/* Write the answer where Redis did not decide, in FORM: for REDIS_FAILURE_ALLOW that where no limit
- * applies, for REDIS_FAILURE_DENY 503 with Retry-After: 1.  Returns as above. */
-size_t reply_undecided(enum redis_failure failure, enum reply_form form, char out[REPLY_SIZE]);
+/* Write the answer where Redis did not decide, in FORM: for WHEN_DOWN_ALLOW that where no limit
+ * applies, for WHEN_DOWN_DENY 503 with Retry-After: 1.  Returns as above. */
+size_t reply_undecided(enum when_down failure, enum reply_form form, char out[REPLY_SIZE]);
 
 /* Write the answer to a request that the web server described without PARAMETER, such as
  * "REMOTE_ADDR": 500, naming it, and whole, for it is for who looks into the web server.  Returns
@@ -94,6 +92,10 @@ size_t reply_incomplete(const char *parameter, char out[REPLY_SIZE]);
 /* Write the answer to a request whose parameters have DEFECT: 431 if they are too large (RFC 6585,
  * 5), 400 if they cannot be read; in FORM.  Returns as above. */
 size_t reply_defect(enum request_defect defect, enum reply_form form, char out[REPLY_SIZE]);
+
+/* Write the answer to a request to which over STORE_CHARGES_MAX limits apply: 500, in FORM.
+ * Returns as above. */
+size_t reply_too_many(enum reply_form form, char out[REPLY_SIZE]);
 
 /* Write the answer to a proxy whose question does not say which request it is about: 400, in FORM,
  * with DETAIL (a sentence without quotes).  Returns as above. */

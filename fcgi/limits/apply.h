@@ -3,15 +3,16 @@
 #define APPLY_H
 
 #include "limits/limits.h"
-#include "store/take.h"
+#include "store/store.h"
 
 enum apply_result {
     APPLY_NOT,       /* the limit is not for this request */
-    APPLY_TAKE,      /* tokens are taken */
+    APPLY_CHARGE,    /* tokens are taken */
     APPLY_UNLIMITED, /* an override lifts the limit */
     APPLY_BLOCKED,   /* an override refuses the client */
     APPLY_AMBIGUOUS, /* a source that the limit reads has two values */
     APPLY_TOO_MUCH,  /* its patterns would take too long for this request: glob.h */
+    APPLY_TOO_MANY,  /* STORE_CHARGES_MAX others apply; apply_limit does not count them */
 };
 
 /* What else there is to say about an apply_result. */
@@ -23,10 +24,10 @@ struct applied {
 };
 
 /* Apply LIMIT to VIEW.  *APPLIED is set.  But for APPLY_NOT, APPLY_AMBIGUOUS and APPLY_TOO_MUCH,
- * *TAKE becomes what is asked of the client's bucket.  A shadow limit is neither of the last two,
+ * *CHARGE becomes what is asked of the client's bucket.  A shadow limit is neither of the last two,
  * because it never refuses: a source with two values counts as absent to it, and where its patterns
  * take too long it is not for the request. */
-enum apply_result apply_limit(const struct limit *limit, struct view *view, struct take *take,
+enum apply_result apply_limit(const struct limit *limit, struct view *view, struct charge *charge,
                               struct applied *applied);
 
 #endif

@@ -6,11 +6,11 @@
 #include <stddef.h>
 
 #include "request/key_source.h"
-#include "store/take.h"
+#include "store/store.h"
 
 #define KEY_PARTS_MAX    8   /* sources in one key */
 #define KEY_IDENTITY_MAX 128 /* bytes of an identity that is stored as it is; longer: a digest */
-#define KEY_SIZE         TAKE_KEY_SIZE /* bytes of a Redis key: always enough, test_key.c */
+#define KEY_SIZE         STORE_KEY_SIZE /* bytes of a Redis key: always enough, test_key.c */
 
 /* One source of an identity. */
 struct key_part {

@@ -10,6 +10,7 @@ static void limits_free(struct limits *limits)
 {
     for (size_t i = 0; i < limits->count; i++)
         overrides_free(limits->limit[i].overrides);
+    free(limits->limit);
     free(limits);
 }
 

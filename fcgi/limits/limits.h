@@ -14,18 +14,15 @@
 #include "limits/overrides.h"
 #include "store/password_file.h"
 #include "store/redis_address.h"
-#include "store/take.h"
+#include "store/store.h"
 
-#define LIMITS_MAX           TAKES_MAX /* limits in one file: each may take from a bucket */
-#define LIMITS_PROXIES_MAX   64        /* networks in trusted_proxies */
-#define LIMITS_LARGE         65536     /* bytes of a file whose limits take long to free */
-#define LIMIT_NAME_MAX       64        /* bytes of a limit's name, without the NUL */
+#define LIMITS_MAX           1000 /* limits in one file; STORE_CHARGES_MAX may apply to a request */
+#define LIMITS_PROXIES_MAX   64   /* networks in trusted_proxies */
+#define LIMITS_LARGE         65536 /* bytes of a file whose limits take long to free */
+#define LIMIT_NAME_MAX       64    /* bytes of a limit's name, without the NUL */
 #define LIMIT_CAPACITY_MAX   1000000000
-#define LIMIT_WINDOW_US_MAX  TAKE_WINDOW_US_MAX
+#define LIMIT_WINDOW_US_MAX  STORE_WINDOW_US_MAX
 #define REDIS_TIMEOUT_MS_MAX 10000
-
-/* What a request gets where Redis cannot be asked. */
-enum redis_failure { REDIS_FAILURE_ALLOW, REDIS_FAILURE_DENY };
 
 /* One limit: a policy, and the buckets that follow it. */
 struct limit {
@@ -35,7 +32,7 @@ struct limit {
     int64_t capacity;    /* tokens: 1 .. LIMIT_CAPACITY_MAX */
     int64_t interval_us; /* between two tokens; times capacity: at most LIMIT_WINDOW_US_MAX */
     struct cost cost;
-    enum redis_failure on_redis_failure;
+    enum when_down on_redis_failure;
     bool shadow;                 /* decided and reported, never refuses */
     struct overrides *overrides; /* owned; NULL: none */
     unsigned line, column;       /* where it stands in the file, from 1 */
@@ -59,8 +56,8 @@ struct limits {
         proxy_count; /* of trusted_proxies: they may ask about another's request, forward_auth.h */
     unsigned proxies_line, proxies_column; /* where they are in the file, from 1 */
     struct network trusted_proxy[LIMITS_PROXIES_MAX];
-    size_t count; /* 1 .. LIMITS_MAX */
-    struct limit limit[LIMITS_MAX];
+    size_t count;        /* 1 .. LIMITS_MAX */
+    struct limit *limit; /* COUNT of them, owned */
 };
 
 /* One more holder of LIMITS.  Returns LIMITS. */

@@ -1,197 +1,542 @@
-/* connection.c - a socket to Redis: connect, write, read replies. */
+/* connection.c - the way to a ready connection: resolve, connect, AUTH, SELECT, LOAD, probe. */
 /* SPDX-License-Identifier: MIT */
 #include "store/connection.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
-#define READ_BYTES 16384 /* what redisBufferRead takes at most; less means that nothing is left */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "store/redis_socket.h"
+#include "store/resolver.h"
+#include "store/script.h"
 
-/* Close, and tell the owner why.  REASON may be text of the hiredis context. */
-static void fail(struct connection *connection, const char *reason, bool unfit)
+#define ATTEMPT_S     1.0   /* a connection that is not ready after this is given up */
+#define BACKOFF_MIN_S 0.010 /* between attempts: doubles from here ... */
+#define BACKOFF_MAX_S 1.0   /* ... to here */
+#define REASON_SIZE   512   /* for the log, NUL included */
+
+TAILQ_HEAD(redis_command_list, redis_command);
+
+typedef void step_handler(struct connection *connection, const struct redis_reply *reply);
+
+/* A command of the connection's own. */
+struct step {
+    struct redis_command command; /* first, so that a command of ours is a step */
+    struct connection *connection;
+    step_handler *on_reply;
+};
+
+/* Each is under way at most once. */
+enum { STEP_AUTH, STEP_SELECT, STEP_LOAD, STEP_PROBE, STEP_COUNT };
+
+struct connection {
+    struct ev_loop *loop;
+    struct redis_address address;
+    const char *shown; /* ADDRESS, for the log */
+    const struct connection_events *events;
+    void *context;
+
+    struct redis_socket socket;
+    struct redis_command_list owed;  /* Redis has to reply to them, in this order */
+    struct redis_command *unwritten; /* the first of OWED that was not written; NULL: none */
+    double progress_s;
+
+    struct resolver *resolver;
+    struct resolved resolved;
+    unsigned next_address;               /* of RESOLVED, within one attempt */
+    char shunned[RESOLVER_ADDRESS_SIZE]; /* was unfit or silent: it is tried last */
+    char failed[REASON_SIZE];            /* why the addresses tried so far in this attempt failed */
+
+    bool ready;
+    double ready_since_s;
+    ev_tstamp backoff_s; /* before the next attempt; 0: none, because the last connection worked */
+    ev_timer retry, attempt;
+
+    struct step step[STEP_COUNT];
+    char sha[SCRIPT_SHA_LEN + 1]; /* of the script, as SCRIPT LOAD answered */
+    bool loading;                 /* a SCRIPT LOAD is under way on a ready connection */
+    bool by_eval;                 /* this connection takes no EVALSHA */
+    bool by_eval_said;            /* in the log */
+    char refused[REASON_SIZE];    /* the error to SCRIPT LOAD or EVALSHA */
+};
+
+static void connect_next(struct connection *connection);
+
+/* ---- Commands ---- */
+
+static void gather(struct connection *connection, struct redis_command *command,
+                   const struct script_command *text)
 {
-    char kept[128];
-
-    snprintf(kept, sizeof kept, "%s", reason);
-    connection_close(connection);
-    connection->events->closed(connection->context, kept, unfit);
+    redis_socket_command(&connection->socket, text->argc, (const char **)text->argv, text->len);
+    command->written_s = 0;
+    TAILQ_INSERT_TAIL(&connection->owed, command, entry);
+    if (!connection->unwritten)
+        connection->unwritten = command;
 }
 
-/* Handle the replies that have been read.  False if the connection is no longer the one that it
- * was. */
-static bool handle_replies(struct connection *connection)
+void connection_charge(struct connection *connection, struct redis_command *command,
+                       const struct charge *charges, size_t count)
 {
-    unsigned generation = connection->generation;
+    struct script_command text;
 
-    for (;;) {
-        switch (redis_reply_next(connection->redis->reader)) {
-        case REDIS_REPLY_PARTIAL:
-            return true;
-        case REDIS_REPLY_UNFIT:
-            fail(connection, "a reply that makes no sense", true);
-            return false;
-        case REDIS_REPLY_COMPLETE:
-            connection->events->reply(connection->context, &connection->reply);
-            if (connection->generation != generation)
-                return false;
-        }
+    script_run(&text, connection->by_eval ? NULL : connection->sha, charges, count);
+    gather(connection, command, &text);
+}
+
+/* A command counts as written although the socket may have taken only a part of it, because then
+ * Redis is slow. */
+bool connection_write(struct connection *connection)
+{
+    if (!connection->unwritten || !redis_socket_write(&connection->socket))
+        return false;
+    double now_s = clock_s();
+    if (connection->unwritten == TAILQ_FIRST(&connection->owed))
+        connection->progress_s = now_s;
+    for (struct redis_command *command = connection->unwritten; command;
+         command = TAILQ_NEXT(command, entry)) {
+        command->written_s = now_s;
+        if (command->events->written)
+            command->events->written(command, now_s);
     }
+    connection->unwritten = NULL;
+    return true;
 }
 
 void connection_read(struct connection *connection)
 {
-    if (!connection->redis || connection->connecting || connection->reading)
-        return;
-    connection->reading = true;
-    for (int i = 0; i < CONNECTION_READS_MAX; i++) {
-        redisContext *redis = connection->redis;
-        size_t before = redis->reader->len;
-
-        if (redisBufferRead(redis) != REDIS_OK) {
-            fail(connection, redis->errstr, false);
-            break;
-        }
-        size_t count = redis->reader->len - before;
-        if (count == 0 || !handle_replies(connection) || count < READ_BYTES)
-            break;
-    }
-    connection->reading = false;
+    if (!TAILQ_EMPTY(&connection->owed))
+        redis_socket_read(&connection->socket);
 }
 
-bool connection_write(struct connection *connection)
+const struct redis_command *connection_oldest(const struct connection *connection)
 {
-    int done = 0;
+    const struct redis_command *oldest = TAILQ_FIRST(&connection->owed);
 
-    if (!connection->redis)
-        return false;
-    if (!connection->gathered || ev_is_active(&connection->writable))
+    return oldest == connection->unwritten ? NULL : oldest;
+}
+
+double connection_progress_s(const struct connection *connection)
+{
+    return connection->progress_s;
+}
+
+/* ---- Losing ---- */
+
+/* Close the socket: an attempt at another address begins with nothing of this one. */
+static void close_socket(struct connection *connection)
+{
+    ev_timer_stop(connection->loop, &connection->attempt);
+    redis_socket_close(&connection->socket);
+    connection->ready = connection->loading = connection->by_eval = false;
+}
+
+/* No reply to any command will come, for REASON. */
+static void drop_owed(struct connection *connection, const char *reason)
+{
+    struct redis_command *command;
+
+    connection->unwritten = NULL;
+    while ((command = TAILQ_FIRST(&connection->owed))) {
+        TAILQ_REMOVE(&connection->owed, command, entry);
+        if (command->events->dropped)
+            command->events->dropped(command, reason);
+    }
+}
+
+/* The jitter keeps a thousand processes from returning in one instant to a Redis that restarts. */
+static ev_tstamp backoff_next(struct connection *connection)
+{
+    ev_tstamp wait_s = connection->backoff_s * (0.5 + drand48() / 2);
+
+    connection->backoff_s = connection->backoff_s > 0 ? connection->backoff_s * 2 : BACKOFF_MIN_S;
+    if (connection->backoff_s > BACKOFF_MAX_S)
+        connection->backoff_s = BACKOFF_MAX_S;
+    return wait_s;
+}
+
+/* The connection, or the whole attempt at one, is over because of REASON. */
+static void lose(struct connection *connection, const char *reason, bool closed)
+{
+    close_socket(connection);
+    connection->events->lost(connection->context, reason, closed);
+    drop_owed(connection, reason);
+    ev_timer_set(&connection->retry, backoff_next(connection), 0.);
+    ev_timer_start(connection->loop, &connection->retry);
+}
+
+/* The address that is being tried, or connected to; NULL: a unix socket. */
+static const char *current_address(const struct connection *connection)
+{
+    if (connection->address.path[0] != '\0' || connection->next_address == 0)
+        return NULL;
+    return connection->resolved.address[connection->next_address - 1];
+}
+
+/* An attempt with one address has failed for REASON: keep it for the log, with the address if there
+ * are several. */
+static void failed_add(struct connection *connection, const char *reason)
+{
+    size_t len = strlen(connection->failed);
+
+    if (connection->resolved.count > 1)
+        snprintf(connection->failed + len, sizeof connection->failed - len, "%s%s: %s",
+                 len > 0 ? "; " : "", current_address(connection), reason);
+    else
+        snprintf(connection->failed, sizeof connection->failed, "%s", reason);
+}
+
+/* The attempt with the current address has failed for REASON. */
+static void attempt_failed(struct connection *connection, const char *reason)
+{
+    failed_add(connection, reason);
+    close_socket(connection);
+    drop_owed(connection, reason);
+    connect_next(connection);
+}
+
+void connection_unfit(struct connection *connection, const char *reason)
+{
+    const char *address = current_address(connection);
+
+    if (!connection->ready) {
+        attempt_failed(connection, reason);
+        return;
+    }
+    if (address)
+        memcpy(connection->shunned, address, sizeof connection->shunned);
+    lose(connection, reason, false);
+}
+
+/* Give the connection up because of REPLY, which is not what was asked for. */
+static void unfit_reply(struct connection *connection, const struct redis_reply *reply)
+{
+    connection_unfit(connection, script_complaint(reply));
+}
+
+/* ---- Steps to a ready connection ---- */
+
+static void on_step_reply(struct redis_command *command, const struct redis_reply *reply)
+{
+    struct step *step = (struct step *)command;
+
+    step->on_reply(step->connection, reply);
+}
+
+static const struct redis_command_events step_events = {.reply = on_step_reply};
+
+static void send_step(struct connection *connection, int which, step_handler *on_reply,
+                      const struct script_command *text)
+{
+    struct step *step = &connection->step[which];
+
+    *step = (struct step){{.events = &step_events}, connection, on_reply};
+    gather(connection, &step->command, text);
+}
+
+/* Of an error only its code is told, WRONGPASS or ERR, because some servers quote the command that
+ * they refuse. */
+static void on_auth_reply(struct connection *connection, const struct redis_reply *reply)
+{
+    char reason[64];
+
+    if (reply->kind == REDIS_SAYS_STATUS)
+        return;
+    snprintf(reason, sizeof reason, "login refused: %.*s",
+             reply->kind == REDIS_SAYS_ERROR ? (int)strcspn(reply->text, " ") : 0, reply->text);
+    connection_unfit(connection, reason);
+}
+
+static void on_select_reply(struct connection *connection, const struct redis_reply *reply)
+{
+    if (reply->kind != REDIS_SAYS_STATUS)
+        unfit_reply(connection, reply);
+}
+
+/* A bucket that always admits, and a shadow that never does: together they run every command that
+ * the script can run, so that an access list which forbids one of them is noticed now. */
+static const struct charge probes[2] = {
+    {.key = "rl:{probe}",
+     .key_len = 10,
+     .interval_us = 1,
+     .capacity = 1000000,
+     .cost = 1,
+     .enforced = true},
+    {.key = "rl:{probe}:never", .key_len = 16, .interval_us = 1, .capacity = 1, .cost = 2},
+};
+
+static void on_probe_reply(struct connection *connection, const struct redis_reply *reply);
+
+static void probe(struct connection *connection)
+{
+    struct script_command text;
+
+    script_run(&text, connection->by_eval ? NULL : connection->sha, probes, 2);
+    send_step(connection, STEP_PROBE, on_probe_reply, &text);
+}
+
+/* Go on without SCRIPT LOAD and EVALSHA: an access list or a proxy refuses them, as ERROR says. */
+static void probe_by_eval(struct connection *connection, const char *error)
+{
+    connection->by_eval = true;
+    snprintf(connection->refused, sizeof connection->refused, "%s", error);
+    probe(connection);
+}
+
+static void by_eval_log(struct connection *connection)
+{
+    if (connection->by_eval && !connection->by_eval_said)
+        log_line("redis %s refuses SCRIPT LOAD or EVALSHA (%s): the whole script is sent with each "
+                 "request (EVAL)",
+                 connection->shown, connection->refused);
+    connection->by_eval_said = connection->by_eval;
+}
+
+static void become_ready(struct connection *connection)
+{
+    ev_timer_stop(connection->loop, &connection->attempt);
+    connection->ready = true;
+    connection->ready_since_s = clock_s();
+    by_eval_log(connection);
+    connection->events->ready(connection->context);
+}
+
+static void on_probe_reply(struct connection *connection, const struct redis_reply *reply)
+{
+    char reason[REASON_SIZE];
+    struct charge charges[2] = {probes[0], probes[1]};
+    bool is_error = reply->kind == REDIS_SAYS_ERROR;
+
+    if (script_read(reply, charges, 2) || (is_error && script_error_is_full(reply->text))) {
+        become_ready(connection);
+    } else if (is_error && !connection->by_eval && script_error_allows_eval(reply->text)) {
+        probe_by_eval(connection, reply->text);
+    } else if (is_error && connection->by_eval) {
+        snprintf(reason, sizeof reason, "%.200s; with EVAL: %.200s", connection->refused,
+                 reply->text);
+        connection_unfit(connection, reason);
+    } else {
+        unfit_reply(connection, reply);
+    }
+}
+
+static void on_load_reply(struct connection *connection, const struct redis_reply *reply)
+{
+    if (script_is_sha(reply)) {
+        memcpy(connection->sha, reply->text, sizeof connection->sha);
+        probe(connection);
+    } else if (reply->kind == REDIS_SAYS_ERROR && script_error_allows_eval(reply->text)) {
+        probe_by_eval(connection, reply->text);
+    } else {
+        unfit_reply(connection, reply);
+    }
+}
+
+static void load(struct connection *connection, step_handler *on_reply)
+{
+    struct script_command text;
+
+    script_load(&text);
+    send_step(connection, STEP_LOAD, on_reply, &text);
+}
+
+static void on_loaded_again(struct connection *connection, const struct redis_reply *reply)
+{
+    connection->loading = false;
+    if (!script_is_sha(reply))
+        unfit_reply(connection, reply);
+}
+
+void connection_load_again(struct connection *connection)
+{
+    if (connection->loading)
+        return;
+    connection->loading = true;
+    load(connection, on_loaded_again);
+}
+
+/* A command of COUNT words, borrowed. */
+static struct script_command words(int count, const char *const *word)
+{
+    struct script_command text = {.argc = count};
+
+    for (int i = 0; i < count; i++) {
+        text.argv[i] = word[i];
+        text.len[i] = strlen(word[i]);
+    }
+    return text;
+}
+
+static void log_in(struct connection *connection)
+{
+    const struct redis_address *address = &connection->address;
+    struct script_command text;
+    char db[16];
+
+    if (address->user[0] != '\0') {
+        text = words(3, (const char *[]){"AUTH", address->user, address->password});
+        send_step(connection, STEP_AUTH, on_auth_reply, &text);
+    } else if (address->password[0] != '\0') {
+        text = words(2, (const char *[]){"AUTH", address->password});
+        send_step(connection, STEP_AUTH, on_auth_reply, &text);
+    }
+    if (address->db != 0) {
+        snprintf(db, sizeof db, "%u", address->db);
+        text = words(2, (const char *[]){"SELECT", db});
+        send_step(connection, STEP_SELECT, on_select_reply, &text);
+    }
+    load(connection, on_load_reply);
+}
+
+/* ---- Connecting ---- */
+
+static bool connect_to(struct connection *connection, const char *path, const char *ip)
+{
+    char reason[128];
+
+    if (redis_socket_open(&connection->socket, path, ip, connection->address.port, reason,
+                          sizeof reason)) {
+        ev_timer_again(connection->loop, &connection->attempt);
         return true;
-    if (redisBufferWrite(connection->redis, &done) != REDIS_OK) {
-        fail(connection, connection->redis->errstr, false);
-        return false;
     }
-    connection->gathered = !done;
-    if (!done)
-        ev_io_start(connection->loop, &connection->writable);
-    return true;
+    failed_add(connection, reason);
+    return false;
 }
 
-static void on_connected(struct connection *connection)
+/* Go on to the next address that the name has; with none left the attempt has failed. */
+static void connect_next(struct connection *connection)
 {
-    int error = 0;
+    while (connection->next_address < connection->resolved.count)
+        if (connect_to(connection, NULL, connection->resolved.address[connection->next_address++]))
+            return;
+    lose(connection, connection->failed, false);
+}
 
-    if (getsockopt(connection->redis->fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){sizeof error}))
-        error = errno;
-    if (error != 0) {
-        fail(connection, strerror(error), false);
+/* Move the address that was unfit behind the others. */
+static void shun(struct connection *connection)
+{
+    struct resolved *resolved = &connection->resolved;
+    unsigned last = resolved->count - 1;
+
+    for (unsigned i = 0; i < last; i++) {
+        if (strcmp(resolved->address[i], connection->shunned) != 0)
+            continue;
+        memmove(resolved->address[i], resolved->address[i + 1],
+                (last - i) * sizeof resolved->address[0]);
+        memcpy(resolved->address[last], connection->shunned, sizeof connection->shunned);
+        break;
+    }
+}
+
+static void on_resolved(void *context, const struct resolved *resolved)
+{
+    struct connection *connection = context;
+
+    connection->resolved = *resolved;
+    connection->next_address = 0;
+    snprintf(connection->failed, sizeof connection->failed, "%s",
+             resolved->error ? resolved->error : "");
+    if (resolved->count > 1)
+        shun(connection);
+    connect_next(connection);
+}
+
+void connection_start(struct connection *connection)
+{
+    connection->failed[0] = '\0';
+    if (connection->address.path[0] == '\0')
+        resolver_start(connection->resolver, connection->address.host);
+    else if (!connect_to(connection, connection->address.path, NULL))
+        lose(connection, connection->failed, false);
+}
+
+static void on_opened(void *context)
+{
+    log_in(context);
+}
+
+static void on_reply(void *context, const struct redis_reply *reply)
+{
+    struct connection *connection = context;
+    struct redis_command *command = TAILQ_FIRST(&connection->owed);
+
+    if (!command || command == connection->unwritten) {
+        connection_unfit(connection, "a reply that nothing asked for");
         return;
     }
-    connection->connecting = false;
-    ev_io_start(connection->loop, &connection->readable);
-    connection->events->opened(connection->context);
+    TAILQ_REMOVE(&connection->owed, command, entry);
+    connection->progress_s = clock_s();
+    if (connection->ready && reply->kind == REDIS_SAYS_NUMBERS)
+        connection->backoff_s = 0;
+    command->events->reply(command, reply);
 }
 
-static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
+static void on_closed(void *context, const char *reason, bool unfit)
+{
+    struct connection *connection = context;
+
+    if (!connection->ready || unfit) {
+        connection_unfit(connection, reason);
+        return;
+    }
+    /* A connection that worked may have been closed because it was idle. */
+    if (clock_s() - connection->ready_since_s > BACKOFF_MAX_S)
+        connection->backoff_s = 0;
+    lose(connection, reason, true);
+}
+
+static const struct redis_socket_events socket_events = {on_opened, on_reply, on_closed};
+
+static void on_attempt_over(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     struct connection *connection = watcher->data;
+    unsigned generation = connection->socket.generation;
 
     (void)events;
-    ev_io_stop(loop, watcher);
-    if (connection->connecting)
-        on_connected(connection);
-    else
-        connection_write(connection);
+    redis_socket_read(&connection->socket); /* a process that was stopped reads first */
+    if (connection->ready || connection->socket.generation != generation)
+        return;
+    ev_timer_stop(loop, watcher);
+    attempt_failed(connection, "not ready within 1 s");
 }
 
-static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
+static void on_retry(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     (void)loop, (void)events;
-    connection_read(watcher->data);
+    connection_start(watcher->data);
 }
 
-static void keep_alive(int fd)
+struct connection *connection_new(struct ev_loop *loop, const struct redis_address *address,
+                                  const char *shown, const struct connection_events *events,
+                                  void *context)
 {
-    static const struct {
-        int level, name, value;
-    } options[] = {
-        {SOL_SOCKET, SO_KEEPALIVE, 1},
-        {IPPROTO_TCP, TCP_KEEPIDLE, CONNECTION_KEEPALIVE_IDLE_S},
-        {IPPROTO_TCP, TCP_KEEPINTVL, CONNECTION_KEEPALIVE_INTERVAL_S},
-        {IPPROTO_TCP, TCP_KEEPCNT, CONNECTION_KEEPALIVE_PROBES},
-        {IPPROTO_TCP, TCP_USER_TIMEOUT, CONNECTION_USER_TIMEOUT_MS},
-    };
+    struct connection *connection = memory_new(sizeof *connection);
 
-    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
-        setsockopt(fd, options[i].level, options[i].name, &options[i].value,
-                   sizeof options[i].value);
+    connection->loop = loop;
+    connection->address = *address;
+    connection->shown = shown;
+    connection->events = events;
+    connection->context = context;
+    TAILQ_INIT(&connection->owed);
+    ev_timer_init(&connection->retry, on_retry, 0., 0.);
+    ev_timer_init(&connection->attempt, on_attempt_over, 0., ATTEMPT_S);
+    ev_set_priority(&connection->attempt, EV_MINPRI); /* what has come is read first */
+    connection->retry.data = connection->attempt.data = connection;
+    redis_socket_init(&connection->socket, loop, &socket_events, connection);
+    connection->resolver = resolver_new(loop, on_resolved, connection);
+    return connection;
 }
 
-void connection_init(struct connection *connection, struct ev_loop *loop,
-                     const struct connection_events *events, void *context)
+void connection_free(struct connection *connection)
 {
-    *connection = (struct connection){.loop = loop, .events = events, .context = context};
-    ev_init(&connection->readable, on_readable);
-    ev_init(&connection->writable, on_writable);
-    /* Replies are read before more requests are: libev calls the watchers that are due by their
-     * priority. */
-    ev_set_priority(&connection->readable, EV_MAXPRI);
-    ev_set_priority(&connection->writable, EV_MAXPRI);
-    connection->readable.data = connection->writable.data = connection;
-}
-
-bool connection_open(struct connection *connection, const char *path, const char *ip, unsigned port,
-                     char *reason, size_t size)
-{
-    redisContext *redis =
-        path ? redisConnectUnixNonBlock(path) : redisConnectNonBlock(ip, (int)port);
-
-    assert(!connection->redis);
-    if (!redis || redis->err) {
-        snprintf(reason, size, "%s", redis ? redis->errstr : "out of memory");
-        if (redis)
-            redisFree(redis);
-        return false;
-    }
-    if (!path)
-        keep_alive(redis->fd);
-    connection->redis = redis;
-    connection->connecting = true;
-    connection->gathered = false;
-    redis_reply_store(redis->reader, &connection->reply);
-    ev_io_set(&connection->readable, redis->fd, EV_READ);
-    ev_io_set(&connection->writable, redis->fd, EV_WRITE);
-    ev_io_start(connection->loop, &connection->writable); /* connected, or refused, is writable */
-    return true;
-}
-
-bool connection_is_open(const struct connection *connection)
-{
-    return connection->redis != NULL;
-}
-
-void connection_command(struct connection *connection, int argc, const char **argv,
-                        const size_t *len)
-{
-    int status = redisAppendCommandArgv(connection->redis, argc, argv, len);
-
-    assert(status == REDIS_OK); /* out of memory */
-    (void)status;
-    connection->gathered = true;
-}
-
-void connection_close(struct connection *connection)
-{
-    if (!connection->redis)
+    if (!connection)
         return;
-    ev_io_stop(connection->loop, &connection->readable);
-    ev_io_stop(connection->loop, &connection->writable);
-    redisFree(connection->redis);
-    connection->redis = NULL;
-    connection->connecting = connection->gathered = false;
-    connection->generation++;
+    ev_timer_stop(connection->loop, &connection->retry);
+    close_socket(connection);
+    drop_owed(connection, "");
+    resolver_free(connection->resolver);
+    free(connection);
 }

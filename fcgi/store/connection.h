@@ -1,78 +1,88 @@
-/* connection.h - one connection to Redis on a libev loop.  With redis_reply.c the only file that
- * knows hiredis.  It uses hiredis without its asynchronous layer, which aborts the process on a
- * reply that no command asked for. */
+/* connection.h - a connection to Redis that asks can use: it is made, checked, and made again when
+ * it is lost. */
 #ifndef CONNECTION_H
 #define CONNECTION_H
 
 #include <ev.h>
-#include <hiredis/hiredis.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/queue.h>
 
+#include "store/redis_address.h"
 #include "store/redis_reply.h"
+#include "store/store.h"
 
-/* TCP keepalive, so that a firewall or a load balancer does not forget an idle connection, and one
- * that was forgotten is noticed before a request needs it: a probe after 15 s without traffic, then
- * every 5 s, lost after three without an answer.  TCP_USER_TIMEOUT bounds what was sent and not
- * acknowledged to as long. */
-#define CONNECTION_KEEPALIVE_IDLE_S     15
-#define CONNECTION_KEEPALIVE_INTERVAL_S 5
-#define CONNECTION_KEEPALIVE_PROBES     3
-#define CONNECTION_USER_TIMEOUT_MS      30000
+struct redis_command;
 
-#define CONNECTION_READS_MAX 64 /* of 16 KB, in one connection_read */
+/* What happens to a command.  Its owner may send other commands inside of each function. */
+struct redis_command_events {
+    /* It was handed to the socket at NOW_S (clock_s).  NULL: the owner does not need to know. */
+    void (*written)(struct redis_command *command, double now_s);
+    /* REPLY (borrowed for the call) has come.  COMMAND is the owner's again. */
+    void (*reply)(struct redis_command *command, const struct redis_reply *reply);
+    /* The connection is lost, for REASON: no reply will come, and Redis may have run the command.
+     * COMMAND is the owner's again.  NULL: the owner does not need to know. */
+    void (*dropped)(struct redis_command *command, const char *reason);
+};
 
-/* What happens to a connection.  Each of them may close it and open another. */
+/* A command that was sent and the reply that Redis owes.  It is part of its owner's struct. */
+struct redis_command {
+    TAILQ_ENTRY(redis_command) entry;
+    const struct redis_command_events *events;
+    double written_s; /* on clock_s; 0: not written yet */
+};
+
+/* What happens to a connection. */
 struct connection_events {
-    /* It is connected: commands can be written. */
-    void (*opened)(void *context);
-    /* REPLY (borrowed for the call) has come. */
-    void (*reply)(void *context, const struct redis_reply *reply);
-    /* It could not be made, was closed, or failed, for REASON (borrowed for the call); UNFIT:
-     * because of bytes that are no reply.  It is closed already. */
-    void (*closed)(void *context, const char *reason, bool unfit);
+    /* Redis has logged us in and answered a probe: commands can be sent from now on. */
+    void (*ready)(void *context);
+    /* The connection, or the attempt at one with every address, is over for REASON (borrowed for
+     * the call).  CLOSED: it was ready, the server closed it, and a new one is tried at once;
+     * otherwise the next attempt is made after 10 ms, doubling to 1 s, with jitter.  The commands
+     * that are owed a reply are dropped after this. */
+    void (*lost)(void *context, const char *reason, bool closed);
 };
 
-/* One connection at a time.  The fields are connection.c's own. */
-struct connection {
-    struct ev_loop *loop;
-    const struct connection_events *events;
-    void *context;
-    redisContext *redis; /* NULL: closed */
-    unsigned
-        generation; /* which connection this is, for a caller whose callback may have replaced it */
-    bool connecting, reading;
-    bool gathered; /* there are commands that have not been written */
-    ev_io readable, writable;
-    struct redis_reply reply;
-};
+struct connection;
 
-/* Make CONNECTION ready, closed.  EVENTS and CONTEXT are borrowed until connection_close.
- * CONNECTION must not move. */
-void connection_init(struct connection *connection, struct ev_loop *loop,
-                     const struct connection_events *events, void *context);
+/* A connection from LOOP to the Redis at ADDRESS (copied), SHOWN (borrowed) in the log; closed
+ * until connection_start.  Returns it, the caller's to free with connection_free; never NULL. */
+struct connection *connection_new(struct ev_loop *loop, const struct redis_address *address,
+                                  const char *shown, const struct connection_events *events,
+                                  void *context);
 
-/* Begin to connect to the unix socket PATH, or if it is NULL to the numeric address IP and PORT.
- * CONNECTION is closed.  False if that failed at once: REASON (SIZE bytes) then says why, and no
- * event follows. */
-bool connection_open(struct connection *connection, const char *path, const char *ip, unsigned port,
-                     char *reason, size_t size);
+/* Connect, now and whenever the connection is lost: look the name up, then AUTH, SELECT, SCRIPT
+ * LOAD and a probe of a bucket of our own, rl:{probe}.  If SCRIPT LOAD or EVALSHA is refused, the
+ * whole script is sent with each command (EVAL).  A server that is READONLY, LOADING, MASTERDOWN,
+ * NOAUTH, NOPERM or WRONGPASS, that sends nonsense, or is not ready within 1 s, is unfit: the next
+ * address of the name is tried, and this one is tried last. */
+void connection_start(struct connection *connection);
 
-bool connection_is_open(const struct connection *connection);
+/* Gather the command that runs take.lua for the COUNT CHARGES, for the next connection_write.
+ * COMMAND, whose events are set, is borrowed until it is replied to or dropped.  The connection is
+ * ready. */
+void connection_charge(struct connection *connection, struct redis_command *command,
+                       const struct charge *charges, size_t count);
 
-/* Gather a command of ARGC arguments for the next connection_write.  CONNECTION is open. */
-void connection_command(struct connection *connection, int argc, const char **argv,
-                        const size_t *len);
+/* Redis has forgotten the script (NOSCRIPT): load it before what is gathered next. */
+void connection_load_again(struct connection *connection);
 
-/* Write what was gathered, as far as the socket takes it; the rest follows by itself.  False if
- * there is no connection (any more). */
+/* Write what was gathered.  Commands may be dropped inside.  Returns whether any was written. */
 bool connection_write(struct connection *connection);
 
-/* Read what has come, without waiting: at most CONNECTION_READS_MAX times.  Does nothing inside of
- * a reply event. */
+/* Read and handle what has come, without waiting. */
 void connection_read(struct connection *connection);
 
-/* Close the connection, if there is one.  No event follows. */
-void connection_close(struct connection *connection);
+/* The server that is connected to cannot decide, for REASON: the connection is lost. */
+void connection_unfit(struct connection *connection, const char *reason);
+
+/* The written command that Redis has owed a reply to for longest; NULL: it owes none. */
+const struct redis_command *connection_oldest(const struct connection *connection);
+
+/* When the last reply came, or when Redis began to owe one; on clock_s. */
+double connection_progress_s(const struct connection *connection);
+
+/* Close the connection and free it; commands are dropped with an empty reason.  NULL is fine. */
+void connection_free(struct connection *connection);
 
 #endif

@@ -6,11 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "store/take.h"
+#include "store/store.h"
 
-#define REDIS_REPLY_TEXT_SIZE     256             /* a longer text is cut to this, NUL included */
-#define REDIS_REPLY_NUMBERS_COUNT (4 * TAKES_MAX) /* most that take.lua returns */
-#define REDIS_REPLY_UNREAD_MAX    16384           /* bytes of one reply that is not complete */
+#define REDIS_REPLY_TEXT_SIZE     256 /* a longer text is cut to this, NUL included */
+#define REDIS_REPLY_NUMBERS_COUNT (4 * STORE_CHARGES_MAX) /* most that take.lua returns */
+#define REDIS_REPLY_UNREAD_MAX    16384 /* bytes of one reply that is not complete */
 
 enum redis_reply_kind {
     REDIS_SAYS_STATUS,  /* "+OK": TEXT */

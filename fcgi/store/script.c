@@ -32,38 +32,53 @@ void script_load(struct script_command *command)
     add(command, script, sizeof script);
 }
 
-void script_run(struct script_command *command, const char *sha, const struct take *takes,
-                size_t count, size_t enforced)
+/* How many of the COUNT CHARGES are enforced: they come first. */
+static size_t enforced_count(const struct charge *charges, size_t count)
 {
-    assert(count >= 1 && count <= TAKES_MAX);
+    size_t enforced = 0;
+
+    while (enforced < count && charges[enforced].enforced)
+        enforced++;
+    for (size_t i = enforced; i < count; i++)
+        assert(!charges[i].enforced);
+    return enforced;
+}
+
+void script_run(struct script_command *command, const char *sha, const struct charge *charges,
+                size_t count)
+{
+    size_t enforced = enforced_count(charges, count);
+
+    assert(count >= 1 && count <= STORE_CHARGES_MAX);
     command->argc = 0;
     command->number_count = 0;
     add(command, sha ? "EVALSHA" : "EVAL", sha ? 7 : 4);
-    add(command, sha ? sha : script, sha ? 40 : sizeof script);
+    add(command, sha ? sha : script, sha ? SCRIPT_SHA_LEN : sizeof script);
     add_number(command, (int64_t)count);
     for (size_t i = 0; i < count; i++)
-        add(command, takes[i].key, takes[i].key_len);
+        add(command, charges[i].key, charges[i].key_len);
     for (size_t i = 0; i < count; i++) {
-        add_number(command, takes[i].interval_us);
-        add_number(command, takes[i].capacity);
-        add_number(command, takes[i].cost);
+        add_number(command, charges[i].interval_us);
+        add_number(command, charges[i].capacity);
+        add_number(command, charges[i].cost);
     }
     if (enforced < count)
         add_number(command, (int64_t)enforced);
 }
 
-/* Whether BUCKET can be what take.lua says of TAKE. */
-static bool makes_sense(const struct bucket *bucket, const struct take *take)
+/* Whether CHARGE's balance can be what take.lua says of it. */
+static bool makes_sense(const struct charge *charge)
 {
-    bool waits = bucket->wait_us == -1 || bucket->wait_us > 0;
+    const struct balance *balance = &charge->balance;
+    bool waits = balance->wait_us == -1 || balance->wait_us > 0;
 
-    return bucket->remaining >= 0 && bucket->remaining <= take->capacity && bucket->wait_us >= -1 &&
-           bucket->wait_us <= TAKE_WINDOW_US_MAX && bucket->full_us >= 0 &&
-           bucket->full_us <= TAKE_WINDOW_US_MAX && (bucket->allowed || waits);
+    return balance->remaining >= 0 && balance->remaining <= charge->capacity &&
+           balance->wait_us >= -1 && balance->wait_us <= STORE_WINDOW_US_MAX &&
+           balance->full_us >= 0 && balance->full_us <= STORE_WINDOW_US_MAX &&
+           (balance->allowed || waits);
 }
 
-bool script_read(const struct redis_reply *reply, const struct take *takes, size_t count,
-                 struct bucket *buckets)
+bool script_read(const struct redis_reply *reply, struct charge *charges, size_t count)
 {
     if (reply->kind != REDIS_SAYS_NUMBERS || reply->count != 4 * count)
         return false;
@@ -72,14 +87,24 @@ bool script_read(const struct redis_reply *reply, const struct take *takes, size
 
         if (number[0] != 0 && number[0] != 1)
             return false;
-        buckets[i] = (struct bucket){.allowed = number[0] == 1,
-                                     .remaining = number[1],
-                                     .wait_us = number[2],
-                                     .full_us = number[3]};
-        if (!makes_sense(&buckets[i], &takes[i]))
+        charges[i].balance = (struct balance){.allowed = number[0] == 1,
+                                              .remaining = number[1],
+                                              .wait_us = number[2],
+                                              .full_us = number[3]};
+        if (!makes_sense(&charges[i]))
             return false;
     }
     return true;
+}
+
+bool script_is_sha(const struct redis_reply *reply)
+{
+    return reply->kind == REDIS_SAYS_BULK && reply->len == SCRIPT_SHA_LEN;
+}
+
+const char *script_complaint(const struct redis_reply *reply)
+{
+    return reply->kind == REDIS_SAYS_ERROR ? reply->text : "a reply that makes no sense";
 }
 
 /* TEXT begins with CODE, as a word. */
@@ -98,4 +123,36 @@ bool script_error_is(const char *error, const char *code)
         if (begins_with(at + 3, code))
             return true;
     return false;
+}
+
+static bool is_any(const char *error, const char *const *codes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (script_error_is(error, codes[i]))
+            return true;
+    return false;
+}
+
+bool script_error_is_unfit(const char *error)
+{
+    static const char *const codes[] = {"READONLY", "LOADING", "MASTERDOWN",
+                                        "NOAUTH",   "NOPERM",  "WRONGPASS"};
+
+    /* Redis 6 and 7.0 have no code for a command that the script may not run. */
+    return is_any(error, codes, sizeof codes / sizeof *codes) ||
+           strstr(error, "The user executing the script can't");
+}
+
+bool script_error_is_full(const char *error)
+{
+    static const char *const codes[] = {"OOM", "MISCONF", "NOREPLICAS"};
+
+    return is_any(error, codes, sizeof codes / sizeof *codes);
+}
+
+bool script_error_allows_eval(const char *error)
+{
+    static const char *const codes[] = {"ERR", "NOPERM", "NOSCRIPT"};
+
+    return is_any(error, codes, sizeof codes / sizeof *codes);
 }

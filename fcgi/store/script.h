@@ -6,10 +6,11 @@
 #include <stddef.h>
 
 #include "store/redis_reply.h"
-#include "store/take.h"
+#include "store/store.h"
 #include "base/units.h"
 
-#define SCRIPT_ARGUMENTS_MAX (4 + 4 * TAKES_MAX)
+#define SCRIPT_SHA_LEN       40 /* hexadecimal digits of the script's SHA-1 */
+#define SCRIPT_ARGUMENTS_MAX (4 + 4 * STORE_CHARGES_MAX)
 
 /* A command as arguments; they point into the struct or are borrowed. */
 struct script_command {
@@ -17,25 +18,44 @@ struct script_command {
     const char *argv[SCRIPT_ARGUMENTS_MAX];
     size_t len[SCRIPT_ARGUMENTS_MAX];
     unsigned number_count;
-    char number[2 + 3 * TAKES_MAX][UNITS_DECIMAL_MAX];
+    char number[2 + 3 * STORE_CHARGES_MAX][UNITS_DECIMAL_MAX];
 };
 
 /* SCRIPT LOAD with the text of take.lua. */
 void script_load(struct script_command *command);
 
-/* Run take.lua for COUNT (1 .. TAKES_MAX) TAKES (borrowed), of which the first ENFORCED refuse:
- * EVALSHA with SHA (40 bytes, borrowed), or EVAL with the whole text where SHA is NULL. */
-void script_run(struct script_command *command, const char *sha, const struct take *takes,
-                size_t count, size_t enforced);
+/* Run take.lua for COUNT (1 .. STORE_CHARGES_MAX) CHARGES (borrowed), the enforced ones first:
+ * EVALSHA with SHA (SCRIPT_SHA_LEN bytes, borrowed), or EVAL with the whole text if SHA is NULL. */
+void script_run(struct script_command *command, const char *sha, const struct charge *charges,
+                size_t count);
 
-/* Read REPLY, what take.lua returned for COUNT TAKES, into BUCKETS.  False if it cannot be that:
- * wrong in kind or number, or out of range for the take. */
-bool script_read(const struct redis_reply *reply, const struct take *takes, size_t count,
-                 struct bucket *buckets);
+/* Read REPLY, what take.lua returned for the COUNT CHARGES, into their balances.  False if it
+ * cannot be that: wrong in kind or number, or out of range for the charge; the balances are then
+ * undefined. */
+bool script_read(const struct redis_reply *reply, struct charge *charges, size_t count);
 
-/* Whether ERROR, an error reply, has CODE ("OOM", "READONLY"): at its start, or behind ": -" where
- * the script reports an error of a command that it ran (Redis up to 6: "@user_script: 72: -OOM
+/* Whether REPLY is what SCRIPT LOAD answers. */
+bool script_is_sha(const struct redis_reply *reply);
+
+/* Whether ERROR, an error reply, has CODE ("OOM", "READONLY"): at its start, or behind ": -" if the
+ * script reports an error of a command that it ran (Redis up to 6: "@user_script: 72: -OOM
  * command ..."). */
 bool script_error_is(const char *error, const char *code);
+
+/* Whether ERROR is about the server or the login, so that no ask would be decided there: READONLY,
+ * LOADING, MASTERDOWN, NOAUTH, NOPERM, WRONGPASS. */
+bool script_error_is_unfit(const char *error);
+
+/* Whether ERROR says that the server cannot write now: OOM, MISCONF, NOREPLICAS.  A bucket that is
+ * empty still refuses there. */
+bool script_error_is_full(const char *error);
+
+/* Whether ERROR, the answer to SCRIPT LOAD or EVALSHA, may be about that command alone, so that
+ * EVAL is worth a try. */
+bool script_error_allows_eval(const char *error);
+
+/* What is wrong with REPLY, which is not what was asked for: the text of an error, or that it makes
+ * no sense.  Borrowed from REPLY, or static. */
+const char *script_complaint(const struct redis_reply *reply);
 
 #endif

@@ -4,12 +4,23 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "limits/limits.h"
 #include "store/redis.h"
 
 struct redis {
-    char unused;
+    struct store store; /* first */
 };
+
+static void allow(struct store *store, struct ask *ask)
+{
+    (void)store;
+    for (size_t i = 0; i < ask->charge_count; i++)
+        ask->charges[i].balance = (struct balance){.allowed = true,
+                                                   .remaining = ask->charges[i].capacity - 1,
+                                                   .wait_us = 0,
+                                                   .full_us = ask->charges[i].interval_us};
+    ask->settled_by = SETTLED_BY_REDIS;
+    ask->done(ask);
+}
 
 struct redis *redis_new(struct ev_loop *loop, const struct redis_address *address,
                         unsigned timeout_ms)
@@ -18,21 +29,13 @@ struct redis *redis_new(struct ev_loop *loop, const struct redis_address *addres
 
     (void)loop, (void)address, (void)timeout_ms;
     assert(redis);
+    redis->store.ask = allow;
     return redis;
 }
 
-void redis_take(void *store, const struct take *takes, size_t count, size_t enforced,
-                take_done *done, void *context)
+struct store *redis_store(struct redis *redis)
 {
-    struct bucket buckets[LIMITS_MAX];
-
-    (void)store, (void)enforced;
-    for (size_t i = 0; i < count; i++)
-        buckets[i] = (struct bucket){.allowed = true,
-                                     .remaining = takes[i].capacity - 1,
-                                     .wait_us = 0,
-                                     .full_us = takes[i].interval_us};
-    done(context, buckets);
+    return &redis->store;
 }
 
 void redis_turn(struct redis *redis)

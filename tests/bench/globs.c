@@ -22,15 +22,13 @@ struct worst {
     char status[16];
 };
 
-static void take_all(void *store, const struct take *takes, size_t count, size_t enforced,
-                     take_done *done, void *context)
+static void allow(struct store *store, struct ask *ask)
 {
-    struct bucket buckets[LIMITS_MAX];
-
-    (void)store, (void)takes, (void)enforced;
-    for (size_t i = 0; i < count; i++)
-        buckets[i] = (struct bucket){.allowed = true, .remaining = 1};
-    done(context, buckets);
+    (void)store;
+    for (size_t i = 0; i < ask->charge_count; i++)
+        ask->charges[i].balance = (struct balance){.allowed = true, .remaining = 1};
+    ask->settled_by = SETTLED_BY_REDIS;
+    ask->done(ask);
 }
 
 static void keep_status(void *exchange, const char *text, size_t len)
@@ -48,7 +46,7 @@ static struct limits *make_limits(const char *pattern, const char *key)
     FILE *file = open_memstream(&text, &len);
 
     fputs("limits:\n", file);
-    for (int i = 0; i < LIMITS_MAX; i++) {
+    for (int i = 0; i < STORE_CHARGES_MAX; i++) {
         fprintf(file, "  - { name: l%d, key: '%s', capacity: 9, refill: 1/s, overrides: [\n", i,
                 key);
         for (int j = 0; j < 256; j++)
@@ -77,7 +75,7 @@ static double time_us(struct limiter *limiter, const char *uri, char status[16])
     for (int run = 0; run < RUNS; run++) {
         struct timespec from, to;
         clock_gettime(CLOCK_MONOTONIC, &from);
-        limiter_handle(limiter, status, &request);
+        limiter_handle(limiter, status, &request, REPLY_WHOLE);
         clock_gettime(CLOCK_MONOTONIC, &to);
         double us =
             (double)(to.tv_sec - from.tv_sec) * 1e6 + (double)(to.tv_nsec - from.tv_nsec) / 1e3;
@@ -90,8 +88,9 @@ static void try_texts(const char *pattern, const char *key, struct worst *worst)
 {
     static const char *const units[] = {"ab", "a", "x@", "abc%2f", "z1"};
     static const size_t lens[] = {64, 1000, URI_SIZE - 16};
+    struct store store = {allow};
     struct limits *limits = make_limits(pattern, key);
-    struct limiter *limiter = limiter_new(limits, take_all, NULL, keep_status);
+    struct limiter *limiter = limiter_new(limits, &store, keep_status);
 
     for (size_t i = 0; i < 15; i++) {
         char uri[URI_SIZE], status[16];

@@ -100,18 +100,19 @@ static void limits_are_within_bounds(const struct limits *limits)
 
 static void applies_to(const struct limit *limit, struct view *view)
 {
-    struct take take;
+    struct charge charge;
     struct applied applied;
-    enum apply_result result = apply_limit(limit, view, &take, &applied);
+    enum apply_result result = apply_limit(limit, view, &charge, &applied);
     const struct override *override = applied.override;
 
     must((result == APPLY_AMBIGUOUS) <= !limit->shadow, "a shadow never refuses");
     if (result == APPLY_NOT || result == APPLY_AMBIGUOUS || result == APPLY_TOO_MUCH)
         return;
-    must_be_key(take.key, take.key_len, limit->name);
-    must(take.cost >= 1 && take.cost <= COST_MAX, "a request costs 1 to 1000000 tokens");
-    must(bucket_is_within_bounds(take.capacity, take.interval_us), "a bucket is within its bounds");
-    must(override || result == APPLY_TAKE, "nobody is blocked or unlimited but by an override");
+    must_be_key(charge.key, charge.key_len, limit->name);
+    must(charge.cost >= 1 && charge.cost <= COST_MAX, "a request costs 1 to 1000000 tokens");
+    must(bucket_is_within_bounds(charge.capacity, charge.interval_us),
+         "a bucket is within its bounds");
+    must(override || result == APPLY_CHARGE, "nobody is blocked or unlimited but by an override");
     must(!override || override->line >= limit->line, "an override stands in its limit");
 }
 

@@ -6,7 +6,7 @@
 #include "store/redis_reply.h"
 #include "store/script.h"
 
-static const struct take takes[2] = {
+static const struct charge asked[2] = {
     {.key = "rl:{a}:x", .key_len = 8, .interval_us = 12000000, .capacity = 5, .cost = 1},
     {.key = "rl:{a}:y", .key_len = 8, .interval_us = 1000, .capacity = 100, .cost = 0},
 };
@@ -20,14 +20,16 @@ struct outcome {
 
 static void look_at(const struct redis_reply *reply, struct outcome *outcome)
 {
-    struct bucket buckets[2];
+    struct charge charges[2] = {asked[0], asked[1]};
 
     must(reply->count <= REDIS_REPLY_NUMBERS_COUNT, "the numbers of a reply are bounded");
     must(strlen(reply->text) <= reply->len, "a text is as long as it was sent, or cut");
     must(reply->kind == REDIS_SAYS_NUMBERS || reply->count == 0, "only an array has numbers");
-    if (script_read(reply, takes, 2, buckets)) {
-        must(buckets[0].remaining <= 5 && buckets[1].remaining <= 100, "no more than the capacity");
-        must(buckets[0].allowed || buckets[0].wait_us != 0, "a refusal says how long it lasts");
+    if (script_read(reply, charges, 2)) {
+        must(charges[0].balance.remaining <= 5 && charges[1].balance.remaining <= 100,
+             "no more than the capacity");
+        must(charges[0].balance.allowed || charges[0].balance.wait_us != 0,
+             "a refusal says how long it lasts");
     }
     if (reply->kind == REDIS_SAYS_ERROR)
         must(!script_error_is(reply->text, "OOM") || strstr(reply->text, "OOM"), "a code is there");

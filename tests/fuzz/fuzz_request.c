@@ -6,7 +6,7 @@
 
 #include "front/fcgi_head.h"
 #include "front/fcgi_request.h"
-#include "decide/limiter.h"
+#include "decide/router.h"
 #include "config/limits_file.h"
 #include "decide/reply.h"
 
@@ -24,20 +24,19 @@ static const char limits_text[] =
     "      on_redis_failure: deny }\n";
 
 /* A store that decides by the bytes of the keys, so that each input decides alike. */
-static void fake_take(void *store, const struct take *takes, size_t count, size_t enforced,
-                      take_done *done, void *context)
+static void fake_ask(struct store *store, struct ask *ask)
 {
-    struct bucket buckets[LIMITS_MAX];
-
-    (void)store, (void)enforced;
-    for (size_t i = 0; i < count; i++) {
-        must_be_key(takes[i].key, takes[i].key_len, strrchr(takes[i].key, ':') + 1);
-        bool allowed = takes[i].key[takes[i].key_len / 2] % 3;
-        buckets[i] = allowed
-                         ? (struct bucket){true, takes[i].capacity - 1, 0, takes[i].interval_us}
-                         : (struct bucket){false, 0, takes[i].interval_us, takes[i].interval_us};
+    (void)store;
+    for (size_t i = 0; i < ask->charge_count; i++) {
+        struct charge *charge = &ask->charges[i];
+        must_be_key(charge->key, charge->key_len, strrchr(charge->key, ':') + 1);
+        bool allowed = charge->key[charge->key_len / 2] % 3;
+        charge->balance =
+            allowed ? (struct balance){true, charge->capacity - 1, 0, charge->interval_us}
+                    : (struct balance){false, 0, charge->interval_us, charge->interval_us};
     }
-    done(context, takes[0].key_len % 7 ? buckets : NULL);
+    ask->settled_by = ask->charges[0].key_len % 7 ? SETTLED_BY_REDIS : UNSETTLED;
+    ask->done(ask);
 }
 
 /* A connection, and what it was answered. */
@@ -115,7 +114,7 @@ static void must_be_records(const struct peer *peer, unsigned id)
     must(ended && at == peer->records_len && text == peer->len, "the answer is whole");
 }
 
-static void answer(struct limiter *limiter, const struct fcgi_head *head)
+static void answer(struct router *router, const struct fcgi_head *head)
 {
     static struct peer peer;
     struct request request;
@@ -125,14 +124,15 @@ static void answer(struct limiter *limiter, const struct fcgi_head *head)
     peer.authorizer = head->role == FCGI_AUTHORIZER;
     peer.request = fcgi_request_read(head, &request);
     must(peer.request != NULL, "libfcgi reads what is complete");
-    limiter_handle(limiter, &peer, &request);
+    router_handle(router, &peer, &request);
     must(peer.answers == 1, "a request is answered");
     must_be_answer(&peer);
     must_be_records(&peer, head->id);
 }
 
-static struct limiter *make_limiter(void)
+static struct router *make_router(void)
 {
+    static struct store store = {fake_ask};
     struct findings findings = {.file = "f"};
     struct limits *limits = limits_parse(limits_text, sizeof limits_text - 1, &findings);
 
@@ -140,24 +140,24 @@ static struct limiter *make_limiter(void)
     findings_free(&findings);
     must(limits != NULL, "the limits of this harness are right");
     must(fcgi_request_init() == NULL, "libfcgi reads and writes through us");
-    return limiter_new(limits, fake_take, NULL, on_reply);
+    return router_new(limiter_new(limits, &store, on_reply), on_reply);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static unsigned char params[FCGI_HEAD_SIZE];
-    static struct limiter *limiter;
+    static struct router *router;
     struct fcgi_head head = {.params = params};
     struct span bytes = {(const char *)data, size};
     enum fcgi_event event;
 
-    if (!limiter)
-        limiter = make_limiter();
+    if (!router)
+        router = make_router();
     while ((event = fcgi_head_read(&head, &bytes)) != FCGI_EVENT_MORE &&
            event != FCGI_EVENT_BROKEN) {
         if (event != FCGI_EVENT_REQUEST)
             continue;
-        answer(limiter, &head);
+        answer(router, &head);
         fcgi_head_answered(&head);
     }
     return 0;

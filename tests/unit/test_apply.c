@@ -37,7 +37,7 @@ static const char *name_of(enum apply_result result)
 {
     static const char *const names[] = {
         [APPLY_NOT] = "not",
-        [APPLY_TAKE] = "take",
+        [APPLY_CHARGE] = "take",
         [APPLY_UNLIMITED] = "unlimited",
         [APPLY_BLOCKED] = "blocked",
     };
@@ -55,22 +55,24 @@ static void a_limit_asks_of_a_request_what_its_file_says(void **state)
         int64_t capacity, interval_us, tokens;
     } cases[] = {
         {"/x", "192.0.2.7", NULL, APPLY_NOT, 0, NULL, 0, 0, 0},
-        {"/api?user=ann", "192.0.2.7", NULL, APPLY_TAKE, 0, "rl:{query:user=ann}:a", 20, 200000, 1},
-        {"//api/./x?user=ann", "192.0.2.7", "HTTP_X_COST=7", APPLY_TAKE, 0, "rl:{query:user=ann}:a",
-         20, 200000, 7},
-        {"/api", "192.0.2.7", "HTTP_X_COST=0", APPLY_TAKE, 0, "rl:{ip=192.0.2.7}:a", 20, 200000, 1},
-        {"/api?user=ann", "192.0.2.7", "HTTP_X_COST=1000001", APPLY_TAKE, 0,
-         "rl:{query:user=ann}:a", 20, 200000, COST_MAX},
-        {"/api?user=premium-1", "192.0.2.7", "HTTP_X_COST=3", APPLY_TAKE, 9,
-         "rl:{query:user=premium-1}:a", 200, 20000, 3},
-        {"/api?user=%70remium-1", "10.0.0.1", NULL, APPLY_TAKE, 9, "rl:{query:user=premium-1}:a",
-         200, 20000, 1},
-        {"/api?user=big", "192.0.2.7", NULL, APPLY_TAKE, 12, "rl:{query:user=big}:a", 100, 200000,
+        {"/api?user=ann", "192.0.2.7", NULL, APPLY_CHARGE, 0, "rl:{query:user=ann}:a", 20, 200000,
          1},
-        {"/api?user=fast", "192.0.2.7", NULL, APPLY_TAKE, 13, "rl:{query:user=fast}:a", 20, 10000,
+        {"//api/./x?user=ann", "192.0.2.7", "HTTP_X_COST=7", APPLY_CHARGE, 0,
+         "rl:{query:user=ann}:a", 20, 200000, 7},
+        {"/api", "192.0.2.7", "HTTP_X_COST=0", APPLY_CHARGE, 0, "rl:{ip=192.0.2.7}:a", 20, 200000,
+         1},
+        {"/api?user=ann", "192.0.2.7", "HTTP_X_COST=1000001", APPLY_CHARGE, 0,
+         "rl:{query:user=ann}:a", 20, 200000, COST_MAX},
+        {"/api?user=premium-1", "192.0.2.7", "HTTP_X_COST=3", APPLY_CHARGE, 9,
+         "rl:{query:user=premium-1}:a", 200, 20000, 3},
+        {"/api?user=%70remium-1", "10.0.0.1", NULL, APPLY_CHARGE, 9, "rl:{query:user=premium-1}:a",
+         200, 20000, 1},
+        {"/api?user=big", "192.0.2.7", NULL, APPLY_CHARGE, 12, "rl:{query:user=big}:a", 100, 200000,
+         1},
+        {"/api?user=fast", "192.0.2.7", NULL, APPLY_CHARGE, 13, "rl:{query:user=fast}:a", 20, 10000,
          1},
         {"/api", "10.1.2.3", NULL, APPLY_UNLIMITED, 10, "rl:{ip=10.1.2.3}:a", -1, -1, 1},
-        {"/api?user=10.1.2.3", "192.0.2.7", NULL, APPLY_TAKE, 0, "rl:{query:user=10.1.2.3}:a", 20,
+        {"/api?user=10.1.2.3", "192.0.2.7", NULL, APPLY_CHARGE, 0, "rl:{query:user=10.1.2.3}:a", 20,
          200000, 1},
         {"/api?user=mallory", "10.1.2.3", NULL, APPLY_BLOCKED, 11, "rl:{query:user=mallory}:a", -1,
          -1, 1},
@@ -84,22 +86,22 @@ static void a_limit_asks_of_a_request_what_its_file_says(void **state)
         const struct request request = {"GET", cases[i].uri, cases[i].ip, parameters};
         struct applied applied;
         struct view view;
-        struct take take;
+        struct charge charge;
 
         snprintf(cost, sizeof cost, "%s", cases[i].cost ? cases[i].cost : "");
         view_begin(&view, &request, 64);
-        enum apply_result got = apply_limit(&limits->limit[0], &view, &take, &applied);
+        enum apply_result got = apply_limit(&limits->limit[0], &view, &charge, &applied);
         want_text(cases[i].uri, name_of(got), name_of(cases[i].want));
         if (got == APPLY_NOT)
             continue;
         want_number(cases[i].uri, applied.override ? applied.override->line : 0, cases[i].line);
-        want_text(cases[i].uri, take.key, cases[i].key);
-        want_number(cases[i].uri, (int64_t)take.key_len, (int64_t)strlen(cases[i].key));
-        want_number(cases[i].uri, take.cost, cases[i].tokens);
+        want_text(cases[i].uri, charge.key, cases[i].key);
+        want_number(cases[i].uri, (int64_t)charge.key_len, (int64_t)strlen(cases[i].key));
+        want_number(cases[i].uri, charge.cost, cases[i].tokens);
         if (cases[i].capacity < 0)
             continue;
-        want_number(cases[i].uri, take.capacity, cases[i].capacity);
-        want_number(cases[i].uri, take.interval_us, cases[i].interval_us);
+        want_number(cases[i].uri, charge.capacity, cases[i].capacity);
+        want_number(cases[i].uri, charge.interval_us, cases[i].interval_us);
     }
     limits_unref(limits);
 }
@@ -110,7 +112,7 @@ static void every_condition_of_a_match_must_be_met(void **state)
         const char *method, *uri, *host;
         enum apply_result want;
     } cases[] = {
-        {"GET", "/api/x", "HTTP_HOST=a.example.com", APPLY_TAKE},
+        {"GET", "/api/x", "HTTP_HOST=a.example.com", APPLY_CHARGE},
         {"POST", "/api/x", "HTTP_HOST=a.example.com", APPLY_NOT},
         {"GET", "/x", "HTTP_HOST=a.example.com", APPLY_NOT},
         {"GET", "/api/x", "HTTP_HOST=a.example.org", APPLY_NOT},
@@ -124,11 +126,11 @@ static void every_condition_of_a_match_must_be_met(void **state)
         const struct request request = {cases[i].method, cases[i].uri, "192.0.2.7", parameters};
         struct applied applied;
         struct view view;
-        struct take take;
+        struct charge charge;
 
         snprintf(host, sizeof host, "%s", cases[i].host);
         view_begin(&view, &request, 64);
-        want_text(host, name_of(apply_limit(&limits->limit[0], &view, &take, &applied)),
+        want_text(host, name_of(apply_limit(&limits->limit[0], &view, &charge, &applied)),
                   name_of(cases[i].want));
     }
     limits_unref(limits);
@@ -159,12 +161,12 @@ static void the_overrides_of_two_limits_do_not_mix(void **state)
             const struct request request = {"GET", cases[i].uri, "192.0.2.7", (char *[]){NULL}};
             struct applied applied;
             struct view view;
-            struct take take;
+            struct charge charge;
 
             view_begin(&view, &request, 64);
-            want_number(cases[i].uri, apply_limit(&limits->limit[j], &view, &take, &applied),
-                        APPLY_TAKE);
-            want_number(cases[i].uri, take.capacity, cases[i].capacity[j]);
+            want_number(cases[i].uri, apply_limit(&limits->limit[j], &view, &charge, &applied),
+                        APPLY_CHARGE);
+            want_number(cases[i].uri, charge.capacity, cases[i].capacity[j]);
         }
     limits_unref(limits);
 }

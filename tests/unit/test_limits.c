@@ -171,7 +171,7 @@ static void want_documented_limits(const struct limits *limits)
     assert_int_equal(limit->key.part[1].source.kind, KEY_SOURCE_IP);
     assert_int_equal(limit->capacity, 5);
     assert_int_equal(limit->interval_us, 12000000);
-    assert_int_equal(limit->on_redis_failure, REDIS_FAILURE_ALLOW);
+    assert_int_equal(limit->on_redis_failure, WHEN_DOWN_ALLOW);
     assert_string_equal(limits->redis.host, "127.0.0.1");
     assert_int_equal(limits->redis.port, 6379);
     assert_string_equal(limits->redis.path, "");
@@ -249,12 +249,12 @@ static void every_field_is_read(void **state)
     assert_int_equal(limits->limit[1].match.method_count, 0);
     assert_int_equal(limits->limit[0].capacity, 1000000000);
     assert_int_equal(limits->limit[0].interval_us, 60000);
-    assert_int_equal(limits->limit[0].on_redis_failure, REDIS_FAILURE_DENY);
+    assert_int_equal(limits->limit[0].on_redis_failure, WHEN_DOWN_DENY);
     assert_string_equal(limits->limit[1].name, "b");
     assert_string_equal(limits->limit[1].key.part[0].source.name, "id");
     assert_int_equal(limits->limit[1].capacity, 1);
     assert_int_equal(limits->limit[1].interval_us, 333334);
-    assert_int_equal(limits->limit[1].on_redis_failure, REDIS_FAILURE_ALLOW);
+    assert_int_equal(limits->limit[1].on_redis_failure, WHEN_DOWN_ALLOW);
     assert_int_equal(limits->redis_timeout_ms, 10000);
     assert_string_equal(limits->redis.host, "db.example");
     assert_int_equal(limits->redis.port, 7000);
@@ -303,12 +303,12 @@ static void an_override_of_a_key_that_names_a_source_twice_is_no_repetition(void
     struct request request = {"GET", "/?user=bob", "192.0.2.7", nothing};
     struct view view;
     struct applied applied;
-    struct take take;
+    struct charge charge;
 
     (void)state;
     want_number("warnings", reading->findings.warning_count, 0);
     view_begin(&view, &request, 64);
-    want_number("bob", apply_limit(&reading->limits->limit[0], &view, &take, &applied),
+    want_number("bob", apply_limit(&reading->limits->limit[0], &view, &charge, &applied),
                 APPLY_BLOCKED);
     want_number("bob", applied.override->kind, OVERRIDE_BLOCKED);
     reading_free(reading);
@@ -703,29 +703,48 @@ static void a_mapping_with_too_many_fields_is_a_mistake(void **state)
     free(text);
 }
 
-/* COUNT limits, each on its line after the first.  The caller's to free. */
-static char *file_of(size_t count)
+/* COUNT limits, each on its line after the first, with MATCH.  The caller's to free. */
+static char *file_of(size_t count, const char *match)
 {
-    char *text = malloc(16 + count * 80);
+    char *text = malloc(16 + count * 120);
     size_t len = (size_t)sprintf(text, "limits:\n");
 
     for (size_t i = 1; i <= count; i++)
-        len += (size_t)sprintf(
-            text + len, "- { name: limit-%zu, key: ip, capacity: %zu, refill: 1/s }\n", i, i);
+        len += (size_t)sprintf(text + len,
+                               "- { name: limit-%zu, %skey: ip, capacity: %zu, refill: 1/s }\n", i,
+                               match, i);
     return text;
 }
 
 static void as_many_limits_as_are_allowed_are_read_and_no_more(void **state)
 {
-    char *most = file_of(LIMITS_MAX), *one_more = file_of(LIMITS_MAX + 1), *many = file_of(1000);
+    static const char match[] = "match: { path: /a }, ";
+    char *most = file_of(LIMITS_MAX, match), *one_more = file_of(LIMITS_MAX + 1, match),
+         *many = file_of(2000, match);
     struct reading *reading = want_accepted(most);
 
     (void)state;
     assert_int_equal(reading->limits->count, LIMITS_MAX);
-    assert_string_equal(reading->limits->limit[LIMITS_MAX - 1].name, "limit-64");
-    assert_int_equal(reading->limits->limit[LIMITS_MAX - 1].capacity, 64);
-    want_one_mistake("65 limits", one_more, strlen(one_more), "66:3", "the most is 64");
-    want_one_mistake("1000 limits", many, strlen(many), "66:3", "the most is 64");
+    assert_string_equal(reading->limits->limit[LIMITS_MAX - 1].name, "limit-1000");
+    assert_int_equal(reading->limits->limit[LIMITS_MAX - 1].capacity, 1000);
+    want_one_mistake("1001 limits", one_more, strlen(one_more), "1002:3", "the most is 1000");
+    want_one_mistake("2000 limits", many, strlen(many), "1002:3", "the most is 1000");
+    reading_free(reading);
+    free(most);
+    free(one_more);
+    free(many);
+}
+
+static void as_many_limits_as_may_apply_to_a_request_need_no_match(void **state)
+{
+    char *most = file_of(STORE_CHARGES_MAX, ""), *one_more = file_of(STORE_CHARGES_MAX + 1, ""),
+         *many = file_of(LIMITS_MAX, "");
+    struct reading *reading = want_accepted(most);
+
+    (void)state;
+    assert_int_equal(reading->limits->count, STORE_CHARGES_MAX);
+    want_one_mistake("65 limits", one_more, strlen(one_more), "66:3", "64 are the most");
+    want_one_mistake("1000 limits", many, strlen(many), "66:3", "64 are the most");
     reading_free(reading);
     free(most);
     free(one_more);
@@ -1590,6 +1609,7 @@ int main(void)
         cmocka_unit_test(nesting_that_is_too_deep_is_a_mistake),
         cmocka_unit_test(a_mapping_with_too_many_fields_is_a_mistake),
         cmocka_unit_test(as_many_limits_as_are_allowed_are_read_and_no_more),
+        cmocka_unit_test(as_many_limits_as_may_apply_to_a_request_need_no_match),
         cmocka_unit_test(all_the_mistakes_in_a_file_are_reported),
         cmocka_unit_test(a_mistake_cannot_forge_a_line_nor_lose_its_end),
         cmocka_unit_test(no_mistake_repeats_a_password),

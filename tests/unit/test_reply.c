@@ -25,11 +25,33 @@
 static const struct limit per_user = {.name = "per-user"};
 static const struct limit per_second = {.name = "per-second"};
 static const struct limit third = {.name = "a.b_C-3"};
-static const struct take user_take = {.capacity = 5, .interval_us = 12000000, .cost = 1};
-static const struct take dear_take = {.capacity = 5, .interval_us = 12000000, .cost = 6};
-static const struct take second_take = {.capacity = 100, .interval_us = 10000, .cost = 1};
-static const struct take dear_second_take = {.capacity = 100, .interval_us = 10000, .cost = 101};
-static const struct take third_take = {.capacity = 10, .interval_us = 333334, .cost = 1};
+static const struct charge user_charge = {.capacity = 5, .interval_us = 12000000, .cost = 1};
+static const struct charge dear_charge = {.capacity = 5, .interval_us = 12000000, .cost = 6};
+static const struct charge second_charge = {.capacity = 100, .interval_us = 10000, .cost = 1};
+static const struct charge dear_second_charge = {
+    .capacity = 100, .interval_us = 10000, .cost = 101};
+static const struct charge third_charge = {.capacity = 10, .interval_us = 333334, .cost = 1};
+
+/* What a limit asked, and the balance after that. */
+struct row {
+    const struct limit *limit;
+    const struct charge *charge;
+    struct balance balance;
+};
+
+/* The COUNT ROWS as reply.h has them; borrowed until the next call. */
+static const struct quota *quotas_of(const struct row *rows, size_t count)
+{
+    static struct charge charges[STORE_CHARGES_MAX];
+    static struct quota quotas[STORE_CHARGES_MAX];
+
+    for (size_t i = 0; i < count; i++) {
+        charges[i] = *rows[i].charge;
+        charges[i].balance = rows[i].balance;
+        quotas[i] = (struct quota){rows[i].limit, &charges[i]};
+    }
+    return quotas;
+}
 
 /* Take *AT past EXPECTED.  Returns whether it stands there. */
 static bool take_text(const char **at, const char *expected)
@@ -122,7 +144,7 @@ static void want_response(const char *text, size_t len)
 
 /* The field NAME of TEXT is a List (RFC 9651, 3.1) of a String for each of COUNT QUOTAS, with the
  * Parameters FIRST and SECOND, which are Integers; OPTIONAL: SECOND may be left out. */
-static void want_list(const char *text, const char *name, const struct quota *quotas, size_t count,
+static void want_list(const char *text, const char *name, const struct row *quotas, size_t count,
                       const char *first, const char *second, bool optional)
 {
     const char *at = field_in(text, name);
@@ -143,9 +165,10 @@ static void want_list(const char *text, const char *name, const struct quota *qu
         fail_msg("%s goes on: \"%s\"", name, text);
 }
 
-static void decide(const struct quota *quotas, size_t count, char out[REPLY_SIZE])
+static void decide(const struct row *quotas, size_t count, char out[REPLY_SIZE])
 {
-    const struct verdict verdict = {.quotas = quotas, .count = count, .headers = HEADER_IETF};
+    const struct verdict verdict = {
+        .quotas = quotas_of(quotas, count), .count = count, .headers = HEADER_IETF};
 
     memset(out, 'x', REPLY_SIZE);
     want_response(out, reply_decided(&verdict, REPLY_WHOLE, out));
@@ -157,58 +180,58 @@ static void one_quota_is_answered_with_all_that_the_client_needs(void **state)
 {
     static const struct {
         const char *what;
-        struct quota quota;
+        struct row quota;
         const char *want;
     } cases[] = {
         {"allowed, tokens left",
-         {&per_user, &user_take, {true, 4, 0, 12000000}},
+         {&per_user, &user_charge, {true, 4, 0, 12000000}},
          HEAD_200 "RateLimit-Policy: \"per-user\";q=5;w=60\r\n"
                   "RateLimit: \"per-user\";r=4;t=48\r\n"
                   "Content-Length: 52\r\n\r\n"
                   "{\"allowed\":true,\"limit\":5,\"remaining\":4,\"reset\":12}\n"},
         {"allowed, and the last one",
-         {&per_user, &user_take, {true, 0, 11999999, 59999999}},
+         {&per_user, &user_charge, {true, 0, 11999999, 59999999}},
          HEAD_200 "RateLimit-Policy: \"per-user\";q=5;w=60\r\n"
                   "RateLimit: \"per-user\";r=0;t=12\r\n"
                   "Content-Length: 52\r\n\r\n"
                   "{\"allowed\":true,\"limit\":5,\"remaining\":0,\"reset\":60}\n"},
         {"allowed, and it cost nothing",
-         {&per_user, &user_take, {true, 5, 0, 0}},
+         {&per_user, &user_charge, {true, 5, 0, 0}},
          HEAD_200 "RateLimit-Policy: \"per-user\";q=5;w=60\r\n"
                   "RateLimit: \"per-user\";r=5;t=60\r\n"
                   "Content-Length: 51\r\n\r\n"
                   "{\"allowed\":true,\"limit\":5,\"remaining\":5,\"reset\":0}\n"},
         {"a token takes no whole number of microseconds",
-         {&third, &third_take, {true, 3, 0, 2333335}},
+         {&third, &third_charge, {true, 3, 0, 2333335}},
          HEAD_200 "RateLimit-Policy: \"a.b_C-3\";q=10;w=4\r\n"
                   "RateLimit: \"a.b_C-3\";r=3;t=2\r\n"
                   "Content-Length: 52\r\n\r\n"
                   "{\"allowed\":true,\"limit\":10,\"remaining\":3,\"reset\":3}\n"},
         {"refused",
-         {&per_user, &user_take, {false, 0, 11999000, 59999000}},
+         {&per_user, &user_charge, {false, 0, 11999000, 59999000}},
          HEAD_429 "Retry-After: 12\r\n"
                   "RateLimit-Policy: \"per-user\";q=5;w=60\r\n"
                   "RateLimit: \"per-user\";r=0;t=12\r\n"
                   "Content-Length: 194\r\n\r\n" QUOTA_EXCEEDED "[\"per-user\"]}\n"},
         {"refused for a moment",
-         {&per_user, &user_take, {false, 0, 1, 48000001}},
+         {&per_user, &user_charge, {false, 0, 1, 48000001}},
          HEAD_429 "Retry-After: 1\r\n"
                   "RateLimit-Policy: \"per-user\";q=5;w=60\r\n"
                   "RateLimit: \"per-user\";r=0;t=1\r\n"
                   "Content-Length: 194\r\n\r\n" QUOTA_EXCEEDED "[\"per-user\"]}\n"},
         {"refused with tokens left: it costs more than there are",
-         {&per_user, &user_take, {false, 2, 24000000, 36000000}},
+         {&per_user, &user_charge, {false, 2, 24000000, 36000000}},
          HEAD_429 "Retry-After: 24\r\n"
                   "RateLimit-Policy: \"per-user\";q=5;w=60\r\n"
                   "RateLimit: \"per-user\";r=2;t=24\r\n"
                   "Content-Length: 194\r\n\r\n" QUOTA_EXCEEDED "[\"per-user\"]}\n"},
         {"refused for ever: it costs more than the capacity",
-         {&per_user, &dear_take, {false, 5, -1, 0}},
+         {&per_user, &dear_charge, {false, 5, -1, 0}},
          HEAD_429 "RateLimit-Policy: \"per-user\";q=5;w=60\r\n"
                   "RateLimit: \"per-user\";r=5;t=60\r\n"
                   "Content-Length: 292\r\n\r\n" QUOTA_TOO_DEAR "[\"per-user\"]}\n"},
         {"refused for ever with none left",
-         {&per_user, &dear_take, {false, 0, -1, 60000000}},
+         {&per_user, &dear_charge, {false, 0, -1, 60000000}},
          HEAD_429 "RateLimit-Policy: \"per-user\";q=5;w=60\r\n"
                   "RateLimit: \"per-user\";r=0\r\n"
                   "Content-Length: 292\r\n\r\n" QUOTA_TOO_DEAR "[\"per-user\"]}\n"},
@@ -227,13 +250,13 @@ static void several_quotas_are_answered_together(void **state)
 {
     static const struct {
         const char *what;
-        struct quota quotas[3];
+        struct row quotas[3];
         const char *want;
     } cases[] = {
         {"all allowed: the body is about the one with the least left",
-         {{&per_user, &user_take, {true, 4, 0, 12000000}},
-          {&per_second, &second_take, {true, 0, 10000, 1000000}},
-          {&third, &third_take, {true, 9, 0, 333334}}},
+         {{&per_user, &user_charge, {true, 4, 0, 12000000}},
+          {&per_second, &second_charge, {true, 0, 10000, 1000000}},
+          {&third, &third_charge, {true, 9, 0, 333334}}},
          HEAD_200
          "RateLimit-Policy: \"per-user\";q=5;w=60, \"per-second\";q=100;w=1, "
          "\"a.b_C-3\";q=10;w=4\r\n"
@@ -241,9 +264,9 @@ static void several_quotas_are_answered_together(void **state)
          "Content-Length: 53\r\n\r\n"
          "{\"allowed\":true,\"limit\":100,\"remaining\":0,\"reset\":1}\n"},
         {"the last one refuses",
-         {{&per_user, &user_take, {true, 5, 0, 0}},
-          {&per_second, &second_take, {true, 1, 0, 990000}},
-          {&third, &third_take, {false, 0, 300000, 3300000}}},
+         {{&per_user, &user_charge, {true, 5, 0, 0}},
+          {&per_second, &second_charge, {true, 1, 0, 990000}},
+          {&third, &third_charge, {false, 0, 300000, 3300000}}},
          HEAD_429
          "Retry-After: 1\r\n"
          "RateLimit-Policy: \"per-user\";q=5;w=60, \"per-second\";q=100;w=1, "
@@ -251,9 +274,9 @@ static void several_quotas_are_answered_together(void **state)
          "RateLimit: \"per-user\";r=5;t=60, \"per-second\";r=1;t=1, \"a.b_C-3\";r=0;t=1\r\n"
          "Content-Length: 193\r\n\r\n" QUOTA_EXCEEDED "[\"a.b_C-3\"]}\n"},
         {"two refuse: the client waits for both",
-         {{&per_user, &user_take, {false, 0, 30000001, 50000000}},
-          {&per_second, &second_take, {true, 100, 0, 0}},
-          {&third, &third_take, {false, 0, 300000, 3300000}}},
+         {{&per_user, &user_charge, {false, 0, 30000001, 50000000}},
+          {&per_second, &second_charge, {true, 100, 0, 0}},
+          {&third, &third_charge, {false, 0, 300000, 3300000}}},
          HEAD_429 "Retry-After: 31\r\n"
                   "RateLimit-Policy: \"per-user\";q=5;w=60, \"per-second\";q=100;w=1, "
                   "\"a.b_C-3\";q=10;w=4\r\n"
@@ -261,9 +284,9 @@ static void several_quotas_are_answered_together(void **state)
                   "\"a.b_C-3\";r=0;t=1\r\n"
                   "Content-Length: 204\r\n\r\n" QUOTA_EXCEEDED "[\"per-user\",\"a.b_C-3\"]}\n"},
         {"one of two refuses for ever: no wait helps",
-         {{&per_user, &user_take, {false, 0, 30000001, 50000000}},
-          {&per_second, &dear_second_take, {false, 100, -1, 0}},
-          {&third, &third_take, {true, 10, 0, 0}}},
+         {{&per_user, &user_charge, {false, 0, 30000001, 50000000}},
+          {&per_second, &dear_second_charge, {false, 100, -1, 0}},
+          {&third, &third_charge, {true, 10, 0, 0}}},
          HEAD_429
          "RateLimit-Policy: \"per-user\";q=5;w=60, \"per-second\";q=100;w=1, "
          "\"a.b_C-3\";q=10;w=4\r\n"
@@ -297,8 +320,8 @@ static void decide_verdict(const struct verdict *verdict, char out[REPLY_SIZE])
 
 static void the_fields_are_those_that_the_headers_name(void **state)
 {
-    static const struct quota quota = {&per_user, &user_take, {true, 4, 0, 12000000}},
-                              none_left = {&per_user, &user_take, {false, 0, 11999000, 59999000}};
+    static const struct row quota = {&per_user, &user_charge, {true, 4, 0, 12000000}},
+                            none_left = {&per_user, &user_charge, {false, 0, 11999000, 59999000}};
 #define IETF_200 "RateLimit-Policy: \"per-user\";q=5;w=60\r\nRateLimit: \"per-user\";r=4;t=48\r\n"
 #define IETF_429 "RateLimit-Policy: \"per-user\";q=5;w=60\r\nRateLimit: \"per-user\";r=0;t=12\r\n"
 #define REST_200                                                                                   \
@@ -307,7 +330,7 @@ static void the_fields_are_those_that_the_headers_name(void **state)
     static const struct {
         const char *what;
         unsigned headers;
-        const struct quota *quota;
+        const struct row *quota;
         const char *want;
     } cases[] = {
         {"none", 0, &quota, HEAD_200 REST_200},
@@ -332,7 +355,7 @@ static void the_fields_are_those_that_the_headers_name(void **state)
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
         const struct verdict verdict = {
-            .quotas = cases[i].quota, .count = 1, .headers = cases[i].headers};
+            .quotas = quotas_of(cases[i].quota, 1), .count = 1, .headers = cases[i].headers};
         char got[REPLY_SIZE];
 
         decide_verdict(&verdict, got);
@@ -344,7 +367,7 @@ static void the_fields_are_those_that_the_headers_name(void **state)
 static const struct {
     const char *what;
     int64_t cost[3];
-    struct bucket buckets[3];
+    struct balance balances[3];
     long long want; /* the capacity of the one */
 } closest_cases[] = {
     {"the fewest tokens", {1, 1, 1}, {{true, 5, 0, 1}, {true, 3, 0, 1}, {true, 4, 0, 1}}, 200},
@@ -401,27 +424,28 @@ static void the_numbers_are_those_of_the_limit_closest_to_refusing(void **state)
     (void)state;
     for (size_t i = 0; i < LENGTH(closest_cases); i++) {
         static const struct limit limits[3] = {{.name = "a"}, {.name = "b"}, {.name = "c"}};
-        struct take takes[3] = {{.capacity = 100}, {.capacity = 200}, {.capacity = 300}};
-        struct quota quotas[3];
-        const struct verdict verdict = {
-            .quotas = quotas, .count = 3, .headers = HEADER_IETF | HEADER_X_RATELIMIT};
+        struct charge charges[3] = {{.capacity = 100}, {.capacity = 200}, {.capacity = 300}};
+        struct row quotas[3];
         char got[REPLY_SIZE], body[64];
         bool allowed = true;
         size_t closest = (size_t)closest_cases[i].want / 100 - 1;
 
         for (size_t j = 0; j < 3; j++) {
-            takes[j].interval_us = 1;
-            takes[j].cost = closest_cases[i].cost[j];
-            quotas[j] = (struct quota){&limits[j], &takes[j], closest_cases[i].buckets[j]};
-            allowed = allowed && closest_cases[i].buckets[j].allowed;
+            charges[j].interval_us = 1;
+            charges[j].cost = closest_cases[i].cost[j];
+            quotas[j] = (struct row){&limits[j], &charges[j], closest_cases[i].balances[j]};
+            allowed = allowed && closest_cases[i].balances[j].allowed;
         }
+        const struct verdict verdict = {.quotas = quotas_of(quotas, 3),
+                                        .count = 3,
+                                        .headers = HEADER_IETF | HEADER_X_RATELIMIT};
         decide_verdict(&verdict, got);
         want_number(closest_cases[i].what, number_in(got, "X-RateLimit-Limit"),
                     closest_cases[i].want);
         want_number(closest_cases[i].what, number_in(got, "X-RateLimit-Remaining"),
-                    closest_cases[i].buckets[closest].remaining);
+                    closest_cases[i].balances[closest].remaining);
         want_number(closest_cases[i].what, number_in(got, "X-RateLimit-Reset"),
-                    units_seconds_up(closest_cases[i].buckets[closest].full_us));
+                    units_seconds_up(closest_cases[i].balances[closest].full_us));
         snprintf(body, sizeof body, "\"limit\":%lld,", closest_cases[i].want);
         if (allowed && !strstr(got, body))
             fail_msg("%s: the body is of another limit: \"%s\"", closest_cases[i].what, got);
@@ -432,10 +456,10 @@ static void the_numbers_are_those_of_the_limit_closest_to_refusing(void **state)
 static void what_a_client_has_by_an_override_is_what_it_is_told(void **state)
 {
     static const struct limit limit = {.name = "a", .capacity = 5, .interval_us = 12000000};
-    static const struct take take = {.capacity = 200, .interval_us = 20000, .cost = 1};
-    static const struct quota quota = {&limit, &take, {true, 150, 0, 1000000}};
-    static const struct verdict verdict = {
-        .quotas = &quota, .count = 1, .headers = HEADER_IETF | HEADER_X_RATELIMIT};
+    static const struct charge charge = {.capacity = 200, .interval_us = 20000, .cost = 1};
+    static const struct row quota = {&limit, &charge, {true, 150, 0, 1000000}};
+    const struct verdict verdict = {
+        .quotas = quotas_of(&quota, 1), .count = 1, .headers = HEADER_IETF | HEADER_X_RATELIMIT};
     char got[REPLY_SIZE];
 
     (void)state;
@@ -451,12 +475,12 @@ static void what_a_client_has_by_an_override_is_what_it_is_told(void **state)
 static void shadow_limits_that_would_have_refused_are_named_in_the_body_alone(void **state)
 {
     static const struct limit *const shadows[] = {&third, &per_second};
-    static const struct quota allowed = {&per_user, &user_take, {true, 4, 0, 12000000}},
-                              refused = {&per_user, &user_take, {false, 0, 12000000, 60000000}},
-                              too_dear = {&per_user, &dear_take, {false, 5, -1, 0}};
+    static const struct row allowed = {&per_user, &user_charge, {true, 4, 0, 12000000}},
+                            refused = {&per_user, &user_charge, {false, 0, 12000000, 60000000}},
+                            too_dear = {&per_user, &dear_charge, {false, 5, -1, 0}};
     static const struct {
         const char *what;
-        const struct quota *quota; /* NULL: only shadows applied */
+        const struct row *quota; /* NULL: only shadows applied */
         size_t shadow_count;
         const char *body;
     } cases[] = {
@@ -479,7 +503,7 @@ static void shadow_limits_that_would_have_refused_are_named_in_the_body_alone(vo
 
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
-        const struct verdict verdict = {.quotas = cases[i].quota,
+        const struct verdict verdict = {.quotas = quotas_of(cases[i].quota, cases[i].quota != NULL),
                                         .count = cases[i].quota != NULL,
                                         .shadow = shadows,
                                         .shadow_count = cases[i].shadow_count,
@@ -516,11 +540,11 @@ static void a_client_that_is_blocked_is_told_by_which_limit(void **state)
 static void without_redis_the_answer_is_as_the_limit_says(void **state)
 {
     static const struct {
-        enum redis_failure failure;
+        enum when_down failure;
         const char *want;
     } cases[] = {
-        {REDIS_FAILURE_ALLOW, HEAD_200 "Content-Length: 17\r\n\r\n{\"allowed\":true}\n"},
-        {REDIS_FAILURE_DENY,
+        {WHEN_DOWN_ALLOW, HEAD_200 "Content-Length: 17\r\n\r\n{\"allowed\":true}\n"},
+        {WHEN_DOWN_DENY,
          "Status: 503 Service Unavailable\r\n"
          "Content-Type: application/problem+json\r\n"
          "Cache-Control: no-store\r\n"
@@ -559,10 +583,10 @@ static void a_request_that_is_incomplete_is_told_what_is_missing(void **state)
 static void the_longest_answer_fits(void **state)
 {
     static const struct limit longest = {.name = NAME_64};
-    static const struct take take = {.capacity = LIMIT_CAPACITY_MAX,
-                                     .interval_us = LIMIT_WINDOW_US_MAX / LIMIT_CAPACITY_MAX,
-                                     .cost = COST_MAX};
-    static const struct bucket cases[] = {
+    static const struct charge charge = {.capacity = LIMIT_CAPACITY_MAX,
+                                         .interval_us = LIMIT_WINDOW_US_MAX / LIMIT_CAPACITY_MAX,
+                                         .cost = COST_MAX};
+    static const struct balance cases[] = {
         {true, LIMIT_CAPACITY_MAX, LIMIT_WINDOW_US_MAX, LIMIT_WINDOW_US_MAX},
         {true, 0, LIMIT_WINDOW_US_MAX, LIMIT_WINDOW_US_MAX},
         {false, LIMIT_CAPACITY_MAX, LIMIT_WINDOW_US_MAX, LIMIT_WINDOW_US_MAX},
@@ -573,23 +597,23 @@ static void the_longest_answer_fits(void **state)
 
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct quota quotas[LIMITS_MAX];
+        struct row quotas[STORE_CHARGES_MAX];
         char got[REPLY_SIZE];
 
-        for (size_t j = 0; j < LIMITS_MAX; j++)
-            quotas[j] = (struct quota){&longest, &take, cases[i]};
-        decide(quotas, LIMITS_MAX, got);
+        for (size_t j = 0; j < STORE_CHARGES_MAX; j++)
+            quotas[j] = (struct row){&longest, &charge, cases[i]};
+        decide(quotas, STORE_CHARGES_MAX, got);
         assert_non_null(strstr(got, "\";q=1000000000;w=315360000"));
 
         /* With all that there is to say: x-ratelimit, and the rest of the limits as shadows. */
-        const struct limit *shadows[LIMITS_MAX];
-        for (size_t j = 0; j < LIMITS_MAX; j++)
+        const struct limit *shadows[STORE_CHARGES_MAX];
+        for (size_t j = 0; j < STORE_CHARGES_MAX; j++)
             shadows[j] = &longest;
-        for (size_t enforced = 0; enforced <= LIMITS_MAX; enforced++) {
-            const struct verdict verdict = {.quotas = quotas,
+        for (size_t enforced = 0; enforced <= STORE_CHARGES_MAX; enforced++) {
+            const struct verdict verdict = {.quotas = quotas_of(quotas, enforced),
                                             .count = enforced,
                                             .shadow = shadows,
-                                            .shadow_count = LIMITS_MAX - enforced,
+                                            .shadow_count = STORE_CHARGES_MAX - enforced,
                                             .headers = HEADER_IETF | HEADER_X_RATELIMIT};
             decide_verdict(&verdict, got);
         }
@@ -598,37 +622,37 @@ static void the_longest_answer_fits(void **state)
 
 static void the_number_of_quotas_does_not_matter(void **state)
 {
-    struct quota quotas[LIMITS_MAX];
+    struct row quotas[STORE_CHARGES_MAX];
     char got[REPLY_SIZE];
 
     (void)state;
-    for (size_t count = 1; count <= LIMITS_MAX; count++) {
+    for (size_t count = 1; count <= STORE_CHARGES_MAX; count++) {
         quotas[count - 1] =
-            (struct quota){&per_user, &user_take, {count % 2 == 0, 0, 12000000, 60000000}};
+            (struct row){&per_user, &user_charge, {count % 2 == 0, 0, 12000000, 60000000}};
         decide(quotas, count, got);
     }
 }
 
-static struct bucket random_bucket(uint64_t *seed, const struct take *take)
+static struct balance random_balance(uint64_t *seed, const struct charge *charge)
 {
-    int64_t window_us = take->capacity * take->interval_us;
+    int64_t window_us = charge->capacity * charge->interval_us;
 
-    return (struct bucket){
+    return (struct balance){
         .allowed = random_number(seed) % 4 != 0,
-        .remaining = random_number(seed) % 2 ? random_between(seed, 0, take->capacity) : 0,
+        .remaining = random_number(seed) % 2 ? random_between(seed, 0, charge->capacity) : 0,
         .wait_us = random_between(seed, 0, window_us),
         .full_us = random_between(seed, 0, window_us),
     };
 }
 
 /* RateLimit's t of a bucket, and the definition of it in reply.h. */
-static void want_honest_t(const struct quota *quota, const char *text)
+static void want_honest_t(const struct row *quota, const char *text)
 {
     const char *at = field_in(text, "RateLimit");
     char name[LIMIT_NAME_MAX + 1];
     long long r = -1, t = -1;
-    int64_t remaining = quota->bucket.remaining;
-    int64_t us = remaining > 0 ? remaining * quota->take->interval_us : quota->bucket.wait_us;
+    int64_t remaining = quota->balance.remaining;
+    int64_t us = remaining > 0 ? remaining * quota->charge->interval_us : quota->balance.wait_us;
 
     assert_true(take_string(&at, name) && take_text(&at, ";r=") && take_integer(&at, &r) &&
                 take_text(&at, ";t=") && take_integer(&at, &t));
@@ -643,20 +667,20 @@ static void retry_after_is_never_early_and_less_than_a_second_late(void **state)
 
     (void)state;
     for (int round = 0; round < ROUNDS; round++) {
-        struct take takes[3] = {0};
-        struct quota quotas[3];
+        struct charge charges[3] = {0};
+        struct row quotas[3];
         size_t count = 1 + random_number(&seed) % 3;
         int64_t longest_us = -1;
         char got[REPLY_SIZE];
 
         for (size_t i = 0; i < count; i++) {
-            takes[i].cost = 1;
-            takes[i].capacity = random_between(&seed, 1, LIMIT_CAPACITY_MAX);
-            takes[i].interval_us =
-                random_between(&seed, 1, LIMIT_WINDOW_US_MAX / takes[i].capacity);
-            quotas[i] = (struct quota){&per_user, &takes[i], random_bucket(&seed, &takes[i])};
-            if (!quotas[i].bucket.allowed && quotas[i].bucket.wait_us > longest_us)
-                longest_us = quotas[i].bucket.wait_us;
+            charges[i].cost = 1;
+            charges[i].capacity = random_between(&seed, 1, LIMIT_CAPACITY_MAX);
+            charges[i].interval_us =
+                random_between(&seed, 1, LIMIT_WINDOW_US_MAX / charges[i].capacity);
+            quotas[i] = (struct row){&per_user, &charges[i], random_balance(&seed, &charges[i])};
+            if (!quotas[i].balance.allowed && quotas[i].balance.wait_us > longest_us)
+                longest_us = quotas[i].balance.wait_us;
         }
         decide(quotas, count, got);
         want_honest_t(&quotas[0], got);
@@ -677,9 +701,9 @@ static void retry_after_is_never_early_and_less_than_a_second_late(void **state)
     "Variable-RATELIMIT_NAME: per-user\r\n"                                                        \
     "Variable-RATELIMIT_REMAINING: 4\r\n"
 
-static const struct quota user_allows = {&per_user, &user_take, {true, 4, 0, 12000000}};
-static const struct quota second_allows = {&per_second, &second_take, {true, 3, 0, 970000}};
-static const struct quota third_allows = {&third, &third_take, {true, 9, 0, 333334}};
+static const struct row user_allows = {&per_user, &user_charge, {true, 4, 0, 12000000}};
+static const struct row second_allows = {&per_second, &second_charge, {true, 3, 0, 970000}};
+static const struct row third_allows = {&third, &third_charge, {true, 9, 0, 333334}};
 
 static void an_authorizer_lets_a_request_go_on_with_variables_and_no_body(void **state)
 {
@@ -719,11 +743,11 @@ static void an_authorizer_lets_a_request_go_on_with_variables_and_no_body(void *
         {"a shadow alone", HEADER_IETF, 0, 1, LEAVE "Variable-RATELIMIT_SHADOW: a.b_C-3\r\n\r\n"},
         {"no limit applies", HEADER_IETF | HEADER_X_RATELIMIT, 0, 0, LEAVE "\r\n"},
     };
-    const struct quota quotas[] = {user_allows, second_allows, third_allows};
+    const struct row quotas[] = {user_allows, second_allows, third_allows};
 
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
-        const struct verdict verdict = {.quotas = quotas,
+        const struct verdict verdict = {.quotas = quotas_of(quotas, LENGTH(quotas)),
                                         .count = cases[i].count,
                                         .shadow = shadows,
                                         .shadow_count = cases[i].shadows,
@@ -739,16 +763,16 @@ static void an_authorizer_lets_a_request_go_on_with_variables_and_no_body(void *
 static void an_authorizer_refuses_as_a_responder_does(void **state)
 {
     static const struct limit *const shadows[] = {&third};
-    static const struct bucket refusals[] = {
+    static const struct balance refusals[] = {
         {false, 0, 11999000, 59999000}, {false, 2, 24000000, 36000000}, {false, 5, -1, 0}};
 
     (void)state;
     for (unsigned headers = 0; headers <= (HEADER_IETF | HEADER_X_RATELIMIT); headers++) {
         for (size_t i = 0; i < LENGTH(refusals); i++) {
-            const struct quota quotas[] = {
-                {&per_user, refusals[i].wait_us < 0 ? &dear_take : &user_take, refusals[i]},
+            const struct row quotas[] = {
+                {&per_user, refusals[i].wait_us < 0 ? &dear_charge : &user_charge, refusals[i]},
                 second_allows};
-            const struct verdict verdict = {.quotas = quotas,
+            const struct verdict verdict = {.quotas = quotas_of(quotas, LENGTH(quotas)),
                                             .count = LENGTH(quotas),
                                             .shadow = shadows,
                                             .shadow_count = 1,
@@ -768,36 +792,37 @@ static void an_authorizer_without_redis_lets_go_on_or_refuses(void **state)
     char responder[REPLY_SIZE], authorizer[REPLY_SIZE];
 
     (void)state;
-    want_number("length",
-                (long long)reply_undecided(REDIS_FAILURE_ALLOW, REPLY_AUTHORIZER, authorizer),
+    want_number("length", (long long)reply_undecided(WHEN_DOWN_ALLOW, REPLY_AUTHORIZER, authorizer),
                 (long long)strlen(LEAVE "\r\n"));
     want_text("allow", authorizer, LEAVE "\r\n");
-    reply_undecided(REDIS_FAILURE_DENY, REPLY_WHOLE, responder);
-    want_response(authorizer, reply_undecided(REDIS_FAILURE_DENY, REPLY_AUTHORIZER, authorizer));
+    reply_undecided(WHEN_DOWN_DENY, REPLY_WHOLE, responder);
+    want_response(authorizer, reply_undecided(WHEN_DOWN_DENY, REPLY_AUTHORIZER, authorizer));
     want_text("deny", authorizer, responder);
 }
 
 static void the_longest_leave_fits(void **state)
 {
     static const struct limit longest = {.name = NAME_64};
-    static const struct take take = {.capacity = LIMIT_CAPACITY_MAX,
-                                     .interval_us = LIMIT_WINDOW_US_MAX / LIMIT_CAPACITY_MAX,
-                                     .cost = COST_MAX};
-    const struct limit *shadows[LIMITS_MAX];
-    struct quota quotas[LIMITS_MAX];
+    static const struct charge charge = {.capacity = LIMIT_CAPACITY_MAX,
+                                         .interval_us = LIMIT_WINDOW_US_MAX / LIMIT_CAPACITY_MAX,
+                                         .cost = COST_MAX};
+    const struct limit *shadows[STORE_CHARGES_MAX];
+    struct row quotas[STORE_CHARGES_MAX];
     char got[REPLY_SIZE];
 
     (void)state;
-    for (size_t i = 0; i < LIMITS_MAX; i++) {
+    for (size_t i = 0; i < STORE_CHARGES_MAX; i++) {
         shadows[i] = &longest;
-        quotas[i] = (struct quota){
-            &longest, &take, {true, LIMIT_CAPACITY_MAX, LIMIT_WINDOW_US_MAX, LIMIT_WINDOW_US_MAX}};
+        quotas[i] =
+            (struct row){&longest,
+                         &charge,
+                         {true, LIMIT_CAPACITY_MAX, LIMIT_WINDOW_US_MAX, LIMIT_WINDOW_US_MAX}};
     }
     /* More of both than there can be together. */
-    const struct verdict verdict = {.quotas = quotas,
-                                    .count = LIMITS_MAX,
+    const struct verdict verdict = {.quotas = quotas_of(quotas, STORE_CHARGES_MAX),
+                                    .count = STORE_CHARGES_MAX,
                                     .shadow = shadows,
-                                    .shadow_count = LIMITS_MAX,
+                                    .shadow_count = STORE_CHARGES_MAX,
                                     .headers = HEADER_IETF | HEADER_X_RATELIMIT};
     assert_true(reply_decided(&verdict, REPLY_AUTHORIZER, got) < REPLY_SIZE);
     assert_string_equal(got + strlen(got) - 4, "\r\n\r\n");
@@ -816,7 +841,7 @@ static void auth_request_gets_leave_and_the_fields_and_no_body(void **state)
 
     (void)state;
     /* What a shadow would have done stands in the log, but not here. */
-    const struct verdict verdict = {.quotas = &user_allows,
+    const struct verdict verdict = {.quotas = quotas_of(&user_allows, 1),
                                     .count = 1,
                                     .shadow = shadows,
                                     .shadow_count = 1,
@@ -829,7 +854,7 @@ static void auth_request_gets_leave_and_the_fields_and_no_body(void **state)
                          "X-RateLimit-Remaining: 4\r\n"
                          "X-RateLimit-Reset: 12\r\n\r\n");
     want_number("length", (long long)len, (long long)strlen(got));
-    len = reply_undecided(REDIS_FAILURE_ALLOW, REPLY_AUTH_REQUEST, got);
+    len = reply_undecided(WHEN_DOWN_ALLOW, REPLY_AUTH_REQUEST, got);
     want_text("undecided", got, AUTH_LEAVE "\r\n");
     want_number("length", (long long)len, (long long)strlen(got));
 }
@@ -851,26 +876,27 @@ static void want_in_the_head(const char *whole, const char *got, size_t len)
 
 static void auth_request_is_told_in_the_head_what_a_client_is_told(void **state)
 {
-    static const struct bucket refusals[] = {{false, 0, 11999000, 59999000}, {false, 5, -1, 0}};
+    static const struct balance refusals[] = {{false, 0, 11999000, 59999000}, {false, 5, -1, 0}};
     static const struct key_source source = {KEY_SOURCE_QUERY, "a\"b\\", "", false};
     char whole[REPLY_SIZE], got[REPLY_SIZE];
 
     (void)state;
     for (unsigned headers = 0; headers <= (HEADER_IETF | HEADER_X_RATELIMIT); headers++) {
         for (size_t i = 0; i < LENGTH(refusals); i++) {
-            const struct quota quotas[] = {
-                {&per_user, refusals[i].wait_us < 0 ? &dear_take : &user_take, refusals[i]},
+            const struct row quotas[] = {
+                {&per_user, refusals[i].wait_us < 0 ? &dear_charge : &user_charge, refusals[i]},
                 second_allows};
-            const struct verdict verdict = {
-                .quotas = quotas, .count = LENGTH(quotas), .headers = headers};
+            const struct verdict verdict = {.quotas = quotas_of(quotas, LENGTH(quotas)),
+                                            .count = LENGTH(quotas),
+                                            .headers = headers};
             reply_decided(&verdict, REPLY_WHOLE, whole);
             want_in_the_head(whole, got, reply_decided(&verdict, REPLY_AUTH_REQUEST, got));
         }
     }
     reply_blocked(&per_user, REPLY_WHOLE, whole);
     want_in_the_head(whole, got, reply_blocked(&per_user, REPLY_AUTH_REQUEST, got));
-    reply_undecided(REDIS_FAILURE_DENY, REPLY_WHOLE, whole);
-    want_in_the_head(whole, got, reply_undecided(REDIS_FAILURE_DENY, REPLY_AUTH_REQUEST, got));
+    reply_undecided(WHEN_DOWN_DENY, REPLY_WHOLE, whole);
+    want_in_the_head(whole, got, reply_undecided(WHEN_DOWN_DENY, REPLY_AUTH_REQUEST, got));
     reply_ambiguous(&source, REPLY_WHOLE, whole);
     want_in_the_head(whole, got, reply_ambiguous(&source, REPLY_AUTH_REQUEST, got));
 }

@@ -3,8 +3,14 @@
 
 #include <stdio.h>
 
-static const struct take two[2] = {
-    {.key = "rl:{a}:x", .key_len = 8, .interval_us = 12000000, .capacity = 5, .cost = 1},
+/* The second is a shadow. */
+static const struct charge two[2] = {
+    {.key = "rl:{a}:x",
+     .key_len = 8,
+     .interval_us = 12000000,
+     .capacity = 5,
+     .cost = 1,
+     .enforced = true},
     {.key = "rl:{a}:y", .key_len = 8, .interval_us = 1000, .capacity = 100, .cost = 0},
 };
 
@@ -21,17 +27,19 @@ static void want_arguments(const struct script_command *command, int first, cons
     want_text("arguments", got, want);
 }
 
-static void a_take_is_evalsha_with_its_sha(void **state)
+static void an_ask_is_evalsha_with_its_sha(void **state)
 {
     static const char sha[] = "0123456789012345678901234567890123456789";
     struct script_command command;
 
     (void)state;
-    script_run(&command, sha, two, 2, 2);
+    struct charge both[2] = {two[0], two[1]};
+    both[1].enforced = true;
+    script_run(&command, sha, both, 2);
     want_arguments(&command, 0,
                    "EVALSHA 0123456789012345678901234567890123456789 2 rl:{a}:x rl:{a}:y "
                    "12000000 5 1 1000 100 0");
-    script_run(&command, sha, two, 2, 1);
+    script_run(&command, sha, two, 2);
     want_arguments(&command, 2, "2 rl:{a}:x rl:{a}:y 12000000 5 1 1000 100 0 1");
 }
 
@@ -40,7 +48,7 @@ static void without_a_sha_it_is_eval_with_the_text_that_is_loaded(void **state)
     struct script_command run, load;
 
     (void)state;
-    script_run(&run, NULL, two, 1, 1);
+    script_run(&run, NULL, two, 1);
     script_load(&load);
     assert_int_equal(run.len[0], 4);
     assert_memory_equal(run.argv[0], "EVAL", 4);
@@ -52,19 +60,20 @@ static void without_a_sha_it_is_eval_with_the_text_that_is_loaded(void **state)
 
 static void the_most_limits_fit(void **state)
 {
-    static struct take takes[TAKES_MAX];
+    static struct charge charges[STORE_CHARGES_MAX];
     struct script_command command;
 
     (void)state;
-    for (size_t i = 0; i < TAKES_MAX; i++) {
-        takes[i] = two[0];
-        takes[i].interval_us = takes[i].capacity = takes[i].cost = INT64_MAX;
+    for (size_t i = 0; i < STORE_CHARGES_MAX; i++) {
+        charges[i] = two[0];
+        charges[i].enforced = i < STORE_CHARGES_MAX - 1;
+        charges[i].interval_us = charges[i].capacity = charges[i].cost = INT64_MAX;
     }
-    script_run(&command, NULL, takes, TAKES_MAX, TAKES_MAX - 1);
+    script_run(&command, NULL, charges, STORE_CHARGES_MAX);
     assert_int_equal(command.argc, SCRIPT_ARGUMENTS_MAX);
 }
 
-static void a_reply_is_read_only_if_it_can_be_one_to_the_take(void **state)
+static void a_reply_is_read_only_if_it_can_be_one_to_the_charge(void **state)
 {
     static const struct {
         const char *what;
@@ -94,11 +103,11 @@ static void a_reply_is_read_only_if_it_can_be_one_to_the_take(void **state)
 
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct bucket bucket;
+        struct charge charge = two[0];
 
-        want_number(cases[i].what, script_read(&cases[i].reply, two, 1, &bucket), cases[i].want);
+        want_number(cases[i].what, script_read(&cases[i].reply, &charge, 1), cases[i].want);
         if (cases[i].want)
-            want_number(cases[i].what, bucket.wait_us, cases[i].reply.number[2]);
+            want_number(cases[i].what, charge.balance.wait_us, cases[i].reply.number[2]);
     }
 }
 
@@ -132,14 +141,48 @@ static void an_error_has_its_code_wherever_redis_writes_it(void **state)
         want_number(cases[i].error, script_error_is(cases[i].error, cases[i].code), cases[i].want);
 }
 
+static void an_error_is_about_the_server_the_memory_or_the_command(void **state)
+{
+    static const struct {
+        const char *error;
+        bool unfit, full, allows_eval;
+    } cases[] = {
+        {"READONLY You can't write against a read only replica.", true, false, false},
+        {"LOADING Redis is loading the dataset in memory", true, false, false},
+        {"MASTERDOWN Link with MASTER is down", true, false, false},
+        {"NOAUTH Authentication required.", true, false, false},
+        {"WRONGPASS invalid username-password pair", true, false, false},
+        {"NOPERM this user has no permissions to run the 'evalsha' command", true, false, true},
+        {"ERR The user executing the script can't run this command", true, false, true},
+        {"OOM command not allowed when used memory > 'maxmemory'.", false, true, false},
+        {"MISCONF Redis is configured to save RDB snapshots", false, true, false},
+        {"NOREPLICAS Not enough good replicas to write.", false, true, false},
+        {"ERR unknown command 'EVALSHA'", false, false, true},
+        {"NOSCRIPT No matching script.", false, false, true},
+        {"BUSY Redis is busy running a script.", false, false, false},
+        {"MOVED 3999 127.0.0.1:6381", false, false, false},
+        {"ASK 3999 127.0.0.1:6381", false, false, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        const char *error = cases[i].error;
+
+        want_number(error, script_error_is_unfit(error), cases[i].unfit);
+        want_number(error, script_error_is_full(error), cases[i].full);
+        want_number(error, script_error_allows_eval(error), cases[i].allows_eval);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_take_is_evalsha_with_its_sha),
+        cmocka_unit_test(an_ask_is_evalsha_with_its_sha),
         cmocka_unit_test(without_a_sha_it_is_eval_with_the_text_that_is_loaded),
         cmocka_unit_test(the_most_limits_fit),
-        cmocka_unit_test(a_reply_is_read_only_if_it_can_be_one_to_the_take),
+        cmocka_unit_test(a_reply_is_read_only_if_it_can_be_one_to_the_charge),
         cmocka_unit_test(an_error_has_its_code_wherever_redis_writes_it),
+        cmocka_unit_test(an_error_is_about_the_server_the_memory_or_the_command),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

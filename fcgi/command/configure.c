@@ -1,0 +1,71 @@
+/* configure.c - the limits file is read, and the address of Redis is chosen. */
+/* SPDX-License-Identifier: MIT */
+#include "command/configure.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config/limits_file.h"
+#include "store/password_file.h"
+
+const char *configure_name(const struct options *options)
+{
+    return options->limits ? options->limits : "the built-in limits";
+}
+
+/* PASSWORD for the address of OPTIONS; "" if that has a password of its own, which wins over the
+ * limits file's. */
+static const char *own_password(const struct options *options, const char *password)
+{
+    struct redis_address address;
+
+    if (options->redis_password_file || redis_address_parse(options->redis, &address) ||
+        address.password[0] == '\0')
+        return password;
+    return "";
+}
+
+/* Where Redis is, by OPTIONS or else by LIMITS, into *OUT.  False: what is wrong was written. */
+static bool read_redis_address(const struct options *options, const struct limits *limits,
+                               struct redis_address *out)
+{
+    char password[PASSWORD_SIZE];
+    const char *error = NULL;
+    bool open;
+
+    strcpy(password, limits->redis_password);
+    if (options->redis_password_file)
+        error = password_file_read(options->redis_password_file, password, &open);
+    if (error) {
+        fprintf(stderr, "ratelimit.fcgi: REDIS_PASSWORD_FILE: %s: %s\n",
+                options->redis_password_file, error);
+        return false;
+    }
+    *out = limits->redis;
+    if (options->redis)
+        error = redis_address_parse_for(options->redis, own_password(options, password), out);
+    else if (options->redis_password_file)
+        strcpy(out->password, password);
+    if (error)
+        fprintf(stderr, "ratelimit.fcgi: the address of Redis (--redis or REDIS_ADDR): %s\n",
+                error);
+    return !error;
+}
+
+struct limits *configure(const struct options *options, enum findings_what what,
+                         unsigned *warning_count, struct redis_address *redis)
+{
+    struct findings findings = {.file = configure_name(options)};
+    struct limits *limits = limits_load(options->limits, &findings);
+
+    findings_write(&findings, what, stderr);
+    if (warning_count)
+        *warning_count = findings.warning_count;
+    findings_free(&findings);
+    if (limits && !read_redis_address(options, limits, redis)) {
+        limits_unref(limits);
+        return NULL;
+    }
+    return limits;
+}

@@ -1,0 +1,220 @@
+/* serve.c - the server is made ready, and the loop runs until a signal. */
+/* SPDX-License-Identifier: MIT */
+#include "command/serve.h"
+
+#include <ev.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "command/configure.h"
+#include "config/reload.h"
+#include "decide/limiter.h"
+#include "decide/router.h"
+#include "front/fcgi_server.h"
+#include "front/listener.h"
+#include "store/redis.h"
+
+#define DRAIN_S     5.0 /* how long a stop waits for what is in flight */
+#define DESCRIPTORS 65536
+
+struct server {
+    struct ev_loop *loop;
+    int listen_fd;
+    const char *listen;                 /* its address; NULL if it was handed over */
+    struct redis_address redis_of_file; /* that the limits file had at the start */
+    unsigned redis_timeout_ms;          /* likewise */
+    struct redis *redis;
+    struct limiter *limiter;
+    struct router *router;
+    struct fcgi_server *fcgi_server;
+    struct reload *reload;
+    ev_signal terminate, interrupt;
+    ev_timer drained_out;
+};
+
+static void on_request(void *context, void *exchange, const struct request *request)
+{
+    struct server *server = context;
+
+    router_handle(server->router, exchange, request);
+}
+
+/* While hundreds of requests are read, Redis works on those before them. */
+static void on_batch(void *context)
+{
+    struct server *server = context;
+
+    redis_turn(server->redis);
+}
+
+static bool same_redis(const struct server *server, const struct limits *limits)
+{
+    return server->redis_timeout_ms == limits->redis_timeout_ms &&
+           memcmp(&server->redis_of_file, &limits->redis, sizeof limits->redis) == 0;
+}
+
+static void on_reload(void *context, struct limits *limits)
+{
+    struct server *server = context;
+
+    if (!same_redis(server, limits))
+        log_line("the limits file has other settings of redis, which take a restart");
+    limiter_set_limits(server->limiter, limits);
+    limits_unref(limits);
+}
+
+static void on_idle(void *context)
+{
+    ev_break(context, EVBREAK_ALL);
+}
+
+static void on_drained_out(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)watcher, (void)events;
+    ev_break(loop, EVBREAK_ALL);
+}
+
+static void on_stop(struct ev_loop *loop, ev_signal *watcher, int events)
+{
+    struct server *server = watcher->data;
+
+    (void)events;
+    if (ev_is_active(&server->drained_out))
+        return; /* stopping already */
+    ev_timer_start(loop, &server->drained_out);
+    fcgi_server_stop(server->fcgi_server, on_idle, loop);
+    /* At once, so that a client which connects now is refused, or reaches a process that shares the
+     * socket. */
+    listener_close(server->listen_fd, server->listen);
+}
+
+/* After FCGX_Init, because its handlers only set a flag, which the loop would never look at. */
+static void watch_signals(struct server *server)
+{
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
+    signal(SIGUSR2, SIG_IGN);
+    ev_signal_init(&server->terminate, on_stop, SIGTERM);
+    ev_signal_init(&server->interrupt, on_stop, SIGINT);
+    ev_timer_init(&server->drained_out, on_drained_out, DRAIN_S, 0.);
+    server->terminate.data = server->interrupt.data = server;
+    ev_signal_start(server->loop, &server->terminate);
+    ev_signal_start(server->loop, &server->interrupt);
+}
+
+/* Each request in flight needs a descriptor, and the usual soft limit is only 1024. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= DESCRIPTORS)
+        return;
+    limit.rlim_cur = limit.rlim_max < DESCRIPTORS ? limit.rlim_max : DESCRIPTORS;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* Use SCHED_BATCH so that a wake-up does not preempt the web server while it sends more requests
+ * (sched(7)).  An idle core still runs us at once.  Keep an operator's policy; ignore failure. */
+static void wait_for_batches(void)
+{
+    if (sched_getscheduler(0) == SCHED_OTHER)
+        sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){.sched_priority = 0});
+}
+
+static int open_socket(const struct options *options)
+{
+    char error[512];
+
+    if (!options->listen)
+        return STDIN_FILENO;
+    int fd = listener_open(options->listen, error, sizeof error);
+    if (fd < 0)
+        fprintf(stderr, "ratelimit.fcgi: cannot listen on %s\n", error);
+    return fd;
+}
+
+/* A fault in a parser, ours or a library's, does more harm in a process that may do anything. */
+static void warn_of_root(void)
+{
+    if (geteuid() == 0)
+        log_line(
+            "running as root, which a rate limiter never needs; start it as the user of the web "
+            "server, or as one of its own");
+}
+
+/* Make SERVER ready to serve by LIMITS (borrowed).  False: what is wrong was written. */
+static bool prepare(struct server *server, const struct options *options, struct limits *limits,
+                    const struct redis_address *redis)
+{
+    const char *error;
+
+    server->listen = options->listen;
+    server->listen_fd = open_socket(options);
+    if (server->listen_fd < 0)
+        return false;
+    warn_of_root();
+    srand48(time(NULL) ^ getpid());
+    raise_descriptor_limit();
+    wait_for_batches();
+    server->redis_of_file = limits->redis;
+    server->redis_timeout_ms = limits->redis_timeout_ms;
+    server->redis = redis_new(server->loop, redis, limits->redis_timeout_ms);
+    server->limiter = limiter_new(limits, redis_store(server->redis), fcgi_server_reply);
+    server->router = router_new(server->limiter, fcgi_server_reply);
+    server->fcgi_server =
+        fcgi_server_new(server->loop, server->listen_fd, on_request, on_batch, server, &error);
+    if (!server->fcgi_server) {
+        fprintf(stderr, "ratelimit.fcgi: %s\n", error);
+        listener_close(server->listen_fd, server->listen);
+    }
+    return server->fcgi_server;
+}
+
+/* Serve until a signal. */
+static void run_loop(struct server *server)
+{
+    watch_signals(server);
+    ev_run(server->loop, 0);
+    redis_free(server->redis);
+    fcgi_server_free(server->fcgi_server);
+    router_free(server->router);
+    limiter_free(server->limiter);
+}
+
+int serve(const struct options *options)
+{
+    struct server server = {.loop = ev_default_loop(EVFLAG_AUTO)};
+    struct redis_address redis;
+    int status = EXIT_USAGE;
+
+    if (!options->listen && !listener_is_listening(STDIN_FILENO)) {
+        fputs("ratelimit.fcgi is run by a web server or by spawn-fcgi, with a listening socket on\n"
+              "standard input, or with --listen unix:/PATH or --listen HOST:PORT; see --help\n",
+              stderr);
+        return EXIT_USAGE;
+    }
+    if (!server.loop) {
+        fputs("ratelimit.fcgi: libev finds no way to wait for events\n", stderr);
+        return EXIT_FAILURE;
+    }
+    /* Before the file is read, so that what is written to it from now on is noticed. */
+    server.reload = reload_new(server.loop, options->limits, on_reload, &server);
+    struct limits *limits = configure(options, FINDINGS_ERRORS, NULL, &redis);
+    bool ready = limits && prepare(&server, options, limits, &redis);
+    if (limits)
+        status = ready ? EXIT_SUCCESS : EXIT_FAILURE;
+    limits_unref(limits); /* the limiter has a reference of its own */
+    if (ready)
+        run_loop(&server);
+    reload_free(server.reload);
+    ev_loop_destroy(server.loop);
+    return status;
+}

@@ -1,0 +1,196 @@
+/* redis_socket.c - a socket to Redis: connect, write, read replies. */
+/* SPDX-License-Identifier: MIT */
+#include "store/redis_socket.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define READ_BYTES 16384 /* what redisBufferRead takes at most; less means that nothing is left */
+
+/* Close, and tell the owner why.  REASON may be text of the hiredis context. */
+static void fail(struct redis_socket *socket, const char *reason, bool unfit)
+{
+    char kept[128];
+
+    snprintf(kept, sizeof kept, "%s", reason);
+    redis_socket_close(socket);
+    socket->events->closed(socket->context, kept, unfit);
+}
+
+/* Handle the replies that have been read.  False if a callback has closed the connection. */
+static bool handle_replies(struct redis_socket *socket)
+{
+    unsigned generation = socket->generation;
+
+    for (;;) {
+        switch (redis_reply_next(socket->redis->reader)) {
+        case REDIS_REPLY_PARTIAL:
+            return true;
+        case REDIS_REPLY_UNFIT:
+            fail(socket, "a reply that makes no sense", true);
+            return false;
+        case REDIS_REPLY_COMPLETE:
+            socket->events->reply(socket->context, &socket->reply);
+            if (socket->generation != generation)
+                return false;
+        }
+    }
+}
+
+void redis_socket_read(struct redis_socket *socket)
+{
+    if (!socket->redis || socket->connecting || socket->reading)
+        return;
+    socket->reading = true;
+    for (int i = 0; i < REDIS_SOCKET_READS_MAX; i++) {
+        redisContext *redis = socket->redis;
+        size_t before = redis->reader->len;
+
+        if (redisBufferRead(redis) != REDIS_OK) {
+            fail(socket, redis->errstr, false);
+            break;
+        }
+        size_t count = redis->reader->len - before;
+        if (count == 0 || !handle_replies(socket) || count < READ_BYTES)
+            break;
+    }
+    socket->reading = false;
+}
+
+bool redis_socket_write(struct redis_socket *socket)
+{
+    int done = 0;
+
+    if (!socket->redis)
+        return false;
+    if (!socket->gathered || ev_is_active(&socket->writable))
+        return true;
+    if (redisBufferWrite(socket->redis, &done) != REDIS_OK) {
+        fail(socket, socket->redis->errstr, false);
+        return false;
+    }
+    socket->gathered = !done;
+    if (!done)
+        ev_io_start(socket->loop, &socket->writable);
+    return true;
+}
+
+static void on_connected(struct redis_socket *socket)
+{
+    int error = 0;
+
+    if (getsockopt(socket->redis->fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){sizeof error}))
+        error = errno;
+    if (error != 0) {
+        fail(socket, strerror(error), false);
+        return;
+    }
+    socket->connecting = false;
+    ev_io_start(socket->loop, &socket->readable);
+    socket->events->opened(socket->context);
+}
+
+static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    struct redis_socket *socket = watcher->data;
+
+    (void)events;
+    ev_io_stop(loop, watcher);
+    if (socket->connecting)
+        on_connected(socket);
+    else
+        redis_socket_write(socket);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)loop, (void)events;
+    redis_socket_read(watcher->data);
+}
+
+static void keep_alive(int fd)
+{
+    static const struct {
+        int level, name, value;
+    } options[] = {
+        {SOL_SOCKET, SO_KEEPALIVE, 1},
+        {IPPROTO_TCP, TCP_KEEPIDLE, REDIS_SOCKET_KEEPALIVE_IDLE_S},
+        {IPPROTO_TCP, TCP_KEEPINTVL, REDIS_SOCKET_KEEPALIVE_INTERVAL_S},
+        {IPPROTO_TCP, TCP_KEEPCNT, REDIS_SOCKET_KEEPALIVE_PROBES},
+        {IPPROTO_TCP, TCP_USER_TIMEOUT, REDIS_SOCKET_USER_TIMEOUT_MS},
+    };
+
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        setsockopt(fd, options[i].level, options[i].name, &options[i].value,
+                   sizeof options[i].value);
+}
+
+void redis_socket_init(struct redis_socket *socket, struct ev_loop *loop,
+                       const struct redis_socket_events *events, void *context)
+{
+    *socket = (struct redis_socket){.loop = loop, .events = events, .context = context};
+    ev_init(&socket->readable, on_readable);
+    ev_init(&socket->writable, on_writable);
+    /* Replies are read before more requests are: libev calls the watchers that are due by their
+     * priority. */
+    ev_set_priority(&socket->readable, EV_MAXPRI);
+    ev_set_priority(&socket->writable, EV_MAXPRI);
+    socket->readable.data = socket->writable.data = socket;
+}
+
+bool redis_socket_open(struct redis_socket *socket, const char *path, const char *ip, unsigned port,
+                       char *reason, size_t size)
+{
+    redisContext *redis =
+        path ? redisConnectUnixNonBlock(path) : redisConnectNonBlock(ip, (int)port);
+
+    assert(!socket->redis);
+    if (!redis || redis->err) {
+        snprintf(reason, size, "%s", redis ? redis->errstr : "out of memory");
+        if (redis)
+            redisFree(redis);
+        return false;
+    }
+    if (!path)
+        keep_alive(redis->fd);
+    socket->redis = redis;
+    socket->connecting = true;
+    socket->gathered = false;
+    redis_reply_store(redis->reader, &socket->reply);
+    ev_io_set(&socket->readable, redis->fd, EV_READ);
+    ev_io_set(&socket->writable, redis->fd, EV_WRITE);
+    ev_io_start(socket->loop, &socket->writable); /* connected, or refused, is writable */
+    return true;
+}
+
+bool redis_socket_is_open(const struct redis_socket *socket)
+{
+    return socket->redis != NULL;
+}
+
+void redis_socket_command(struct redis_socket *socket, int argc, const char **argv,
+                          const size_t *len)
+{
+    int status = redisAppendCommandArgv(socket->redis, argc, argv, len);
+
+    assert(status == REDIS_OK); /* out of memory */
+    (void)status;
+    socket->gathered = true;
+}
+
+void redis_socket_close(struct redis_socket *socket)
+{
+    if (!socket->redis)
+        return;
+    ev_io_stop(socket->loop, &socket->readable);
+    ev_io_stop(socket->loop, &socket->writable);
+    redisFree(socket->redis);
+    socket->redis = NULL;
+    socket->connecting = socket->gathered = false;
+    socket->generation++;
+}
