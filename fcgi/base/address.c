@@ -1,4 +1,4 @@
-/* address.c - an address is parsed by inet_pton(3), and an IPv6 address cut to its prefix. */
+/* address.c - inet_pton(3) with ports, zones and NAT64; an IPv6 address is cut to its prefix. */
 /* SPDX-License-Identifier: MIT */
 #include "base/address.h"
 
@@ -11,7 +11,7 @@
 
 #include "base/span.h"
 
-/* ":80", or nothing at all. */
+/* Whether TEXT is a port, such as ":80", or empty. */
 static bool is_port_or_nothing(const char *text)
 {
     size_t digits;
@@ -24,7 +24,8 @@ static bool is_port_or_nothing(const char *text)
     return digits >= 1 && digits <= 5 && text[1 + digits] == '\0';
 }
 
-/* The address in TEXT without brackets and port, its zone still there; text NULL: there is none. */
+/* The address in TEXT without brackets and port, but with its zone; text NULL if TEXT is
+ * malformed. */
 static struct span without_port(const char *text)
 {
     const char *colon = strchr(text, ':');
@@ -38,14 +39,15 @@ static struct span without_port(const char *text)
             return (struct span){NULL, 0};
         after = host.text + host.len + 1;
     } else if (colon && !strchr(colon + 1, ':')) {
-        /* A single colon: every IPv6 address has two or more. */
+        /* With one colon it is IPv4 and a port: every IPv6 address has two or more. */
         host.len = (size_t)(colon - text);
         after = colon;
     }
     return is_port_or_nothing(after) ? host : (struct span){NULL, 0};
 }
 
-/* HOST without "%eth0".  Only an IPv6 address has a zone (RFC 4007, 11), and not an empty one. */
+/* HOST without its zone ("%eth0"); text NULL if the zone is empty or HOST is not IPv6, because only
+ * IPv6 addresses have zones (RFC 4007, 11). */
 static struct span without_zone(struct span host)
 {
     const char *percent = memchr(host.text, '%', host.len);
@@ -96,8 +98,8 @@ void address_format(const struct address *address, unsigned prefix_bits, char ou
     }
 }
 
-/* A translator writes an IPv4 client as 64:ff9b::/96 and its address (RFC 6052, 2.1): that address
- * is the client. */
+/* Turn a NAT64 address into the client's IPv4 address: a translator writes an IPv4 client as the
+ * prefix 64:ff9b::/96 followed by its address (RFC 6052, 2.1). */
 static void unwrap_translated(struct address *address)
 {
     static const unsigned char translated[12] = {0x00, 0x64, 0xff, 0x9b};

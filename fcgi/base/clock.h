@@ -1,8 +1,8 @@
-/* clock.h - a clock that nobody sets: the time of day may step back, and keep somebody waiting. */
+/* clock.h - a monotonic clock: a step of the time of day must not prolong a timeout. */
 #ifndef CLOCK_H
 #define CLOCK_H
 
-/* Seconds since some moment in the past that stays the same (CLOCK_MONOTONIC). */
+/* Seconds since a fixed but unspecified moment in the past (CLOCK_MONOTONIC). */
 double clock_s(void);
 
 #endif

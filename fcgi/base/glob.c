@@ -5,10 +5,10 @@
 #include <assert.h>
 #include <string.h>
 
-#define SHORT_TEXT  4   /* bytes up to which a search is as quick as what could save it */
-#define CALL_COST   8   /* of looking at a pattern at all */
-#define CLEAR_COST  128 /* of clearing the pairs of a text */
-#define SEARCH_COST 100 /* of a memmem(3), besides the bytes that it looks at */
+#define SHORT_TEXT  4   /* bytes; only longer texts are worth the pair check */
+#define CALL_COST   8   /* work charged for each pattern */
+#define CLEAR_COST  128 /* work charged for clearing the pairs of a text */
+#define SEARCH_COST 100 /* work charged for each memmem(3), plus one for each byte it looks at */
 
 void glob_work_begin(struct glob_work *work)
 {
@@ -17,7 +17,7 @@ void glob_work_begin(struct glob_work *work)
     work->known = 0;
 }
 
-/* Take COST off WORK.  False where it is exhausted. */
+/* Subtract COST from WORK.  Returns false if WORK is exhausted. */
 static bool spend(struct glob_work *work, size_t cost)
 {
     if (!work)
@@ -34,7 +34,7 @@ static unsigned pair_at(const char *text)
     return (unsigned)(unsigned char)text[0] << 8 | (unsigned char)text[1];
 }
 
-/* The pairs of TEXT; NULL where WORK is exhausted. */
+/* The pairs of TEXT; NULL if WORK is exhausted. */
 static const struct glob_pairs *pairs_of(struct span text, struct glob_work *work)
 {
     for (size_t i = 0; i < work->known && i < GLOB_TEXTS; i++)
@@ -52,8 +52,8 @@ static const struct glob_pairs *pairs_of(struct span text, struct glob_work *wor
     return pairs;
 }
 
-/* Whether TEXT lacks a pair of neighbouring bytes that PATTERN has outside of its wildcards, and so
- * does not fit; or WORK is exhausted. */
+/* Whether TEXT cannot match PATTERN because it lacks a pair of neighbouring bytes that PATTERN has
+ * outside its wildcards.  Also true if WORK is exhausted. */
 static bool lacks_a_pair(struct span text, struct span pattern, struct glob_work *work)
 {
     const struct glob_pairs *pairs = work && text.len > SHORT_TEXT ? pairs_of(text, work) : NULL;
@@ -68,7 +68,8 @@ static bool lacks_a_pair(struct span text, struct span pattern, struct glob_work
     return !spend(work, i) || lacks;
 }
 
-/* The next piece of PATTERN without a wildcard, from *AT on, which moves behind it; len 0: none. */
+/* The next piece of PATTERN without a wildcard, starting at *AT, which is moved past it.  Length 0
+ * if there is none. */
 static struct span next_piece(struct span pattern, size_t *at)
 {
     while (*at < pattern.len && pattern.text[*at] == '*')
@@ -79,7 +80,8 @@ static struct span next_piece(struct span pattern, size_t *at)
     return (struct span){pattern.text + begin, *at - begin};
 }
 
-/* Whether MIDDLE, which is a part of TEXT, has the pieces of PATTERN one behind the other. */
+/* Whether MIDDLE, which is a part of TEXT, contains the pieces of PATTERN in order, without
+ * overlap. */
 static bool has_pieces(struct span pattern, struct span text, struct span middle,
                        struct glob_work *work)
 {
@@ -100,9 +102,9 @@ static bool has_pieces(struct span pattern, struct span text, struct span middle
 
 /* ---- Both wildcards, and slashes ---- */
 
-/* A pattern while TEXT is read: what is left of it may be matched from each position that is set in
- * AT.  Those that may be set are FIRST .. LAST: most patterns have one or two at a time, and each
- * byte costs but these. */
+/* The state of a match: the rest of the pattern may be matched from each position set in AT.  Only
+ * FIRST .. LAST can be set.  Most patterns have one or two positions at a time, and the cost of
+ * each byte of text depends on this range only. */
 struct positions {
     size_t first, last;
     bool at[GLOB_MAX + 1];
@@ -120,7 +122,8 @@ static bool is_star(struct span pattern, size_t position)
     return position < pattern.len && pattern.text[position] == '*';
 }
 
-/* Set POSITION, and those behind its wildcards: each may stand for nothing. */
+/* Set POSITION, and the positions after the wildcards that begin there, because a wildcard may
+ * match nothing. */
 static void set(struct positions *positions, struct span pattern, size_t position)
 {
     positions->at[position] = true;
@@ -132,7 +135,7 @@ static void set(struct positions *positions, struct span pattern, size_t positio
         positions->last = position;
 }
 
-/* Returns whether there is any position left. */
+/* Advance from NOW to NEXT over BYTE.  Returns whether any position is left. */
 static bool step(struct span pattern, char byte, const struct positions *now,
                  struct positions *next)
 {
@@ -153,7 +156,7 @@ static bool step(struct span pattern, char byte, const struct positions *now,
     return any;
 }
 
-/* Whether all of TEXT fits PATTERN, position by position. */
+/* Whether all of TEXT matches PATTERN, by tracking the possible positions byte by byte. */
 static bool fits_by_steps(struct span pattern, struct span text, struct glob_work *work)
 {
     struct positions positions[2] = {0}, *now = &positions[0], *next = &positions[1];
@@ -186,7 +189,8 @@ static bool crosses_slashes(struct span pattern)
 
 /* ---- The whole ---- */
 
-/* Whether TEXT as a whole fits PATTERN, in which a final "**" behind a slash is nothing special. */
+/* Whether the whole TEXT matches PATTERN, without the special meaning of a slash and "**" at the
+ * end. */
 static bool fits(struct span pattern, struct span text, struct glob_work *work)
 {
     const char *star = memchr(pattern.text, '*', pattern.len);

@@ -21,7 +21,8 @@ void log_make_printable(char *text)
 
 size_t log_escape(const char *text, char *out, size_t size)
 {
-    size_t len = 0, before_dots = 0; /* BEFORE_DOTS: as much as leaves room for "..." */
+    /* BEFORE_DOTS: the longest length that leaves room for "..." */
+    size_t len = 0, before_dots = 0;
 
     for (; *text; text++) {
         unsigned char byte = (unsigned char)*text;
@@ -60,9 +61,9 @@ void log_line(const char *format, ...)
     size_t length = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
     length += (size_t)snprintf(line + length, sizeof line - length, " ratelimit.fcgi[%d]: %s\n",
                                (int)getpid(), escaped);
-    /* The pipe may be shared, so it cannot be made non-blocking.  A line is below PIPE_BUF: one
-     * that is writable takes it whole. */
+    /* Standard error may be shared with other processes, so it cannot be made non-blocking.  A line
+     * is shorter than PIPE_BUF: a pipe that poll reports as writable takes it whole. */
     struct pollfd standard_error = {.fd = STDERR_FILENO, .events = POLLOUT};
     if (poll(&standard_error, 1, 0) == 1 && write(STDERR_FILENO, line, length) < 0)
-        return; /* nowhere to say so */
+        return; /* nowhere to report it */
 }

@@ -1,22 +1,23 @@
-/* log.h - one line to standard error for each event that somebody at night should see. */
+/* log.h - one line on standard error for each event that an operator needs to know about. */
 #ifndef LOG_H
 #define LOG_H
 
 #include <stddef.h>
 
-/* Replace the control characters of TEXT (NUL-terminated) by '?': what a peer or a file says must
- * not forge a line of its own. */
+/* Replace the control characters of TEXT (NUL-terminated) by '?', so that text from a peer or a
+ * file cannot forge a log line. */
 void log_make_printable(char *text);
 
-/* Copy TEXT to OUT (SIZE bytes >= 4, NUL included) so that no byte of it can forge a line or reach
- * a terminal: bytes outside of 0x20 .. 0x7e are written as \xNN, a backslash as \\.  A text that
- * does not fit is cut and ends in "...".  Returns the length of OUT. */
+/* Copy TEXT to OUT (SIZE bytes >= 4, NUL included), escaped so that it can neither forge a log line
+ * nor control a terminal: bytes outside 0x20 .. 0x7e are written as \xNN, and a backslash as two.
+ * A text that does not fit is cut and ends in "...".  Returns the length of OUT. */
 size_t log_escape(const char *text, char *out, size_t size);
 
-/* Write "TIME ratelimit.fcgi[PID]: MESSAGE" as one line and one write(2): processes that share a
- * log do not tear each other's lines.  TIME is UTC, RFC 3339.  FORMAT as printf's.
- * The message is escaped (log_escape) to at most 900 bytes.  Where standard error takes nothing
- * now, a pipe that nobody reads, the line is dropped: a log must not stop the loop. */
+/* Write "TIME ratelimit.fcgi[PID]: MESSAGE" as one line with one write(2), so that lines of
+ * processes that share a log do not mix.  TIME is UTC, RFC 3339.  FORMAT is that of printf.  The
+ * message is escaped (log_escape) and cut to 900 bytes.
+ * If standard error is not writable now, for example a full pipe, the line is dropped, because
+ * logging must not block the event loop. */
 void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -1,4 +1,4 @@
-/* memory.c - the allocator of the C library, whose failure is the end. */
+/* memory.c - the allocator of the C library; a failure ends the program. */
 /* SPDX-License-Identifier: MIT */
 #include "base/memory.h"
 

@@ -1,4 +1,4 @@
-/* network.c - a prefix is compared bit by bit with an address. */
+/* network.c - compare the prefix of a network with an address, bit by bit. */
 /* SPDX-License-Identifier: MIT */
 #include "base/network.h"
 
@@ -9,8 +9,7 @@
 
 #define IPV4_BITS 32
 
-/* Read what stands in TEXT before a '/' as an address, which has neither brackets, port nor
- * zone. */
+/* Read the address in TEXT, up to a '/' or the end.  Brackets, ports and zones are not accepted. */
 static bool parse_address(const char *text, struct address *out)
 {
     char address[ADDRESS_SIZE];

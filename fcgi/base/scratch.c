@@ -1,4 +1,4 @@
-/* scratch.c - bytes that are written during a request and stay until its end.
+/* scratch.c - memory for values that are made during a request and last until its end.
  * SPDX-License-Identifier: MIT */
 #include "base/scratch.h"
 

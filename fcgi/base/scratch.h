@@ -1,18 +1,18 @@
-/* scratch.h - bytes that are written during a request and stay until its end.  Pure. */
+/* scratch.h - memory for values that are made during a request and last until its end.  Pure. */
 #ifndef SCRATCH_H
 #define SCRATCH_H
 
 #include <stddef.h>
 
 struct scratch {
-    char *bytes; /* SIZE of them, borrowed; the first USED are taken */
+    char *bytes; /* SIZE bytes, borrowed; the first USED are allocated */
     size_t size, used;
 };
 
-/* Take LEN bytes of SCRATCH.  Returns them; NULL where so many are not left. */
+/* Allocate LEN bytes from SCRATCH.  Returns them, or NULL if fewer are left. */
 char *scratch_take(struct scratch *scratch, size_t len);
 
-/* Give the last LEN bytes that were taken back. */
+/* Give back the last LEN bytes that were allocated. */
 void scratch_give_back(struct scratch *scratch, size_t len);
 
 #endif

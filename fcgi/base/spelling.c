@@ -9,8 +9,8 @@ static unsigned smaller(unsigned a, unsigned b)
     return a < b ? a : b;
 }
 
-/* Rows of the distance's table: of the text up to the character before the last, to the last, and
- * with it. */
+/* The distance between TEXT and WORD.  Three rows of the table are kept: ROW includes the current
+ * character of TEXT, LAST ends one character before it and BEFORE two. */
 static unsigned distance(const char *text, const char *word)
 {
     unsigned rows[3][SPELLING_WORD_MAX + 1];

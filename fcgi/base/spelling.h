@@ -1,15 +1,16 @@
-/* spelling.h - the word that somebody may have meant.  Pure. */
+/* spelling.h - guess the word that a misspelled one was meant to be.  Pure. */
 #ifndef SPELLING_H
 #define SPELLING_H
 
 #include <stddef.h>
 
-#define SPELLING_WORD_MAX 32 /* bytes of a word worth a guess, without the NUL */
+#define SPELLING_WORD_MAX 32 /* longest word that is compared, in bytes, without the NUL */
 
-/* The one of the COUNT WORDS (each at most SPELLING_WORD_MAX bytes) from which TEXT differs by the
- * fewest slips: a character left out, put in, replaced, or swapped with the next (the optimal
- * string alignment distance).  More than one slip and one for every four characters is no typo.
- * Returns it, or NULL where none is near. */
+/* The word among the COUNT WORDS (each at most SPELLING_WORD_MAX bytes) that is closest to TEXT.
+ * The distance is the number of typing errors: a character left out, inserted, replaced, or swapped
+ * with the next one (the optimal string alignment distance).  At most one error plus one for every
+ * four characters of TEXT is accepted as a typo.  Returns the word, or NULL if none is close
+ * enough. */
 const char *spelling_nearest(const char *text, const char *const words[], size_t count);
 
 #endif

@@ -1,4 +1,4 @@
-/* thread.c - start a thread without the signals of the process. */
+/* thread.c - start a thread with all signals blocked. */
 /* SPDX-License-Identifier: MIT */
 #include "base/thread.h"
 

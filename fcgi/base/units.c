@@ -1,4 +1,4 @@
-/* units.c - numbers are read digit by digit, so that each mistake has its own message. */
+/* units.c - read numbers digit by digit, so that each mistake has its own message. */
 /* SPDX-License-Identifier: MIT */
 #include "base/units.h"
 
@@ -20,12 +20,12 @@
 
 #define THE_UNITS "; the units are ms, s, min, h, day, in lower case"
 
-/* One spelling each, and no "m": to one reader it is a minute, to another a month or a milli-. */
+/* Each unit has one spelling.  There is no "m", because it could mean minute, month or milli-. */
 static const struct unit {
     const char *name;
     int64_t us;
-    const char *meant[8]; /* other spellings of it, in lower case */
-    const char *wrong;    /* what to say of them */
+    const char *meant[8]; /* other spellings, in lower case */
+    const char *wrong;    /* the message for those spellings */
 } UNITS[] = {
     {"ms",
      MS_US,
@@ -48,8 +48,8 @@ static const struct unit {
 static const char NO_NUMBER[] = "not a whole number: write plain digits, such as 5";
 static const char TOO_LARGE[] = "the number is too large";
 
-/* What people write that looks like a number elsewhere, at AT, where a number starts or has just
- * ended.  Returns the message for it, or NULL where it is none of these. */
+/* Check the text at AT, where a number begins or has just ended, for number formats that are not
+ * accepted.  Returns the message for it, or NULL if it is none of them. */
 static const char *wrong_character(const char *at)
 {
     if (strpbrk(at, " \t\r\n"))
@@ -90,7 +90,8 @@ static const char *scan_number(const char **cursor, int64_t *out)
 
     if (len == 0)
         return not_a_number(digits);
-    /* Some read it as octal, and two spellings of one number are one too many. */
+    /* Refuse leading zeros: some programs read them as octal, and a number should have one
+     * spelling. */
     if (digits[0] == '0' && len > 1)
         return "a leading zero is not allowed: write 7 for 007";
     for (size_t i = 0; i < len; i++) {
@@ -105,8 +106,7 @@ static const char *scan_number(const char **cursor, int64_t *out)
     return NULL;
 }
 
-/* The unit that NAME, in any case, is another word for, or the one that it is a slip of the pen
- * from; or NULL. */
+/* The unit that NAME, in any case, is another spelling or a typo of; NULL if there is none. */
 static const struct unit *meant_unit(const char *name)
 {
     const char *words[UNIT_COUNT];
@@ -119,7 +119,7 @@ static const struct unit *meant_unit(const char *name)
             if (strcasecmp(name, *meant) == 0)
                 return &UNITS[i];
     }
-    /* Of two letters, "us" say, it would be a guess. */
+    /* Two letters, such as "us", are too few to guess from. */
     const char *nearest = strlen(name) > 2 ? spelling_nearest(name, words, UNIT_COUNT) : NULL;
     for (size_t i = 0; i < UNIT_COUNT; i++)
         if (nearest == UNITS[i].name)
@@ -154,7 +154,7 @@ static const char *read_unit(const char *name, int64_t *out_us)
     return wrong_unit(name);
 }
 
-/* The COUNT of "COUNT/PERIOD", from TEXT up to SLASH. */
+/* Read the COUNT of "COUNT/PERIOD", which extends from TEXT to SLASH. */
 static const char *read_count(const char *text, const char *slash, int64_t *out)
 {
     int64_t count;
@@ -217,7 +217,7 @@ const char *units_duration(const char *text, int64_t *out_us)
         return error;
     if (number < 1)
         return "the duration is 0: write 1ms or more";
-    /* Compared before it is multiplied, for the product may not fit. */
+    /* Compare before multiplying, because the product may overflow. */
     if (number > DURATION_MAX_US / unit_us)
         return "the duration is too long: write 366day or less";
     *out_us = number * unit_us;
