@@ -20,7 +20,7 @@ static struct span trim(struct span text)
     return text;
 }
 
-/* The first piece of *REST, up to a ';', which is taken off it. */
+/* Take the piece up to the first ';' off *REST and return it. */
 static struct span cut_piece(struct span *rest)
 {
     const char *end = rest->len > 0 ? memchr(rest->text, ';', rest->len) : NULL;
@@ -50,7 +50,7 @@ static bool is_octal(char byte, char most)
     return byte >= '0' && byte <= most;
 }
 
-/* Take one byte off the front of *QUOTED, the inside of a quoted string. */
+/* Take one decoded byte off the front of *QUOTED, the inside of a quoted string. */
 static char next_quoted(struct span *quoted)
 {
     const char *text = quoted->text;
@@ -70,7 +70,7 @@ static char next_quoted(struct span *quoted)
     return byte;
 }
 
-/* Percent-decode the LEN bytes at TEXT where they are.  Returns how many are left. */
+/* Percent-decode the LEN bytes at TEXT in place.  Returns the new length. */
 static size_t decode_in_place(char *text, size_t len)
 {
     struct span rest = {text, len};

@@ -1,4 +1,4 @@
-/* forward_auth.c - the request that a proxy asks about.
+/* forward_auth.c - find the original request in a forward-auth question.
  * SPDX-License-Identifier: MIT */
 #include "request/forward_auth.h"
 
@@ -17,8 +17,7 @@ static bool is_trusted(const struct address *address, const struct network *trus
     return false;
 }
 
-/* Where in the target URI of a request what follows FORWARD_PATH begins; NULL where it is another
- * path. */
+/* The part of URI after FORWARD_PATH; NULL if URI is for another path. */
 static const char *behind_path(const char *uri)
 {
     size_t len = sizeof FORWARD_PATH - 1;
@@ -28,7 +27,7 @@ static const char *behind_path(const char *uri)
     return uri + len; /* strchr finds the NUL, too */
 }
 
-/* Cut the last entry, without the spaces around it, off the list *REST, "a, b, c".  False where
+/* Cut the last entry off the list *REST, "a, b, c", without surrounding spaces.  Returns false if
  * none is left. */
 static bool cut_last(struct span *rest, struct span *entry)
 {
@@ -46,8 +45,8 @@ static bool cut_last(struct span *rest, struct span *entry)
     return true;
 }
 
-/* Write the client of PEER, which is trusted and sent the list FORWARDED_FOR, into OUT->client.
- * False: too many hops. */
+/* Find the client of PEER, which is trusted and sent FORWARDED_FOR, and write its address into
+ * OUT->client.  Returns false if there are too many hops. */
 static bool find_client(struct span forwarded_for, const struct address *peer,
                         const struct forward_auth_rules *rules, struct forward_auth *out)
 {
@@ -71,13 +70,12 @@ static bool find_client(struct span forwarded_for, const struct address *peer,
     return true;
 }
 
-/* What a question has of one convention; "" for what it lacks.  NUL-terminated, borrowed. */
+/* The parts of the original request by one convention; "" if absent.  NUL-terminated, borrowed. */
 struct question {
     const char *method, *uri, *host, *scheme;
 };
 
-/* The parameter NAME of the question; "" where it is absent.  One that is there twice is
- * OUT->problem. */
+/* The parameter NAME of the question; "" if absent.  If it appears twice, OUT->problem is set. */
 static const char *get(struct forward_auth *out, const char *name)
 {
     struct found found = pairs_find(&out->pairs, (struct span){name, strlen(name)});
@@ -113,13 +111,13 @@ static struct question x_original(struct forward_auth *out)
                              .scheme = ""};
 }
 
-/* Whether BEHIND, what follows FORWARD_PATH, names a path. */
+/* Whether BEHIND, the part of the URI after FORWARD_PATH, names a path. */
 static bool names_path(const char *behind)
 {
     return behind[0] == '/' && !strchr("?#", behind[1]); /* strchr finds the NUL, too */
 }
 
-/* What the question asks, by RULES; OUT->problem where that is unclear. */
+/* The parts of the original request, by RULES.  OUT->problem is set if they are unclear. */
 static struct question ask(const struct forward_auth_rules *rules, const char *behind,
                            struct forward_auth *out)
 {
@@ -156,7 +154,7 @@ static void replace(struct forward_auth *out, const char *name, const char *valu
     out->replaced[request->replaced_count++] = (struct parameter){name, value};
 }
 
-/* Replace NAME by LIST, or where that has different entries, by two values: NAME is then
+/* Replace NAME by LIST.  If LIST has different entries, add two values, so that NAME is
  * ambiguous. */
 static void replace_list(struct forward_auth *out, const char *name, const char *list)
 {
@@ -174,7 +172,7 @@ static void replace_list(struct forward_auth *out, const char *name, const char 
         }
 }
 
-/* Take the host and the scheme out of QUESTION's target, if it is an absolute URL. */
+/* If the target of QUESTION is an absolute URL, take host and scheme from it. */
 static void split_url(struct question *question, struct forward_auth *out)
 {
     const struct target target = target_read(question->uri);

@@ -1,4 +1,4 @@
-/* host.c - the host that a request is for, in one spelling.
+/* host.c - normalise the host of a request.
  * SPDX-License-Identifier: MIT */
 #include "request/host.h"
 
@@ -9,7 +9,7 @@
 
 #include "request/query.h"
 
-/* AUTHORITY without the user before its last '@' (RFC 3986, 3.2.1) and the port behind it. */
+/* AUTHORITY without the user, up to its last '@' (RFC 3986, 3.2.1), and without the port. */
 static struct span host_part(struct span authority)
 {
     const char *end = authority.text + authority.len;
@@ -25,14 +25,14 @@ static struct span host_part(struct span authority)
     return host;
 }
 
-/* Whether BYTE can be in a host: what separates the parts of a URI or a list, and what is no
- * character, cannot. */
+/* Whether BYTE can be in a host: control characters, and separators of URIs and lists, cannot. */
 static bool is_host_byte(int byte)
 {
     return byte > ' ' && byte != 0x7f && !strchr(",;/\\?#@<>\"", byte);
 }
 
-/* Write the IPv6 address in brackets HOST, of LEN bytes, in its one form.  False: it is none. */
+/* Write the bracketed IPv6 address HOST, of *LEN bytes, in its canonical form.  Returns false if it
+ * is not an IPv6 address. */
 static bool normalise_ipv6(char host[HOST_SIZE], size_t *len)
 {
     struct in6_addr address;

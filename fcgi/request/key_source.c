@@ -1,4 +1,4 @@
-/* key_source.c - where in a request a value is.
+/* key_source.c - parse a source, and find its value in a request.
  * SPDX-License-Identifier: MIT */
 #include "request/key_source.h"
 
@@ -27,8 +27,8 @@ static const struct {
     "the sources are ip, query:NAME, header:NAME, cookie:NAME, path, method, host, env:NAME, "     \
     "global, and lower(SOURCE) of each"
 
-/* The FastCGI parameter of header NAME, in lower case (RFC 3875, 4.1.18): HTTP_ and the name in
- * capitals, '-' as '_'.  Two have a name of their own. */
+/* Write the FastCGI parameter of the header NAME, in lower case, to OUT (RFC 3875, 4.1.18): HTTP_
+ * and the name in capitals with '-' as '_'.  Content-Type and Content-Length have no HTTP_. */
 static void header_parameter(const char *name, char *out)
 {
     bool bare = strcmp(name, "content-type") == 0 || strcmp(name, "content-length") == 0;
@@ -61,8 +61,8 @@ static const char *parse_env_name(struct key_source *source)
     return NULL;
 }
 
-/* Whether NAME goes on behind its space at AT as if another source were joined to it: ", ip", " or
- * ip". */
+/* Whether the text after the space at NAME[AT] looks like another source that is joined by a comma
+ * or a word, as in ", ip" or " or ip". */
 static bool joins_sources(struct span name, size_t at)
 {
     static const char *const words[] = {"or ", "and ", "OR ", "AND ", "& "};
@@ -109,8 +109,8 @@ static struct span without_lower(struct span text, bool *lower)
     return *lower ? (struct span){text.text + len, text.len - len - 1} : text;
 }
 
-/* What is wrong with WORD, which is no source and, if NAMED, has a name behind it.  The text is the
- * thread's own, up to the next call. */
+/* The message for WORD, which is not a source.  NAMED: a name follows it.  The text belongs to the
+ * thread and is valid until the next call. */
 static const char *unknown_source(struct span word, bool named)
 {
     static _Thread_local char message[512];
@@ -173,11 +173,12 @@ const char *key_source_word(enum key_source_kind kind)
 
 bool key_source_can_be_absent(const struct key_source *source)
 {
-    /* HTTP/1.0 needs no Host. */
+    /* HTTP/1.0 does not require Host. */
     return kinds[source->kind].named || source->kind == KEY_SOURCE_HOST;
 }
 
-/* HEAD is a GET whose answer has no body (RFC 9110, 9.3.2): one client, one bucket. */
+/* The method, with HEAD as GET, because HEAD is GET without the response body (RFC 9110, 9.3.2): a
+ * client must not get a second bucket by it. */
 static const char *method_of(const struct request *request)
 {
     return strcmp(request->method, "HEAD") == 0 ? "GET" : request->method;

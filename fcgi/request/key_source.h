@@ -1,4 +1,4 @@
-/* key_source.h - where in a request a value is: ip, query:NAME, header:NAME ...  Pure. */
+/* key_source.h - the sources of key values in a request: ip, query:NAME, header:NAME ...  Pure. */
 #ifndef KEY_SOURCE_H
 #define KEY_SOURCE_H
 
@@ -7,40 +7,42 @@
 #include "base/span.h"
 #include "request/view.h"
 
-#define KEY_SOURCE_NAME_MAX                                                                        \
-    64 /* bytes of the name of a parameter, header or cookie, without the NUL */
+/* Bytes of the name of a parameter, header or cookie, without the NUL. */
+#define KEY_SOURCE_NAME_MAX 64
 
 enum key_source_kind {
     KEY_SOURCE_IP,     /* the client's address */
     KEY_SOURCE_QUERY,  /* query:NAME, a parameter of the query, percent-decoded */
     KEY_SOURCE_HEADER, /* header:NAME, a request header */
     KEY_SOURCE_COOKIE, /* cookie:NAME */
-    KEY_SOURCE_PATH,   /* the path, as path.h normalises it */
+    KEY_SOURCE_PATH,   /* the usual reading of the path (path.h) */
     KEY_SOURCE_METHOD, /* the request method */
     KEY_SOURCE_HOST,   /* the Host header, as host.h normalises it */
     KEY_SOURCE_ENV,    /* env:NAME, any FastCGI parameter, such as REMOTE_USER */
-    KEY_SOURCE_GLOBAL, /* nothing: the same for every request */
+    KEY_SOURCE_GLOBAL, /* no value: the same for every request */
 };
 
 struct key_source {
     enum key_source_kind kind;
-    char name[KEY_SOURCE_NAME_MAX +
-              1]; /* as written in an identity, a header's in lower case; or "" */
-    char parameter[KEY_SOURCE_NAME_MAX + 6]; /* the FastCGI parameter of a header or env; or "" */
-    bool lower;                              /* lower(...): A to Z count as a to z */
+    /* as written in an identity, in lower case for a header; or "" */
+    char name[KEY_SOURCE_NAME_MAX + 1];
+    /* the FastCGI parameter of a header or env; or "" */
+    char parameter[KEY_SOURCE_NAME_MAX + 6];
+    bool lower; /* lower(...): A to Z count as a to z */
 };
 
-/* Read TEXT, "ip", "query:user" or "lower(query:user)", into *OUT. Returns NULL, or what is wrong
- * and what would be right, valid until the thread's next call; *OUT is then undefined. */
+/* Read TEXT, "ip", "query:user" or "lower(query:user)", into *OUT.  Returns NULL, or what is wrong
+ * and how to correct it, valid until the thread's next call; *OUT is then undefined. */
 const char *key_source_parse(struct span text, struct key_source *out);
 
-/* The word before the name: "query".  Static string. */
+/* The word of KIND, without a name: "query".  Static string. */
 const char *key_source_word(enum key_source_kind kind);
 
-/* Whether a request can lack SOURCE: a header, say, but not the client's address. */
+/* Whether a request can lack a value for SOURCE.  True for a header, for example, but not for the
+ * client's address. */
 bool key_source_can_be_absent(const struct key_source *source);
 
-/* What VIEW has at SOURCE, decoded; empty counts as absent. */
+/* The value of SOURCE in VIEW, decoded.  An empty value counts as absent. */
 struct found key_source_value(const struct key_source *source, struct view *view);
 
 #endif

@@ -1,4 +1,4 @@
-/* memo.c - the lower case and the digest of a value, made once per request.
+/* memo.c - the lower case and the digest of a value, computed once per request.
  * SPDX-License-Identifier: MIT */
 #include "request/memo.h"
 
@@ -11,7 +11,7 @@ void memo_begin(struct memo *memo)
     memset(memo->slot, 0, sizeof memo->slot);
 }
 
-/* The entry of VALUE, a new one if need be; NULL where MEMO is full. */
+/* The entry of VALUE, which is added if it is missing; NULL if MEMO is full. */
 static struct memo_entry *entry_of(struct memo *memo, struct span value)
 {
     uintptr_t place = (uintptr_t)value.text;

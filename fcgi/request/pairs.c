@@ -1,11 +1,11 @@
-/* pairs.c - the name-value pairs of a request, found by name.
+/* pairs.c - the name-value pairs of a request, found by name with a hash table.
  * SPDX-License-Identifier: MIT */
 #include "request/pairs.h"
 
 #include <string.h>
 #include <sys/auxv.h>
 
-/* 8 of the 16 random bytes that the kernel gives each process (getauxval(3)). */
+/* 8 of the 16 random bytes that the kernel gives to each process (AT_RANDOM in getauxval(3)). */
 static uint64_t seed(void)
 {
     uint64_t bytes = 0;
@@ -16,7 +16,7 @@ static uint64_t seed(void)
     return bytes;
 }
 
-/* Multiply and mix, a byte at a time; the multiplier is 2^64 divided by the golden ratio. */
+/* Multiply and mix, one byte at a time.  The multiplier is 2^64 divided by the golden ratio. */
 static uint64_t hash_of(struct span name)
 {
     static uint64_t start;

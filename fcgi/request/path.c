@@ -1,4 +1,4 @@
-/* path.c - the path of a request as the applications behind may understand it.
+/* path.c - the path of a request, in the ways in which backends may read it.
  * SPDX-License-Identifier: MIT */
 #include "request/path.h"
 
@@ -6,13 +6,13 @@
 
 #include "request/query.h"
 
-/* How a path is read; one reading is several of these. */
+/* The rules for reading a path.  A reading is a combination of them. */
 enum {
-    SPLIT_ENCODED = 1,   /* "%2F" separates segments; else it is "%2F" in a segment */
-    MERGE_SLASHES = 2,   /* an empty segment is none */
-    REMOVE_DOTS = 4,     /* "." and ".." are steps */
+    SPLIT_ENCODED = 1,   /* "%2F" separates segments; otherwise it stays "%2F" in a segment */
+    MERGE_SLASHES = 2,   /* empty segments are dropped */
+    REMOVE_DOTS = 4,     /* "." and ".." segments are resolved */
     SPLIT_BACKSLASH = 8, /* '\' separates segments */
-    DROP_PARAMETERS = 16 /* a segment ends at its ';' */
+    DROP_PARAMETERS = 16 /* a segment is cut at its ';' */
 };
 
 #define USUAL (SPLIT_ENCODED | MERGE_SLASHES | REMOVE_DOTS)
@@ -29,7 +29,7 @@ static const int readings[PATH_READINGS_MAX] = {
     USUAL | SPLIT_BACKSLASH | DROP_PARAMETERS,
 };
 
-/* A path while it is written, read as HOW says.  Its last segment begins at START, behind a
+/* A path that is being written by the rules HOW.  Its last segment begins at START, after a
  * slash. */
 struct writer {
     char *out;
@@ -38,8 +38,8 @@ struct writer {
     bool full; /* a byte did not fit */
 };
 
-/* Where the segment before the last one begins, less the slash before it; there is nothing above
- * the root. */
+/* The length of the path without its last two segments and their slashes; at the root, ".." has no
+ * effect. */
 static size_t parent_of(const struct writer *writer)
 {
     size_t parent = writer->start - 1;
@@ -49,8 +49,8 @@ static size_t parent_of(const struct writer *writer)
     return parent > 0 ? parent - 1 : 0;
 }
 
-/* The length of the path without its last segment, that segment's slash and what it takes along;
- * the length as it is where the segment is an ordinary one. */
+/* Finish the last segment.  Returns the length at which the path continues: without the segment and
+ * its slash if it is empty or ".", without its parent as well if it is "..", or unchanged. */
 static size_t end_segment(struct writer *writer)
 {
     const char *segment = writer->out + writer->start;
@@ -81,7 +81,7 @@ static void add(struct writer *writer, int byte, bool separates)
         writer->out[writer->len++] = (char)byte;
 }
 
-/* Take one byte off RAW and add what it is.  False at its end. */
+/* Take one byte off RAW and add it, decoded.  Returns false at the end of RAW. */
 static bool add_next(struct writer *writer, struct span *raw)
 {
     bool encoded = raw->len > 0 && raw->text[0] == '%';
@@ -99,7 +99,8 @@ static bool add_next(struct writer *writer, struct span *raw)
     return true;
 }
 
-/* Write RAW, an encoded path, as HOW says.  Returns the length; 0: it does not fit. */
+/* Write RAW, an encoded path, to OUT by the rules HOW.  Returns the length; 0 if it does not
+ * fit. */
 static size_t normalise(struct span raw, int how, char *out)
 {
     struct writer writer = {.out = out, .how = how, .start = 1, .len = 1};
@@ -130,8 +131,8 @@ size_t path_normalise(const char *uri, char out[PATH_SIZE])
     return raw.text ? normalise(raw, USUAL, out) : 0;
 }
 
-/* Whether RAW holds bytes that readings differ about: '\', ';', "//", "/.", or one of '/', '\', ';'
- * and '.' encoded. */
+/* Whether RAW has bytes that the readings treat differently: '\', ';', "//", "/.", or one of '/',
+ * '\', ';' and '.' encoded. */
 static bool has_several_readings(struct span raw)
 {
     for (size_t i = 0; i < raw.len; i++) {
@@ -145,7 +146,7 @@ static bool has_several_readings(struct span raw)
     return false;
 }
 
-/* Make the LEN bytes of READING one without trailing slashes, followed by one. */
+/* The LEN bytes at READING without trailing slashes.  One slash is written after the result. */
 static struct span without_slash(char *reading, size_t len)
 {
     while (len > 1 && reading[len - 1] == '/')

@@ -1,4 +1,4 @@
-/* query.c - parameters of a query, and percent-encoding.
+/* query.c - the parameters of a query, and percent-decoding.
  * SPDX-License-Identifier: MIT */
 #include "request/query.h"
 
@@ -15,8 +15,8 @@ static int hex_digit(char c)
     return -1;
 }
 
-/* Cut *REST at the first of SEPARATORS: what comes before it is returned, what comes after it stays
- * in *REST, which has text NULL where there was none of them. */
+/* Cut *REST at the first of SEPARATORS.  Returns the part before it; the part after it stays in
+ * *REST.  If there is no separator, returns all of it, and *REST has text NULL. */
 static struct span cut(struct span *rest, const char *separators)
 {
     struct span head = *rest;

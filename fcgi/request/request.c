@@ -1,4 +1,4 @@
-/* request.c - a look-up in the FastCGI parameters. */
+/* request.c - look up FastCGI parameters. */
 /* SPDX-License-Identifier: MIT */
 #include "request/request.h"
 

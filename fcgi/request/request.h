@@ -1,4 +1,4 @@
-/* request.h - one HTTP request, as the web server describes it over FastCGI.  Plain data. */
+/* request.h - one HTTP request, as the web server sends it over FastCGI.  Plain data. */
 #ifndef REQUEST_H
 #define REQUEST_H
 
@@ -10,7 +10,7 @@ struct parameter {
     const char *name, *value; /* NUL-terminated */
 };
 
-/* What keeps a request from being decided. */
+/* Reasons why a request cannot be decided. */
 enum request_defect {
     REQUEST_FINE,
     REQUEST_TOO_LARGE,  /* there are more parameters, or more bytes of them, than are read */
@@ -18,25 +18,26 @@ enum request_defect {
 };
 
 /* Every pointer is borrowed from the FastCGI environment, NUL-terminated, and valid until the
- * request is answered. None is NULL, once request_missing has found that none is. */
+ * request is answered.  METHOD, URI and REMOTE_ADDR may be NULL until request_missing has returned
+ * NULL. */
 struct request {
     const char *method; /* REQUEST_METHOD */
     const char *uri;    /* REQUEST_URI: path and query as the client sent them, still encoded */
     const char *remote_addr; /* REMOTE_ADDR: the client's address; "" over a unix socket */
-    char *const *parameters; /* all of them, "NAME=VALUE", NULL at the end */
-    /* REPLACED_COUNT of these, which stand for others of their name. */
+    char *const *parameters; /* all parameters, "NAME=VALUE", NULL at the end */
+    /* REPLACED_COUNT parameters that replace those of the same name in PARAMETERS. */
     const struct parameter *replaced;
     size_t replaced_count;
-    enum request_defect defect; /* if there is one, PARAMETERS lack those that it is about */
-    bool authorizer; /* the web server asks before it lets the request go on to somebody else */
+    enum request_defect defect; /* if not REQUEST_FINE, PARAMETERS lacks the parameters concerned */
+    /* the web server asks for permission (FCGI_AUTHORIZER), and another program answers */
+    bool authorizer;
 };
 
-/* The name of a FastCGI parameter that every request must have and REQUEST has not; NULL: it has
- * all of them. */
+/* The name of a required FastCGI parameter that REQUEST lacks; NULL if it has all of them. */
 const char *request_missing(const struct request *request);
 
-/* The value of the FastCGI parameter NAME in REQUEST (RFC 3875, 4.1), the first of several; or
- * NULL. */
+/* The value of the FastCGI parameter NAME in REQUEST (RFC 3875, 4.1), or NULL.  If there are
+ * several, the first is used. */
 const char *request_parameter(const struct request *request, const char *name);
 
 #endif

@@ -6,7 +6,7 @@
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-/* The bytes of the scheme that URI begins with, "://" included (RFC 3986, 3.1); 0: there is
+/* The length of the scheme at the beginning of URI, "://" included (RFC 3986, 3.1); 0 if there is
  * none. */
 static size_t scheme_len(const char *uri)
 {

@@ -1,4 +1,4 @@
-/* view.c - what limits look at in a request, each in one spelling.
+/* view.c - the parts of a request that limits use, each in one normalised form.
  * SPDX-License-Identifier: MIT */
 #include "request/view.h"
 
@@ -9,8 +9,8 @@
 #include "base/network.h"
 #include "request/query.h"
 
-#define VIEW_NAME_SIZE                                                                             \
-    128 /* of the name of a query parameter that a limit reads; KEY_SOURCE_NAME_MAX is less */
+/* Bytes of the name of a query parameter in a limit, NUL included; KEY_SOURCE_NAME_MAX is less. */
+#define VIEW_NAME_SIZE 128
 
 void view_begin(struct view *view, const struct request *request, unsigned ipv6_prefix_bits)
 {
@@ -154,7 +154,7 @@ static const char *client_text(struct view *view)
         address_format(address, view->ipv6_prefix_bits, view->client_bytes);
         return view->client_bytes;
     }
-    /* "2001:db8::/64" would have the text, and so the bucket, of every client in it. */
+    /* As text, "2001:db8::/64" would name the bucket of every client in that network. */
     return network_is_meant(view->request->remote_addr) ? "" : view->request->remote_addr;
 }
 
