@@ -1,4 +1,4 @@
-/* drain.c - a queue of connections in the order in which their time is over. */
+/* drain.c - a queue of closing connections, ordered by deadline. */
 /* SPDX-License-Identifier: MIT */
 #include "front/drain.h"
 
@@ -15,7 +15,7 @@
 struct drained {
     struct drain *drain;
     ev_io readable;
-    double until_s; /* on clock_s */
+    double until_s; /* the deadline, on clock_s */
     TAILQ_ENTRY(drained) entry;
 };
 
@@ -25,7 +25,7 @@ struct drain {
     struct ev_loop *loop;
     struct drained_queue queue; /* the oldest first */
     size_t count;
-    ev_timer oldest; /* active while there is one */
+    ev_timer oldest; /* active while QUEUE is not empty */
     void (*emptied)(void *context);
     void *context;
 };
@@ -55,8 +55,8 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
         end(watcher->data);
 }
 
-/* The timer is that of the oldest when it was set: it may have gone, and another one be the
- * oldest. */
+/* The timer was set for the connection that was the oldest then.  That one may have been closed
+ * since; if so, restart the timer for the one that is the oldest now. */
 static void on_oldest(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     struct drain *drain = watcher->data;

@@ -1,4 +1,4 @@
-/* fcgi_head.c - one record after another, in pieces of any size. */
+/* fcgi_head.c - parse FastCGI records that arrive in pieces of any size. */
 /* SPDX-License-Identifier: MIT */
 #include "front/fcgi_head.h"
 
@@ -16,7 +16,7 @@ static enum fcgi_event broken(struct fcgi_head *head, const char *problem)
     return FCGI_EVENT_BROKEN;
 }
 
-/* ---- The header of the record at hand ---- */
+/* ---- The header of the current record ---- */
 
 static unsigned two_bytes(const unsigned char *bytes)
 {
@@ -48,7 +48,7 @@ static bool record_is_management(const struct fcgi_head *head)
     return record_id(head) == FCGI_NULL_REQUEST_ID;
 }
 
-/* Whether it belongs to the request that is under way. */
+/* Whether the record belongs to the request in progress. */
 static bool record_is_ours(const struct fcgi_head *head)
 {
     return head->phase != FCGI_PHASE_BETWEEN && record_id(head) == head->id;
@@ -57,11 +57,11 @@ static bool record_is_ours(const struct fcgi_head *head)
 /* ---- Name-value pairs (3.4) ---- */
 
 struct pair {
-    size_t lengths_size; /* bytes that the two lengths take */
+    size_t lengths_size; /* bytes of the two lengths */
     size_t name_len, value_len;
 };
 
-/* A length of less than 128 is one byte; else it is four, and the first bit says so. */
+/* The size of a length: one byte for lengths below 128, else four; the top bit is set for four. */
 static size_t length_size(unsigned char first)
 {
     return first < 0x80 ? 1 : 4;
@@ -75,7 +75,7 @@ static size_t read_length(const unsigned char *bytes)
            two_bytes(bytes + 2);
 }
 
-/* Read the lengths at the beginning of the LEN bytes at BYTES.  Returns false if more bytes are
+/* Read the two lengths at the beginning of the LEN bytes at BYTES.  Returns false if more bytes are
  * needed. */
 static bool read_lengths(const unsigned char *bytes, size_t len, struct pair *pair)
 {
@@ -90,7 +90,8 @@ static bool read_lengths(const unsigned char *bytes, size_t len, struct pair *pa
     return true;
 }
 
-/* Both lengths are below 2^31: no overflow, where size_t has 32 bits either. */
+/* The size of PAIR.  It cannot overflow, even a 32-bit size_t, because both lengths are below
+ * 2^31. */
 static size_t pair_size(const struct pair *pair)
 {
     return pair->lengths_size + pair->name_len + pair->value_len;
@@ -98,8 +99,8 @@ static size_t pair_size(const struct pair *pair)
 
 /* ---- Parameters ---- */
 
-/* Whether libfcgi's NAME=VALUE, NUL-terminated, tells the name from the value and the whole
- * value. */
+/* Whether PAIR can be read back from libfcgi's form, a NUL-terminated NAME=VALUE: the name must not
+ * be empty or contain '=', and neither part may contain a NUL. */
 static bool is_readable(const unsigned char *bytes, const struct pair *pair)
 {
     const unsigned char *name = bytes + pair->lengths_size;
@@ -108,8 +109,9 @@ static bool is_readable(const unsigned char *bytes, const struct pair *pair)
            !memchr(name, '\0', pair->name_len + pair->value_len);
 }
 
-/* Look at the pairs of HEAD, whose parameters have ended or were cut, and leave those in PARAMS
- * that can be given to libfcgi.  Returns false if the last pair is longer than what has come. */
+/* Check the pairs of HEAD, whose parameters have ended or were cut, and keep only those in PARAMS
+ * that can be given to libfcgi.  Returns false if the last pair extends past the end of the
+ * parameters. */
 static bool check_params(struct fcgi_head *head)
 {
     unsigned char *params = head->params;
@@ -121,7 +123,7 @@ static bool check_params(struct fcgi_head *head)
         if (!read_lengths(params + at, left, &pair) || pair_size(&pair) > left) {
             if (head->defect != REQUEST_TOO_LARGE)
                 return false;
-            break; /* it was cut in the middle of this pair */
+            break; /* the parameters were cut within this pair */
         }
         size = pair_size(&pair);
         if (++count > FCGI_HEAD_PAIRS_MAX) {
@@ -149,8 +151,8 @@ static enum fcgi_event end_params(struct fcgi_head *head)
                : broken(head, "a parameter is longer than the record or stream that it is in");
 }
 
-/* Take the COUNT bytes at TEXT.  Those that are too many end the head at once: the answer does not
- * need the rest. */
+/* Add COUNT bytes at TEXT to the parameters.  If they do not all fit, the head ends at once,
+ * because the error response does not need the rest. */
 static enum fcgi_event take_params(struct fcgi_head *head, const char *text, size_t count)
 {
     size_t fitting = smaller(count, FCGI_HEAD_SIZE - head->params_len);
@@ -173,7 +175,7 @@ static const struct {
 
 #define KNOWN_VALUES (sizeof known_values / sizeof known_values[0])
 
-/* The pair that HEAD has whole asks for a variable. */
+/* Record the query for the variable named by PAIR, which is complete in HEAD. */
 static void ask_for_value(struct fcgi_head *head, const struct pair *pair)
 {
     for (unsigned i = 0; i < KNOWN_VALUES; i++)
@@ -182,8 +184,8 @@ static void ask_for_value(struct fcgi_head *head, const struct pair *pair)
             head->values |= 1U << i;
 }
 
-/* Take one more BYTE of a pair.  LEFT: bytes of the record behind it.  Returns false if the pair is
- * longer than that. */
+/* Add BYTE to the current pair.  LEFT is the number of bytes that follow in the record.  Returns
+ * false if the pair is longer than the record. */
 static bool take_pair_byte(struct fcgi_head *head, unsigned char byte, size_t left)
 {
     struct pair pair;
@@ -195,7 +197,7 @@ static bool take_pair_byte(struct fcgi_head *head, unsigned char byte, size_t le
     if (missing > left)
         return false;
     if (pair_size(&pair) > sizeof head->pair) {
-        head->pair_skip = missing; /* no variable of FastCGI is that long */
+        head->pair_skip = missing; /* no FastCGI variable is that long */
         head->pair_len = 0;
     } else if (missing == 0) {
         ask_for_value(head, &pair);
@@ -204,7 +206,7 @@ static bool take_pair_byte(struct fcgi_head *head, unsigned char byte, size_t le
     return true;
 }
 
-/* Take the COUNT bytes at TEXT, of which the last has LEFT bytes of the record behind it. */
+/* Read pairs from the COUNT bytes at TEXT.  LEFT more bytes of the record follow them. */
 static enum fcgi_event take_values(struct fcgi_head *head, const char *text, size_t count,
                                    size_t left)
 {
@@ -228,7 +230,7 @@ static bool is_served(unsigned role)
     return role == FCGI_RESPONDER || role == FCGI_AUTHORIZER;
 }
 
-/* FCGI_BEGIN_REQUEST has come whole. */
+/* Handle an FCGI_BEGIN_REQUEST that has arrived completely. */
 static enum fcgi_event begin_request(struct fcgi_head *head)
 {
     const unsigned char *body = head->start + FCGI_HEADER_LEN;
@@ -260,8 +262,8 @@ static enum fcgi_event abort_request(struct fcgi_head *head)
     return FCGI_EVENT_ABORTED;
 }
 
-/* Check the header of a record.  What it is good for is decided when its content comes and when
- * that ends. */
+/* Check the header of a record.  The other checks depend on its content, and are made when that
+ * arrives and ends. */
 static enum fcgi_event begin_record(struct fcgi_head *head)
 {
     unsigned type = record_type(head);
@@ -283,7 +285,7 @@ static enum fcgi_event begin_record(struct fcgi_head *head)
     return FCGI_EVENT_MORE;
 }
 
-/* Take the COUNT bytes at TEXT, which are content of the record, and LEFT more follow. */
+/* Handle COUNT bytes of the record's content at TEXT.  LEFT more bytes follow. */
 static enum fcgi_event take_content(struct fcgi_head *head, const char *text, size_t count,
                                     size_t left)
 {
@@ -296,7 +298,7 @@ static enum fcgi_event take_content(struct fcgi_head *head, const char *text, si
     return FCGI_EVENT_MORE;
 }
 
-/* A record of the request that is under way ends. */
+/* Handle the end of a record of the request in progress. */
 static enum fcgi_event end_our_record(struct fcgi_head *head)
 {
     unsigned type = record_type(head);
@@ -310,7 +312,7 @@ static enum fcgi_event end_our_record(struct fcgi_head *head)
     }
     if (type == FCGI_STDIN && empty)
         head->body_id = 0;
-    /* The rest of parameters that were too large is skipped. */
+    /* If the parameters were too large, the rest of them is skipped. */
     if (type == FCGI_STDIN || type == FCGI_DATA || type == FCGI_ABORT_REQUEST ||
         (type == FCGI_PARAMS && head->defect == REQUEST_TOO_LARGE))
         return FCGI_EVENT_MORE;
@@ -335,7 +337,7 @@ static enum fcgi_event end_record(struct fcgi_head *head)
     return FCGI_EVENT_MORE;
 }
 
-/* How many bytes of a record are kept in START. */
+/* The number of bytes of the record that are kept in START. */
 static size_t start_size(const struct fcgi_head *head)
 {
     return head->start_len >= FCGI_HEADER_LEN && record_type(head) == FCGI_BEGIN_REQUEST
@@ -343,7 +345,8 @@ static size_t start_size(const struct fcgi_head *head)
                : FCGI_HEADER_LEN;
 }
 
-/* Take what has come of the header.  Returns MORE also when it is whole: IN_RECORD says so. */
+/* Read the part of the header that has arrived.  If it is complete, the result is MORE as well, and
+ * IN_RECORD is set. */
 static enum fcgi_event read_start(struct fcgi_head *head, struct span *bytes)
 {
     size_t count = smaller(FCGI_HEADER_LEN - head->start_len, bytes->len);
@@ -379,7 +382,7 @@ static void skip_padding(struct fcgi_head *head, struct span *bytes)
     head->padding_left -= count;
 }
 
-/* One step.  *BLOCKED: it needs more bytes than there are. */
+/* Do one step of parsing.  *BLOCKED is set if it needs more bytes than there are. */
 static enum fcgi_event step(struct fcgi_head *head, struct span *bytes, bool *blocked)
 {
     bool whole = head->in_record && head->content_left == 0 && head->padding_left == 0;

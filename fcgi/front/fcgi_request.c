@@ -1,4 +1,4 @@
-/* fcgi_request.c - libfcgi between two buffers. */
+/* fcgi_request.c - run libfcgi with buffers in place of a connection. */
 /* SPDX-License-Identifier: MIT */
 #include "front/fcgi_request.h"
 
@@ -14,8 +14,8 @@
 #include "base/memory.h"
 #include "base/span.h"
 
-/* What libfcgi takes for the descriptor of the connection.  It is none: should a call of the
- * operating system that is not ours get it, the call fails. */
+/* The number that libfcgi uses as the connection's descriptor.  It is not a valid descriptor, so
+ * that a system call that bypasses OS_Read and OS_Write fails. */
 #define NO_DESCRIPTOR INT32_MAX
 
 #define PIECES 3
@@ -24,18 +24,18 @@ struct fcgi_request {
     FCGX_Request libfcgi;
 };
 
-/* What libfcgi reads and writes now.  One thread uses it, and only within the calls below. */
+/* The current input and output of libfcgi.  Used by one thread, and only within the calls below. */
 static struct io {
-    struct span piece[PIECES]; /* the bytes of the head that are left */
-    size_t piece_count;        /* 0: libfcgi reads from a descriptor, as without us */
-    fcgi_write *write;         /* NULL: it writes to one */
+    struct span piece[PIECES]; /* what is left of the head */
+    size_t piece_count;        /* if 0, OS_Read reads from the descriptor, as libfcgi's own does */
+    fcgi_write *write;         /* if NULL, OS_Write writes to the descriptor */
     void *context;
 } io;
 static const struct io nothing;
 
 static const char *web_servers; /* FCGI_WEB_SERVER_ADDRS; NULL: all are accepted */
 
-/* ---- In the place of libfcgi's own ---- */
+/* ---- Replacements for libfcgi's own functions ---- */
 
 int OS_Read(int fd, char *buffer, size_t len)
 {
@@ -65,14 +65,15 @@ int OS_Write(int fd, char *buffer, size_t len)
 
 /* ---- Requests ---- */
 
-/* Read HEAD as libfcgi does.  It is written anew, in the form that has no variants: one record of
- * each kind, without padding. */
+/* Let libfcgi read HEAD.  The head is written again in one fixed form: one record of each type,
+ * without padding. */
 static bool read_head(FCGX_Request *libfcgi, const struct fcgi_head *head)
 {
     unsigned char front[FCGI_HEADER_LEN + sizeof(FCGI_BeginRequestBody) + FCGI_HEADER_LEN] = {0};
     unsigned char back[FCGI_HEADER_LEN];
     unsigned char *body = front + FCGI_HEADER_LEN;
-    bool has_params = head->params_len > 0; /* or FRONT would hold the empty record already */
+    /* if there are none, FRONT has the final empty record already */
+    bool has_params = head->params_len > 0;
 
     fcgi_head_write_header(front, FCGI_BEGIN_REQUEST, head->id, sizeof(FCGI_BeginRequestBody));
     body[1] = (unsigned char)head->role;
@@ -89,15 +90,16 @@ static bool read_head(FCGX_Request *libfcgi, const struct fcgi_head *head)
     return read;
 }
 
-/* A request of libfcgi's that has neither a connection nor a socket to accept one from: if it
- * cannot read the head, it fails. */
+/* A request without a connection or a listening socket: if libfcgi cannot read the head, it fails
+ * instead of accepting a connection. */
 static struct fcgi_request *request_new(void)
 {
     struct fcgi_request *request = memory_get(sizeof *request);
 
     FCGX_InitRequest(&request->libfcgi, -1, FCGI_FAIL_ACCEPT_ON_INTR);
     request->libfcgi.ipcFd = NO_DESCRIPTOR;
-    request->libfcgi.keepConnection = true; /* or FCGX_Accept_r closes it before it reads */
+    /* otherwise FCGX_Accept_r closes the descriptor before it reads */
+    request->libfcgi.keepConnection = true;
     return request;
 }
 
@@ -110,7 +112,8 @@ struct fcgi_request *fcgi_request_read(const struct fcgi_head *head, struct requ
         free(request);
         return NULL;
     }
-    /* Its buffer of 8 KB is not needed while Redis is asked: thousands of requests may be. */
+    /* Free the input buffer of 8 KB now, because thousands of requests may wait for Redis at
+     * once. */
     FCGX_FreeStream(&libfcgi->in);
     *out = (struct request){
         .method = FCGX_GetParam("REQUEST_METHOD", libfcgi->envp),
@@ -131,7 +134,8 @@ void fcgi_request_reply(struct fcgi_request *request, const char *text, size_t l
     io.write = write;
     io.context = context;
     FCGX_PutStr(text, (int)len, libfcgi->out);
-    /* As FCGX_Finish_r does, which needs the stream that is freed already. */
+    /* Do what FCGX_Finish_r does, which cannot be used because it needs the input stream, freed
+     * above. */
     FCGX_FClose(libfcgi->err);
     FCGX_FClose(libfcgi->out);
     io = nothing;
@@ -148,13 +152,13 @@ void fcgi_request_free(struct fcgi_request *request)
 
 int fcgi_request_accept(int listen_fd, bool is_unix)
 {
-    /* libfcgi would wait for the first byte of a unix socket. */
+    /* On a unix socket, libfcgi's accept would wait for the first byte. */
     if (is_unix)
         return accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
     return OS_Accept(listen_fd, true, web_servers);
 }
 
-/* ---- The check at start ---- */
+/* ---- The check at start-up ---- */
 
 static void count_bytes(void *context, const char *text, size_t len)
 {

@@ -1,5 +1,5 @@
-/* fcgi_server.c - each connection is a peer; what it is waiting for is its state, and settle()
- * alone changes that. */
+/* fcgi_server.c - each connection is a peer, in the state that says what it waits for; only
+ * settle() changes that state. */
 /* SPDX-License-Identifier: MIT */
 #include "front/fcgi_server.h"
 
@@ -20,49 +20,52 @@
 #include "front/listener.h"
 #include "base/log.h"
 
-/* Connections accepted in one wake-up before those that are kept get their turn. */
+/* Connections accepted in one wake-up before open connections get a turn. */
 #define ACCEPTS_PER_WAKE FCGI_SERVER_BATCH
-/* accept fails, out of memory perhaps: to try again at once would only burn CPU. */
+/* Seconds to wait after accept has failed, for lack of memory for example, because an immediate
+ * retry would only use CPU time. */
 #define ACCEPT_PAUSE_S 0.1
-/* How often the peers whose time is over are looked for. */
+/* Seconds between two checks for peers whose time is over. */
 #define SWEEP_S 0.25
-/* Bytes that are read from one peer before the others get their turn. */
+/* Bytes that are read from one peer before the others get a turn. */
 #define INPUT_SIZE 65536
-/* Half requests that give way to a new connection when there are no descriptors left. */
+/* Incomplete requests that are dropped at once when there are no descriptors for a new
+ * connection. */
 #define HEADS_CUT 16
-/* Seconds for which a half request does not: an honest one takes milliseconds. */
+/* Seconds before an incomplete request may be dropped; a normal one is complete within
+ * milliseconds. */
 #define HEAD_GRACE_S 1.0
 
 enum peer_state {
-    PEER_HEAD,      /* a head is to come, and time is running */
-    PEER_IN_FLIGHT, /* a request is being decided */
-    PEER_WRITING,   /* it has not read what was sent */
-    PEER_BODY,      /* it is answered and kept; the body has not ended */
-    PEER_IDLE,      /* it is kept, and sends nothing */
+    PEER_HEAD,      /* waiting for a head, with a time limit */
+    PEER_IN_FLIGHT, /* waiting for the decision on its request */
+    PEER_WRITING,   /* waiting until the peer reads what was sent */
+    PEER_BODY,      /* answered and kept; waiting for the end of the body */
+    PEER_IDLE,      /* kept open, without a request */
     PEER_STATES,
 };
 
 /* A connection. */
 struct peer {
     struct fcgi_server *server;
-    TAILQ_ENTRY(peer) entry; /* of the queue of its state */
+    TAILQ_ENTRY(peer) entry; /* in the queue of its state */
     enum peer_state state;
-    double since_s; /* on clock_s: when it came into its state */
-    ev_io io;       /* active while its descriptor is watched */
+    double since_s; /* when it entered its state, on clock_s */
+    ev_io io;       /* active while the descriptor is watched */
     int fd;
     struct fcgi_head head;
-    unsigned char
-        *partial; /* the parameters of a head that has come in part; NULL: there are none */
-    struct fcgi_request *request; /* in flight */
+    /* the parameters of an incomplete head; NULL: there are none */
+    unsigned char *partial;
+    struct fcgi_request *request; /* waiting for its answer; NULL: there is none */
     char *unsent;                 /* UNSENT_LEN bytes; NULL: there are none */
     size_t unsent_len;
-    bool reading;  /* its input is being worked on: settle is called after that */
-    bool ended;    /* it sends no more */
-    bool broken;   /* it has sent what is not FastCGI */
-    bool failed;   /* nothing can be sent to it */
-    bool closing;  /* no other request is taken */
-    bool last;     /* it is closed instead of becoming idle */
-    bool answered; /* it has got an answer: it is no new connection */
+    bool reading;  /* its input is being processed; settle is called afterwards */
+    bool ended;    /* the peer sends no more */
+    bool broken;   /* the peer has sent something that is not FastCGI */
+    bool failed;   /* sending to it has failed */
+    bool closing;  /* no more requests are read from it */
+    bool last;     /* close it instead of keeping it idle */
+    bool answered; /* an answer was sent: it is not a new connection */
 };
 
 TAILQ_HEAD(peer_queue, peer);
@@ -70,18 +73,18 @@ TAILQ_HEAD(peer_queue, peer);
 struct fcgi_server {
     struct ev_loop *loop;
     int listen_fd;
-    bool is_unix; /* so is the listening socket */
+    bool is_unix; /* whether the listening socket is a unix socket */
     fcgi_server_handler *handler;
     fcgi_server_batch *batch;
     unsigned batch_count; /* requests since the last call of BATCH */
     void *context;
     ev_io readable;
     ev_timer pause, sweep;
-    struct peer_queue peers[PEER_STATES]; /* by state; in each the oldest is the first */
+    struct peer_queue peers[PEER_STATES]; /* by state, the oldest first */
     struct drain *drain;
-    size_t partial_bytes; /* of all peers' PARTIAL */
+    size_t partial_bytes; /* in PARTIAL of all peers */
     bool stopping, broken_logged, descriptors_logged, accept_failed;
-    void (*idle)(void *context); /* NULL until all that was waiting is taken */
+    void (*idle)(void *context); /* NULL until all waiting connections are accepted */
     void *idle_context;
     unsigned char params[FCGI_HEAD_SIZE]; /* of the head that is being read */
     char input[INPUT_SIZE];
@@ -113,7 +116,7 @@ static void partial_free(struct peer *peer)
     peer->partial = NULL;
 }
 
-/* Free PEER, but not its descriptor. */
+/* Free PEER, but leave its descriptor open. */
 static void peer_free(struct peer *peer)
 {
     ev_io_stop(peer->server->loop, &peer->io);
@@ -132,10 +135,10 @@ static void peer_close(struct peer *peer)
     close(fd);
 }
 
-/* Close it so that the peer can read what was sent to it, although it has sent what was not read.
- * The descriptor itself is handed over and not a copy of it: while a copy was open, epoll would go
- * on to report the one that is closed, and libev would set up its epoll anew with every
- * connection. */
+/* Close the connection through the drain, so that the peer can read what was sent to it although
+ * some of its own input was not read.  The descriptor itself is handed over, not a copy: while a
+ * copy is open, epoll keeps reporting the closed one, and libev would recreate its epoll set for
+ * every connection. */
 static void peer_drain(struct peer *peer)
 {
     struct drain *drain = peer->server->drain;
@@ -145,7 +148,7 @@ static void peer_drain(struct peer *peer)
     drain_add(drain, fd);
 }
 
-/* Watch it for EVENTS; 0: for nothing. */
+/* Watch the connection for EVENTS; 0 stops watching. */
 static void watch(struct peer *peer, int events)
 {
     struct ev_loop *loop = peer->server->loop;
@@ -172,7 +175,7 @@ static void unsent_add(struct peer *peer, const char *text, size_t len)
     peer->unsent_len += len;
 }
 
-/* Send what the socket takes.  Returns how much that is. */
+/* Send as much as the socket takes.  Returns the number of bytes. */
 static size_t send_some(struct peer *peer, const char *text, size_t len)
 {
     ssize_t sent = send(peer->fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -182,7 +185,7 @@ static size_t send_some(struct peer *peer, const char *text, size_t len)
     return sent > 0 ? (size_t)sent : 0;
 }
 
-/* A fcgi_write: send TEXT, or keep what the socket does not take. */
+/* An fcgi_write: send TEXT, and keep what the socket does not take. */
 static void peer_write(void *context, const char *text, size_t len)
 {
     struct peer *peer = context;
@@ -206,7 +209,7 @@ static void send_unsent(struct peer *peer)
 
 /* ---- States ---- */
 
-/* Seconds that a peer may stay in STATE; 0: as long as it likes. */
+/* Seconds that a peer may stay in STATE; 0 means without limit. */
 static double state_bound_s(const struct fcgi_server *server, enum peer_state state)
 {
     switch (state) {
@@ -215,7 +218,7 @@ static double state_bound_s(const struct fcgi_server *server, enum peer_state st
     case PEER_WRITING:
     case PEER_BODY:
         return FCGI_SERVER_ANSWERED_S;
-    case PEER_IN_FLIGHT: /* the limiter answers in time */
+    case PEER_IN_FLIGHT: /* the limiter itself bounds this time */
     case PEER_IDLE:
     case PEER_STATES:
         break;
@@ -223,7 +226,7 @@ static double state_bound_s(const struct fcgi_server *server, enum peer_state st
     return 0.;
 }
 
-/* Move it to the queue of STATE and watch it for EVENTS. */
+/* Move PEER to the queue of STATE and watch it for EVENTS. */
 static void enter(struct peer *peer, enum peer_state state, int events)
 {
     struct fcgi_server *server = peer->server;
@@ -240,20 +243,21 @@ static void enter(struct peer *peer, enum peer_state state, int events)
         ev_timer_again(server->loop, &server->sweep);
 }
 
-/* Whether more is read from it while its request is in flight: only where the end of the body
- * decides whether the connection can be used again, for to watch it costs system calls. */
+/* Whether to keep reading from PEER while its request waits for a decision.  Only needed if the end
+ * of the body decides whether the connection can be used again, because watching costs system
+ * calls. */
 static bool reads_in_flight(const struct peer *peer)
 {
     return peer->head.keep && !peer->ended && !peer->broken && !peer->failed && !peer->unsent;
 }
 
-/* Whether it is kept, and nothing of it is to come but another request. */
+/* Whether PEER is kept open, and only another request may follow. */
 static bool is_idle(const struct peer *peer)
 {
     return peer->answered && peer->head.body_id == 0 && fcgi_head_is_between(&peer->head);
 }
 
-/* Whether it can be closed at once, without losing an answer that it has not read. */
+/* Whether PEER can be closed at once, without losing an answer that was not read. */
 static bool is_over(const struct peer *peer)
 {
     if (peer->failed || peer->ended)
@@ -263,7 +267,7 @@ static bool is_over(const struct peer *peer)
     return (peer->last || peer->server->stopping) && is_idle(peer);
 }
 
-/* Find out what PEER is waiting for.  It may be gone when this returns. */
+/* Put PEER into the state that says what it waits for.  PEER may be freed when this returns. */
 static void settle(struct peer *peer)
 {
     if (peer->reading)
@@ -284,7 +288,7 @@ static void settle(struct peer *peer)
         enter(peer, PEER_HEAD, EV_READ);
 }
 
-/* Tell whoever asked for a stop that nothing is under way any more. */
+/* If a stop was requested and no connection is left, report it. */
 static void check_idle(void *context)
 {
     struct fcgi_server *server = context;
@@ -297,7 +301,7 @@ static void check_idle(void *context)
     server->idle(server->idle_context);
 }
 
-/* The time of PEER is over. */
+/* Close PEER, which has used up the time of its state. */
 static void expire(struct peer *peer)
 {
     if (peer->state == PEER_BODY)
@@ -329,7 +333,8 @@ static void on_sweep(struct ev_loop *loop, ev_timer *watcher, int events)
 
 /* ---- Input ---- */
 
-/* Redis must not wait until hundreds of requests are read, from kept connections or new ones. */
+/* Count a request, so that commands go to Redis after every batch and not only after hundreds of
+ * requests. */
 static void count_request(struct fcgi_server *server)
 {
     if (++server->batch_count < FCGI_SERVER_BATCH)
@@ -338,7 +343,7 @@ static void count_request(struct fcgi_server *server)
     server->batch(server->context);
 }
 
-/* The head of a request is complete. */
+/* Pass the request, whose head is complete, to the handler. */
 static void take_request(struct peer *peer)
 {
     struct fcgi_server *server = peer->server;
@@ -360,7 +365,7 @@ static void log_broken(struct fcgi_server *server, const char *problem)
     server->broken_logged = true;
 }
 
-/* Do what EVENT asks for. */
+/* Act on EVENT. */
 static void handle(struct peer *peer, enum fcgi_event event)
 {
     unsigned char reply[FCGI_HEAD_REPLY_SIZE];
@@ -385,8 +390,8 @@ static bool reads_on(const struct peer *peer)
     return !peer->broken && !peer->failed;
 }
 
-/* The parameters of a head that has come in part wait in PARTIAL, and are read in the server's
- * buffer. */
+/* Move the parameters of an incomplete head from PARTIAL to the server's buffer, where they are
+ * read. */
 static void partial_take(struct peer *peer)
 {
     peer->head.params = peer->server->params;
@@ -408,7 +413,7 @@ static void partial_keep(struct peer *peer)
     peer->head.params = NULL;
 }
 
-/* All peers together hold too much: cut off the oldest, which sends its head most slowly. */
+/* While incomplete heads use too much memory, disconnect the oldest peer, which is the slowest. */
 static void bound_partial(struct fcgi_server *server)
 {
     struct peer *next;
@@ -420,7 +425,7 @@ static void bound_partial(struct fcgi_server *server)
     }
 }
 
-/* Work on BYTES that PEER has sent. */
+/* Process BYTES, which PEER has sent. */
 static void read_bytes(struct peer *peer, struct span bytes)
 {
     enum fcgi_event event = FCGI_EVENT_REQUEST;
@@ -431,14 +436,14 @@ static void read_bytes(struct peer *peer, struct span bytes)
         event = fcgi_head_read(&peer->head, &bytes);
         handle(peer, event);
     }
-    /* What follows the last request belongs to its body. */
+    /* What follows the last request is its body. */
     while (event != FCGI_EVENT_MORE && event != FCGI_EVENT_BROKEN && reads_on(peer))
         event = fcgi_head_read(&peer->head, &bytes);
     peer->reading = false;
     partial_keep(peer);
 }
 
-/* Read once what PEER has sent, and work on it. */
+/* Read from PEER once, and process the input. */
 static void peer_read(struct peer *peer)
 {
     struct fcgi_server *server = peer->server;
@@ -471,7 +476,8 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int events)
 
 /* ---- New connections ---- */
 
-/* Close the connections that are kept without a request; those that one has come on are served. */
+/* Close the kept connections without a request.  Those on which a request has arrived are served
+ * first. */
 static void close_idle(struct fcgi_server *server)
 {
     struct peer *next;
@@ -483,7 +489,7 @@ static void close_idle(struct fcgi_server *server)
     }
 }
 
-/* Close new connections that have sent nothing at all. */
+/* Close new connections that have sent nothing. */
 static void close_silent(struct fcgi_server *server)
 {
     struct peer *next;
@@ -495,7 +501,7 @@ static void close_silent(struct fcgi_server *server)
     }
 }
 
-/* Close the oldest half requests.  Returns whether there were any. */
+/* Close the peers with the oldest incomplete requests.  Returns whether there were any. */
 static bool close_slow(struct fcgi_server *server)
 {
     struct peer *peer = TAILQ_FIRST(&server->peers[PEER_HEAD]), *next;
@@ -509,8 +515,8 @@ static bool close_slow(struct fcgi_server *server)
     return count > 0;
 }
 
-/* Out of descriptors: to answer on a new connection comes before all that the open ones are kept
- * for without a request. Returns whether any was closed. */
+/* Out of descriptors: close connections that are kept without a request, because a new connection
+ * is more urgent.  Returns whether any was closed. */
 static bool free_descriptors(struct fcgi_server *server)
 {
     if (!server->descriptors_logged)
@@ -542,7 +548,7 @@ static void on_accept_failed(struct fcgi_server *server, int error)
     pause_accepting(server, error);
 }
 
-/* Returns whether there was a connection to accept. */
+/* Accept one connection and read from it.  Returns whether there was one. */
 static bool accept_one(struct fcgi_server *server)
 {
     int fd = fcgi_request_accept(server->listen_fd, server->is_unix);
@@ -556,9 +562,9 @@ static bool accept_one(struct fcgi_server *server)
     return true;
 }
 
-/* Keep accept from waiting.  The flag belongs to all processes that share the socket, and systemd
- * clears it when it starts one of them.  Should it do so while we accept, the time-out bounds the
- * wait. */
+/* Prevent accept from blocking.  The O_NONBLOCK flag is shared by all processes that use the
+ * socket, and systemd clears it when it starts one of them.  If that happens just before we accept,
+ * the receive time-out bounds the wait. */
 static bool set_nonblocking(int listen_fd)
 {
     static const struct timeval timeout = {.tv_usec = 1000};

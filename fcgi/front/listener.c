@@ -1,4 +1,4 @@
-/* listener.c - a unix socket with a narrow mode, or a TCP socket. */
+/* listener.c - open a unix socket of mode 0660, or a TCP socket. */
 /* SPDX-License-Identifier: MIT */
 #include "front/listener.h"
 
@@ -21,7 +21,7 @@ static bool is_unix(const char *address)
     return strncmp(address, unix_prefix, sizeof unix_prefix - 1) == 0;
 }
 
-/* Close FD, which may be -1, and say in ERROR that WHAT failed because of errno.  Returns -1. */
+/* Close FD, which may be -1, and write to ERROR that WHAT failed because of errno.  Returns -1. */
 static int failed(int fd, const char *what, char *error, size_t size)
 {
     snprintf(error, size, "%s: %s", what, strerror(errno));
@@ -30,9 +30,9 @@ static int failed(int fd, const char *what, char *error, size_t size)
     return -1;
 }
 
-/* Remove the socket file that a process which is gone has left: nobody answers on it.  Only a
- * socket: to connect to any other file is refused as well.  Without waiting: one who hangs, his
- * backlog full, would let us wait for ever. */
+/* Remove a socket file that no process listens on, left by an earlier process.  Connecting to a
+ * file of another type is refused as well, so check that it is a socket.  The connect does not
+ * block, because a process that hangs with a full backlog would make it wait for ever. */
 static void remove_stale(const struct sockaddr_un *name)
 {
     struct stat file;
@@ -62,7 +62,8 @@ static int open_unix(const char *address, char *error, size_t size)
     if (fd < 0)
         return failed(fd, address, error, size);
     remove_stale(&name);
-    /* The mode is set by the umask, so that the socket is never wider than it should be. */
+    /* Set the mode by the umask, so that the socket is never accessible to others, not even
+     * briefly. */
     mode_t mask = umask(0117);
     int bound = bind(fd, (const struct sockaddr *)&name, sizeof name);
     umask(mask);
@@ -89,7 +90,7 @@ static int open_first(const struct addrinfo *list)
     return -1;
 }
 
-/* getaddrinfo takes 65537 for 1, and " 1" and "+1" too. */
+/* getaddrinfo would accept 65537 as 1, and " 1" and "+1" as well. */
 static bool is_port(const char *text)
 {
     size_t digits = strspn(text, "0123456789");
@@ -124,7 +125,7 @@ static int open_tcp(const char *address, char *error, size_t size)
     return fd >= 0 ? fd : failed(fd, address, error, size);
 }
 
-/* OPTION of the socket FD; 0 where it is no socket. */
+/* The value of OPTION of the socket FD; 0 if FD is not a socket. */
 static int socket_option(int fd, int option)
 {
     int value = 0;
@@ -150,7 +151,7 @@ int listener_open(const char *address, char *error, size_t size)
 
 void listener_close(int fd, const char *address)
 {
-    /* First the file: once the socket is closed, another process may have put its own there. */
+    /* Remove the file first: after the close, another process may have created its own there. */
     if (address && is_unix(address))
         unlink(address + sizeof unix_prefix - 1);
     close(fd);
