@@ -1,18 +1,19 @@
 #!/bin/sh
-# packages.sh build|run [SERVER]|test|lint|bench|fuzz - install what `make` (`make run`, `make test` ...) needs
-# and this machine lacks.  SERVER is lighttpd, nginx, apache or caddy, as in `make run SERVER=nginx`.
-# Says nothing and asks nobody when all is there.
+# packages.sh build|run [SERVER]|test|lint|bench|fuzz - install the packages that `make` (`make
+# run`, `make test` ...) needs and this machine lacks.  SERVER is lighttpd, nginx, apache or caddy,
+# as in `make run SERVER=nginx`.  If all are installed, it prints nothing and asks nothing.
 #
-# POSIX sh: where bash is missing, this is the script that says so.
-# Services that come with a package (redis-server, lighttpd) are neither started nor enabled: people
-# who try a program out did not ask for a web server on port 80.  Those that were there stay as they are.
+# This is POSIX sh, because it must also run if bash is missing.
+# Services that come with a package (redis-server, lighttpd) are neither started nor enabled,
+# because trying a program out should not start a web server on port 80.  Services that were
+# installed before are left as they are.
 set -eu
 
 POLICY=/usr/sbin/policy-rc.d
 MARK='# made by conf/packages.sh of ratelimit.fcgi for the time of an installation; else remove it'
 
-# xxd embeds files in the program.  lighttpd-modules-lua has mod_magnet.  curl, ps, ip, strace, lua5.1, node and wrk are for the
-# tests alone, as are the web servers but lighttpd.
+# xxd embeds files in the program.  lighttpd-modules-lua contains mod_magnet.  curl, ps, ip, strace,
+# lua5.1, node and wrk are for the tests only, and so are all web servers except lighttpd.
 build="gcc make libc6-dev pkg-config libfcgi-dev libhiredis-dev libev-dev libyaml-dev nettle-dev uthash-dev xxd"
 run="$build bash lighttpd redis-server"
 test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps iproute2 strace nodejs wrk nginx-light apache2 caddy lighttpd-modules-lua systemd"
@@ -54,9 +55,9 @@ as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# The packages of $wanted that dpkg does not know as installed.
+# Print the packages of $wanted that dpkg does not list as installed.
 missing_packages() {
-  # shellcheck disable=SC2086  # a list of words; dpkg-query fails where one is unknown
+  # shellcheck disable=SC2086  # a list of words; dpkg-query fails if one is unknown
   installed=" $(dpkg-query -W -f '${Package}=${db:Status-Status} ' $wanted 2>/dev/null || true)"
   for package in $wanted; do
     case $installed in
@@ -66,10 +67,11 @@ missing_packages() {
   done
 }
 
-# Node often comes from elsewhere, and any will do.
+# Node is often installed without the package, and any version is sufficient.
 has_otherwise() { [ "$1" = nodejs ] && command -v node >/dev/null; }
 
-# On other systems: the packages whose commands, libraries or headers are not there, by Debian's names.
+# For other systems: print the packages, by Debian's names, whose commands, libraries or headers are
+# missing.
 missing_elsewhere() {
   PATH=$PATH:/usr/sbin:/sbin
   for package in $wanted; do
@@ -105,8 +107,8 @@ has_fuzzer() {
     clang -fsanitize=fuzzer,address,undefined -o /dev/null -x c - >/dev/null 2>&1
 }
 
-# While invoke-rc.d and deb-systemd-invoke find a policy-rc.d that exits 101, they start nothing.
-# An administrator's own policy is left in place, and in force.
+# invoke-rc.d and deb-systemd-invoke start nothing while a policy-rc.d exits with 101.  If the
+# administrator has a policy-rc.d already, it is left in place.
 forbid_starts() {
   if [ -e "$POLICY" ] && ! grep -qF "$MARK" "$POLICY"; then
     return
@@ -116,7 +118,7 @@ forbid_starts() {
   as_root chmod 755 "$POLICY"
 }
 
-# Packages enable their services for the next boot; undo that for the ones just installed.
+# Packages enable their services for the next boot.  Undo that for those just installed.
 disable_new_services() {
   [ -d /run/systemd/system ] || return 0
   for service in redis-server lighttpd nginx apache2 caddy; do
@@ -126,7 +128,8 @@ disable_new_services() {
   done
 }
 
-# Quiet unless it fails.  NEEDRESTART_SUSPEND: Ubuntu would restart services that run already.
+# Print the output only if it fails.  NEEDRESTART_SUSPEND prevents Ubuntu from restarting running
+# services.
 apt() {
   as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
     apt-get -qq -o DPkg::Lock::Timeout=120 "$@" >"$log" 2>&1 </dev/null && return
@@ -159,7 +162,7 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 forbid_starts
-apt update || say "trying all the same"   # one broken source is no reason to give up on the rest
+apt update || say "trying all the same"   # because the other sources may be sufficient
 # shellcheck disable=SC2086  # a list of words
 apt install --no-install-recommends $missing
 disable_new_services

@@ -1,23 +1,25 @@
 #!/usr/bin/env bash
-# run.sh - what `make run` runs once the program is built: a private Redis, a web server and the
-# ratelimit.fcgi processes behind it, in the foreground, until Ctrl-C.
+# run.sh - started by `make run` when the program is built: run a private Redis, a web server and
+# the ratelimit.fcgi processes behind it, in the foreground, until Ctrl-C.
 #
 #   SERVER=                        unset: lighttpd, and the limiter answers each request itself.
 #                                  lighttpd, nginx, apache or caddy: that one, with the limiter in
-#                                  front of a static site, a proxied web server and a FastCGI program
-#   PROGRAM=build/ratelimit.fcgi   what to run
-#   ECHO=build/echo                the FastCGI program that is guarded
-#   PORT=8080  BIND=127.0.0.1      where it answers; BIND=0.0.0.0 lets other machines in
-#   WORKERS=2                      processes
-#   REDIS_ADDR=                    unset: a private Redis that keeps nothing
+#                                  front of a static site, a proxied web server and a FastCGI
+#                                  program
+#   PROGRAM=build/ratelimit.fcgi   the program
+#   ECHO=build/echo                the FastCGI program behind the limiter
+#   PORT=8080  BIND=127.0.0.1      where to listen; BIND=0.0.0.0 accepts other machines
+#   WORKERS=2                      number of processes
+#   REDIS_ADDR=                    unset: a private Redis that stores nothing on disk
 #   LIMITS_FILE=conf/limits.yaml
 #
-# The web servers' configurations are those of conf/, as they stand: what is theirs to set comes from
-# the environment (see guard below), or from conf/nginx/adapt.sh, for nginx reads none.
+# The configurations of the web servers are those in conf/, unchanged.  Their settings come from the
+# environment (see guard below), except for nginx, which does not read it: conf/nginx/adapt.sh sets
+# them.
 #
-# Exit status: 0 when stopped by a signal, 1 when something did not start or ended by itself.
+# Exit status: 0 if stopped by a signal, 1 if a process did not start or ended by itself.
 set -euo pipefail
-PATH=$PATH:/usr/sbin:/sbin # where Debian keeps lighttpd; not in everybody's PATH
+PATH=$PATH:/usr/sbin:/sbin # where Debian installs lighttpd; often not in PATH
 
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=conf/ports.bash
@@ -40,7 +42,7 @@ check_number() {
   [[ $2 =~ ^[1-9][0-9]{0,4}$ && $2 -le $3 ]] || fail "$1 must be a number from 1 to $3, not '$2'"
 }
 
-# until_true SECONDS COMMAND...: poll COMMAND; fails when it stays false that long.
+# until_true SECONDS COMMAND...: poll COMMAND until it succeeds; fail if it does not within SECONDS.
 until_true() {
   local deadline=$((SECONDS + $1))
   shift
@@ -53,16 +55,17 @@ until_true() {
 alive() { kill -0 "$1" 2>/dev/null; }
 gone() { ! alive "$1"; }
 
-# start NAME COMMAND...: in the background; its process id is in $started.
+# start NAME COMMAND...: start it in the background; $started is its process id.
 start() {
   "${@:2}" </dev/null &
   started=$!
   name_of[$started]=$1
 }
 
-# All but Redis, and every process they started, now or before they died: those with our folder in
-# their environment, and those of the web server's process group, for nginx writes over its
-# environment.  (A list of process ids could be out of date by the time it is used.)
+# Print all process ids except that of Redis: the web server and all processes that it has started,
+# even if it has died since.  They are found by our folder in their environment and by the web
+# server's process group, because nginx overwrites its environment.  (A list kept here could be out
+# of date when it is used.)
 family() {
   {
     grep -lsxzF "SOCKET_DIR=$dir" /proc/[0-9]*/environ | grep -o '[0-9]\+' || true
@@ -76,7 +79,7 @@ signal_family() {
   for pid in $(family); do kill -"$1" "$pid" 2>/dev/null || true; done
 }
 
-# The signal that lets requests finish.
+# The signal on which the web server finishes its requests and stops.
 graceful() {
   case $server_name in
     nginx) echo QUIT ;;
@@ -85,13 +88,13 @@ graceful() {
   esac
 }
 
-# Nothing stays behind: no process, no socket, no folder.
+# Stop all processes, and remove the sockets and the folder.
 clean_up() {
-  trap '' HUP INT TERM # a second Ctrl-C must not cut this short; every step is bounded
-  unset SOCKET_DIR     # or what looks for the family would find itself
+  trap '' HUP INT TERM # a second Ctrl-C must not interrupt this; every step takes a bounded time
+  unset SOCKET_DIR     # otherwise the commands that search for the family would find themselves
   if [[ -n $server ]]; then
-    # A client that holds back half a request would keep lighttpd waiting for as long as it
-    # likes, hence SIGTERM.
+    # A client that has sent half a request would delay lighttpd's stop without limit, so SIGTERM
+    # follows below.
     kill -"$(graceful)" "$server" 2>/dev/null || true
     until_true 2 gone "$server" || true
   fi
@@ -106,24 +109,25 @@ clean_up() {
   [[ -z $dir ]] || rm -rf "$dir"
 }
 
-# with_connection SCRIPT: run it with a connection to where the web server is to listen as descriptor 3.
+# with_connection SCRIPT: run it with descriptor 3 connected to the address of the web server.
 with_connection() {
   local host=${bind/#0.0.0.0/127.0.0.1}
-  host=${host#[} # lighttpd wants brackets around an IPv6 address, bash none
+  host=${host#[} # lighttpd requires brackets around an IPv6 address, bash accepts none
   timeout 2 bash -c "exec 3<>\"\$0\" && $1" "/dev/tcp/${host%]}/$port" 2>/dev/null
 }
 port_taken() { with_connection true; }
 
-# A user of its own, so that no token of the person's address is spent.
+# Use a separate user, so that the request does not cost a token of the person who runs this.
 ask() { with_connection 'printf "GET /?user=make-run HTTP/1.0\r\nHost: localhost\r\n\r\n" >&3 && cat <&3'; }
 
-# The program answers: anything but a 5xx, or its own 503, which alone has a Retry-After.
+# Whether the program answers: any status but 5xx, or its own 503, which is the only one with
+# Retry-After.
 answers() { [[ $(ask) =~ ^HTTP/1.[01]\ [234]|Retry-After: ]]; }
 
 answers_or_died() { gone "$server" || answers; }
 
 start_redis() {
-  # --port 0 and --save '': reached by nobody else, and leaves nothing on disk.
+  # With --port 0 and --save '', no other program can connect, and nothing is stored on disk.
   start redis-server redis-server --port 0 --unixsocket "$dir/redis.sock" --unixsocketperm 600 --save '' \
     --appendonly no --dir "$dir" --logfile "$dir/redis.log"
   redis=$started
@@ -133,7 +137,7 @@ start_redis() {
   fail "redis-server did not start"
 }
 
-# start_server COMMAND...: the web server, until it answers.
+# start_server COMMAND...: start the web server and wait until it answers.
 start_server() {
   start "$server_name" "$@"
   server=$started
@@ -141,8 +145,9 @@ start_server() {
   alive "$server" || fail "$server_name did not start (its reason stands above)"
 }
 
-# Only the person who runs this reaches the sockets; on a TCP port of loopback, everybody on the machine.
-# on_socket PATH N PROGRAM, on_port PORT N PROGRAM: keep N of PROGRAM there.
+# on_socket PATH N PROGRAM, on_port PORT N PROGRAM: keep N processes of PROGRAM on that socket.
+# Only the user that runs this can connect to the unix socket, but all users of the machine to the
+# port on loopback.
 on_socket() {
   start "$(basename "$3")" spawn-fcgi -n -s "$1" -M 0600 -b 2048 -- "$here/demo/workers.sh" "$2" "$3"
   until_true 10 test -S "$1" || fail "$3 did not start"
@@ -152,14 +157,14 @@ on_port() {
   until_true 10 accepts_tcp "$1" || fail "$3 did not start"
 }
 
-# What is guarded, by whichever server: SITE; a web server at BACKEND; ECHO, which lighttpd starts itself
-# and the others find at ECHO_SOCKET or FCGI_BACKEND.
+# Set up what is behind the limiter: SITE, a folder; a web server at BACKEND; ECHO, which lighttpd
+# starts itself, and which other web servers find at ECHO_SOCKET or FCGI_BACKEND.
 guard() {
   export SITE=$here/demo/site BACKEND_PORT BACKEND FCGI_BACKEND LIMITER_PORT
   export ECHO=$echo ECHO_SOCKET=$dir/fcgi.sock LIMITER_SOCKET=$dir/limiter.sock
   BACKEND_PORT=$(free_port) LIMITER_PORT=$(free_port)
   BACKEND=127.0.0.1:$BACKEND_PORT FCGI_BACKEND=127.0.0.1:$(free_port)
-  # Nobody's address: X-Forwarded-For is not believed.
+  # No host has this address, so X-Forwarded-For is never used.
   export TRUSTED_PROXY=192.0.2.1 PROXIES=192.0.2.1
 
   start 'the proxied web server' env PORT="$BACKEND_PORT" lighttpd -D -f "$here/demo/backend.conf"
@@ -172,7 +177,7 @@ serve_lighttpd() {
 
 serve_nginx() {
   local directives='daemon off;'
-  # Else its workers are nobody, and enter no folder of ours.
+  # Otherwise its workers run as user nobody, and cannot access our folder.
   [[ $(id -u) != 0 ]] || directives+=" user $(id -un) $(id -gn);"
   on_socket "$LIMITER_SOCKET" "$workers" "$program"
   on_socket "$ECHO_SOCKET" 1 "$echo"
@@ -184,7 +189,8 @@ serve_nginx() {
 
 serve_apache() {
   export LIMITER=127.0.0.1:$LIMITER_PORT RUN_DIR=$dir
-  # For root it serves files as nobody, who may not be let into the folder of this file.
+  # Started by root, Apache serves files as an unprivileged user, which may not have access to
+  # conf/.
   if [[ $(id -u) == 0 ]]; then
     cp -r "$SITE" "$dir/site"
     chmod -R go+rX "$dir/site"
@@ -196,8 +202,8 @@ serve_apache() {
   start_server apache2 -D FOREGROUND -f "$here/apache/apache2.conf"
 }
 
-# Caddy asks over HTTP about the requests of others; lighttpd takes the questions.  Whoever runs it
-# believes Caddy, whatever else the limits file says.  (A copy: a change of the file goes unnoticed.)
+# Caddy asks over HTTP, and lighttpd answers the questions.  Make sure that the limits file trusts
+# Caddy.  This uses a copy of the file, so that changes to the original are not noticed.
 serve_caddy() {
   export LIMITER=127.0.0.1:$LIMITER_PORT RUN_DIR=$dir HOME=$dir XDG_DATA_HOME=$dir XDG_CONFIG_HOME=$dir
   cp "$limits" "$dir/limits.yaml"
@@ -216,20 +222,20 @@ check_number WORKERS "$workers" 100
 [[ -x $program ]] || fail "$program is not there: build it with make"
 [[ -z $guarding || -x $echo ]] || fail "$echo is not there: build it with make build/echo"
 ! port_taken || fail "port $port of $bind is taken: choose another, as in PORT=8081 make run"
-"$program" --check --limits "$limits" >/dev/null || exit 1 # it said why
+"$program" --check --limits "$limits" >/dev/null || exit 1 # it has printed the reason
 
 trap clean_up EXIT
 trap 'exit 0' HUP INT TERM
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/ratelimit.XXXXXX")
-# Job control gives each child a process group of its own.  In ours, the terminal's Ctrl-C would
-# reach all of them at once, and lighttpd would start again the programs it sees ending.
+# With job control each child has a process group of its own.  Otherwise Ctrl-C in the terminal
+# would reach all of them at once, and lighttpd would restart the programs that it sees ending.
 set -m
 if [[ -z $redis_addr ]]; then
   start_redis
   redis_addr=unix:$dir/redis.sock
 fi
-# After Redis, which is not of the family and ends last.
+# Export these after Redis was started, because Redis is not in the family and must end last.
 export BIND=$bind PORT=$port WORKERS=$workers PROGRAM=$program SOCKET_DIR=$dir REDIS_ADDR=$redis_addr LIMITS_FILE=$limits
 if [[ -z $guarding ]]; then
   start_server lighttpd -D -f "$here/lighttpd.conf"
@@ -247,7 +253,7 @@ echo "Try:   curl -i '$url?user=alice'"
 EOF
 echo 'Stop:  Ctrl-C'
 
-wait -n "${!name_of[@]}" 2>/dev/null || true # it would print the command line of what was killed
+wait -n "${!name_of[@]}" 2>/dev/null || true # bash would print the command line of a killed process
 for pid in "${!name_of[@]}"; do
   alive "$pid" || fail "${name_of[$pid]} ended by itself"
 done

@@ -1,11 +1,11 @@
-/* echo.c - a FastCGI application to be guarded: it answers with what it was sent.
+/* echo.c - a FastCGI application behind the limiter: it answers with what it was sent.
  *
- * The answer has the request's body, or, where that is empty, its FastCGI parameters, a line each;
- * and the headers X-Method, X-Uri, X-Query, X-Test (the request's header of that name) and X-Length
- * (bytes of the body). A request with the header X-Own-Limits is answered with limits of the
- * application's own: RateLimit, RateLimit-Policy and X-RateLimit-Limit, -Remaining and -Reset. Each
- * request is a line "METHOD URI" in the file ECHO_LOG, if that is set. One thread, one request at a
- * time, on the listening socket that it is given as standard input. */
+ * The body of the response is that of the request or, if that is empty, the FastCGI parameters, one
+ * per line.  The headers are X-Method, X-Uri, X-Query, X-Test (the request's header of that name)
+ * and X-Length (bytes of the body).  A request with the header X-Own-Limits is answered with the
+ * application's own limits: RateLimit, RateLimit-Policy and X-RateLimit-Limit, -Remaining and
+ * -Reset.  If ECHO_LOG is set, each request is logged to that file as a line "METHOD URI".  It has
+ * one thread, which serves one request at a time from the listening socket on standard input. */
 #include <fcgiapp.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,14 +1,15 @@
-/* healthcheck.c - the image's HEALTHCHECK: ask the rate limiter in this container as a client does.
- * The image holds neither a shell nor curl.
+/* healthcheck.c - the image's HEALTHCHECK: send a request to the rate limiter in this container.
+ * The image contains neither a shell nor curl.
  *
- * Healthy (exit 0) is whatever ratelimit.fcgi itself decided:
- *   200, 429  the normal answers; the limit of the user it asks for does not matter
- *   503 with Retry-After: Redis is away and the limit says on_redis_failure: deny.  This container
- *             does what it was told to, and starting it again would not bring Redis back.
- * Unhealthy (exit 1): no connection, no answer, or one of lighttpd's own errors, among them a 503
- * without Retry-After: no ratelimit.fcgi is there.  Docker ends a check that takes too long.
+ * Healthy (exit status 0) is any decision of ratelimit.fcgi:
+ *   200, 429  the normal answers; which one does not matter
+ *   503 with Retry-After: Redis is down and the limit says on_redis_failure: deny.  The container
+ *             works as configured, and restarting it would not help.
+ * Unhealthy (exit status 1): no connection, no answer, or one of lighttpd's own errors.  One of
+ * these is a 503 without Retry-After, which means that no ratelimit.fcgi runs.  Docker ends a check
+ * that takes too long.
  *
- * BIND, PORT  from the environment, as in lighttpd.conf. */
+ * BIND, PORT  environment variables, as in lighttpd.conf. */
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,23 +17,24 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A bucket of its own, so that no client pays for being watched. */
+/* The check has a bucket of its own, so that it does not use up a client's tokens. */
 #define REQUEST "GET /?user=ratelimit.fcgi%20healthcheck HTTP/1.0\r\nHost: localhost\r\n\r\n"
 
 static int fail(const char *what)
 {
-    puts(what); /* docker inspect shows it */
+    puts(what); /* shown by docker inspect */
     return EXIT_FAILURE;
 }
 
-/* Connected to BIND:PORT, or -1.  Connecting to 0.0.0.0 or :: reaches the loopback address. */
+/* Connect to BIND:PORT.  Returns the descriptor, or -1.  A connection to 0.0.0.0 or :: goes to the
+ * loopback address. */
 static int connect_to_server(void)
 {
     const char *bind = getenv("BIND"), *port = getenv("PORT");
     struct addrinfo hints = {.ai_flags = AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *address;
     char host[256] = "";
 
-    if (!bind || sscanf(bind, "[%255[^]]", host) != 1) /* [::] without its brackets */
+    if (!bind || sscanf(bind, "[%255[^]]", host) != 1) /* remove the brackets of [::] */
         snprintf(host, sizeof host, "%s", bind ? bind : "0.0.0.0");
     if (getaddrinfo(host, port ? port : "8080", &hints, &address) != 0)
         return -1;

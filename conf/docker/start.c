@@ -1,11 +1,12 @@
 /* start.c - the first process of the image: check the limits file, then become lighttpd.
  *
- * Without the check, lighttpd would start a program that refuses its limits file again and again,
- * and answer 503 meanwhile; so the container ends at once, with the mistakes in its log.
- * The image holds no shell that could do this.
+ * Without the check, lighttpd would keep restarting a program that refuses its limits file, and
+ * answer 503.  With it, the container ends at once, with the mistakes in its log.  The image
+ * contains no shell that could do this.
  *
- * PROGRAM      from the environment: ratelimit.fcgi Exit status  that of PROGRAM --check where it
- * is not 0 (2: a mistake); 1 where it could not run. */
+ * PROGRAM      environment variable: the path of ratelimit.fcgi
+ * Exit status  that of PROGRAM --check if it is not 0 (2: a mistake); 1 if PROGRAM could not be
+ * run. */
 #include <errno.h>
 #include <spawn.h>
 #include <stdio.h>

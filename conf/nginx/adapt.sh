@@ -1,21 +1,24 @@
 #!/usr/bin/env bash
-# adapt.sh FOLDER - copy the configurations of this folder to FOLDER, with these values in the places of theirs:
-#   LISTEN   address and port for 127.0.0.1:8080
-#   CHECK    the same of check.conf, for 127.0.0.1:8082
-#   SITE     folder of static files for /srv/www
+# adapt.sh FOLDER - copy the configurations of this folder to FOLDER, and replace these values by
+# environment variables:
+#   LISTEN   address and port, for 127.0.0.1:8080
+#   CHECK    address and port of check.conf, for 127.0.0.1:8082
+#   SITE     folder of static files, for /srv/www
 #   PROXIED  address and port of the proxied backend, for 127.0.0.1:8081
 #   FASTCGI  socket of the FastCGI backend, for /run/app/fcgi.sock
 #   LIMITER  socket of ratelimit.fcgi, for /run/ratelimit/sock
 #   LOGIN    address and port of ratelimit-login.conf, for 127.0.0.1:8083
 #   SSO      address and port of single sign-on, for 127.0.0.1:4180
 #   TRUSTED  address of the proxy in front, for 192.0.2.80
-# One that is unset is left as it is: nginx knows no environment.  Then: nginx -p FOLDER -c FOLDER/nginx.conf
+# If a variable is not set, its value is left as it is.  This script is needed because nginx does
+# not read the environment.  Then run: nginx -p FOLDER -c FOLDER/nginx.conf
 set -euo pipefail
 folder=$1
 here=$(cd "$(dirname "$0")" && pwd)
 
-# In one pass, or a value that looks like a later place would be replaced, too.
-# shellcheck disable=SC2016  # it is perl's $
+# Use one pass, because otherwise a replacement that looks like another value would be replaced
+# again.
+# shellcheck disable=SC2016  # the $ is perl's
 perl -e '
   my ($folder, @files) = @ARGV;
   my %places = ("127.0.0.1:8080" => "LISTEN", "127.0.0.1:8081" => "PROXIED", "127.0.0.1:8082" => "CHECK",
