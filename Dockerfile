@@ -3,8 +3,8 @@
 #   docker build -t rate-limiter .
 #   docker run -p 8080:8080 -e REDIS_ADDR=my-redis:6379 --network app-net rate-limiter
 #
-# Limits of your own: -v "$PWD/limits.yaml:/etc/ratelimit/limits.yaml:ro"; to check them only, put
-# "ratelimit.fcgi --check" behind the image's name.
+# For your own limits, use -v "$PWD/limits.yaml:/etc/ratelimit/limits.yaml:ro".  To only check them,
+# put "ratelimit.fcgi --check" after the image's name.
 # Works with --read-only, --cap-drop ALL, --security-opt no-new-privileges and any --user.
 
 FROM debian:trixie-slim AS build
@@ -23,12 +23,12 @@ RUN make \
     done
 
 # /image becomes the root of the final image.  Each library keeps the path that ldd prints, which is
-# on the loader's default search path: no ld.so.cache is needed.  Debian's own files are stripped
-# already.  What ldd cannot tell:
-#   libgcc_s is loaded by libc when a thread exits, as the one does that looked up Redis' name
-#   names are resolved by libc itself (/etc/hosts, DNS): no library of NSS is needed
-#   mod_fastcgi is part of Debian 13's lighttpd: no module is needed
-# lighttpd complains where /var/tmp is missing, although conf/lighttpd.conf keeps it from writing there.
+# in the loader's default search path, so that no ld.so.cache is needed.  Debian's files are
+# stripped already.  Some dependencies are not shown by ldd:
+#   libgcc_s is loaded by libc when a thread exits, such as the one that looks up the name of Redis
+#   names are resolved by libc itself (/etc/hosts, DNS), so that no NSS library is needed
+#   mod_fastcgi is built into lighttpd of Debian 13, so that no module is needed
+# lighttpd warns if /var/tmp is missing, although conf/lighttpd.conf keeps it from writing there.
 RUN set -eu; \
     install -D -s -t /image/usr/bin build/ratelimit.fcgi build/start build/healthcheck; \
     install -D -t /image/usr/sbin /usr/sbin/lighttpd; \
@@ -46,10 +46,10 @@ LABEL org.opencontainers.image.title="rate-limiter" \
 
 COPY --from=build /image/ /
 
-# SOCKET_DIR: lighttpd and ratelimit.fcgi meet at unix sockets, so something must be writable.
-# /dev/shm is, in every container, under --read-only and for any user, and it is private to the
-# container; where it is not (--ipc host, the containers of one pod), mount a tmpfs and name it here.
-# A VOLUME would leave one more anonymous volume behind after every run.
+# SOCKET_DIR: lighttpd and ratelimit.fcgi communicate over unix sockets, so a writable folder is
+# needed.  /dev/shm is writable in every container, under --read-only and for any user, and is
+# private to the container.  If it is not private (--ipc host, the containers of one pod), mount a
+# tmpfs and set SOCKET_DIR to it.  A VOLUME would leave an anonymous volume behind after every run.
 ENV PATH=/usr/bin:/usr/sbin \
     BIND=0.0.0.0 \
     PORT=8080 \
@@ -61,7 +61,8 @@ ENV PATH=/usr/bin:/usr/sbin \
 USER 65532:65532
 EXPOSE 8080
 
-# lighttpd answers what is in flight on SIGINT; on SIGTERM, Docker's default, it cuts clients off.
+# On SIGINT, lighttpd finishes the requests in progress; on SIGTERM, Docker's default, it aborts
+# them.
 STOPSIGNAL SIGINT
 
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 CMD ["healthcheck"]
