@@ -1,6 +1,7 @@
-/* fuzz.h - what the harnesses share.  libFuzzer calls LLVMFuzzerTestOneInput with one input after
- * another, each a few texts with a NUL between them.  A property that does not hold ends the
- * program, and the input is kept.  What is decoded here is decoded by other means than in fcgi/. */
+/* fuzz.h - shared by the harnesses.  libFuzzer calls LLVMFuzzerTestOneInput with one input after
+ * another.  An input consists of several texts, separated by NULs.  If a property does not hold,
+ * the harness aborts and libFuzzer keeps the input.  Decoding here is implemented independently of
+ * fcgi/, to compare the two. */
 #ifndef FUZZ_H
 #define FUZZ_H
 
@@ -16,7 +17,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What is left of an input. */
+/* The rest of an input. */
 struct input {
     const uint8_t *data;
     size_t size;
@@ -30,8 +31,8 @@ static inline void must(bool holds, const char *property)
     abort();
 }
 
-/* Take the next text off INPUT; "" where none is left.  The caller's to free: it has exactly its
- * size, so that a byte read beyond it is seen. */
+/* Take the next text off INPUT; "" if none is left.  The caller frees it.  The allocation has
+ * exactly the size of the text, so that sanitizers detect a read beyond it. */
 static inline char *next_text(struct input *input)
 {
     char *text = strndup(input->size > 0 ? (const char *)input->data : "", input->size);
@@ -44,7 +45,7 @@ static inline char *next_text(struct input *input)
     return text;
 }
 
-/* ERROR, a message of a parser, says what would be right. */
+/* Check that ERROR, a message of a parser, says how to correct the mistake. */
 static inline void must_advise(const char *error)
 {
     if (!strstr(error, "; "))
@@ -52,7 +53,7 @@ static inline void must_advise(const char *error)
     must(strstr(error, "; ") != NULL, "an error says what would be right");
 }
 
-/* Bytes of our own, NULs among them; TEXT is the owner's to free. */
+/* Bytes that may include NULs.  The owner frees TEXT. */
 struct bytes {
     char *text;
     size_t len;
@@ -63,7 +64,7 @@ static inline bool same_bytes(struct bytes one, struct bytes other)
     return one.len == other.len && (one.len == 0 || memcmp(one.text, other.text, one.len) == 0);
 }
 
-/* The LEN bytes at TEXT, percent-decoded; with PLUS, a '+' is a space. */
+/* The LEN bytes at TEXT, percent-decoded.  If PLUS, a '+' is a space. */
 static inline struct bytes percent_decode(const char *text, size_t len, bool plus)
 {
     struct bytes out = {malloc(len + 1), 0};
@@ -82,8 +83,8 @@ static inline struct bytes percent_decode(const char *text, size_t len, bool plu
     return out;
 }
 
-/* BYTES percent-encoded, NUL-terminated: letters, digits and slashes are themselves.  The caller's
- * to free. */
+/* BYTES percent-encoded, except letters, digits and slashes; NUL-terminated.  The caller frees
+ * it. */
 static inline char *percent_encode(struct bytes bytes)
 {
     static const char hex[2][17] = {"0123456789ABCDEF", "0123456789abcdef"};
@@ -100,8 +101,8 @@ static inline char *percent_encode(struct bytes bytes)
     return out;
 }
 
-/* KEY, of LEN bytes, is rl:{IDENTITY}:LIMIT, and no byte of it means anything to Redis, a log or a
- * shell's reader. */
+/* Check that KEY, of LEN bytes, is rl:{IDENTITY}:LIMIT, without bytes that are special to Redis, in
+ * logs or in a shell. */
 static inline void must_be_key(const char *key, size_t len, const char *limit)
 {
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

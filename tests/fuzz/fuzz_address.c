@@ -1,5 +1,5 @@
-/* fuzz_address.c - an address is what a regular expression and inet_pton read; in a network go its
- * bits */
+/* fuzz_address.c - addresses are parsed as by a regular expression and inet_pton, and a network
+ * contains the addresses that begin with its bits */
 #include "fuzz.h"
 
 #include <arpa/inet.h>
@@ -10,7 +10,8 @@
 #define IPV6 "([0-9A-Fa-f.]*:[0-9A-Fa-f.:]*)"
 #define PORT "(:[0-9]{1,5})?$"
 
-/* Read TEXT by other means: the first group of the expression that it matches goes to inet_pton. */
+/* Parse TEXT independently: the first group of the expression that it matches is passed to
+ * inet_pton. */
 static bool reference(const char *text, struct address *out)
 {
     static const char *const forms[] = {"^([0-9.]+)" PORT, "^" IPV6 "(%.+)?$",
@@ -42,8 +43,8 @@ static bool same_bits(const struct address *one, const struct address *other, un
     return true;
 }
 
-/* A client is told from another by the bits of its prefix, and its text, read again, is that
- * client. */
+/* Two clients differ if and only if the bits of their prefixes differ, and a client's text is
+ * parsed as a network that contains the client. */
 static void formats_as_its_prefix(const struct address *one, const struct address *other,
                                   unsigned bits)
 {

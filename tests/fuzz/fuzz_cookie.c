@@ -1,9 +1,10 @@
-/* fuzz_cookie.c - a cookie is the one that splitting the header finds, and stands in the header */
+/* fuzz_cookie.c - a cookie is the one that is found by splitting the header, and points into the
+ * header */
 #include "fuzz.h"
 
 #include "request/cookie.h"
 
-/* The first cookie NAME of HEADER (may be NULL), as it was sent; text NULL: none. */
+/* The first cookie NAME of HEADER (may be NULL), still encoded; text NULL if there is none. */
 static struct span cookie_find(const char *header, const char *name)
 {
     struct span rest = {header, header ? strlen(header) : 0}, found, value;
@@ -14,8 +15,8 @@ static struct span cookie_find(const char *header, const char *name)
     return (struct span){NULL, 0};
 }
 
-/* The value of VALUE is never longer, is written within its scratch, and is itself where nothing is
- * encoded. */
+/* A decoded value is never longer than VALUE, is written within its scratch, and is unchanged if
+ * nothing is encoded. */
 static void has_one_value(struct span value)
 {
     char *bytes = malloc(value.len + 1);
@@ -41,7 +42,7 @@ static char *trimmed(char *text)
     return text;
 }
 
-/* The cookie NAME of HEADER, of which this makes pieces; NULL where there is none. */
+/* Find the cookie NAME of HEADER by splitting it, which changes HEADER; NULL if there is none. */
 static const char *reference(char *header, const char *name)
 {
     for (char *piece; (piece = strsep(&header, ";"));) {

@@ -1,5 +1,5 @@
-/* fuzz_cost.c - a cost is what strtoull reads, within its bounds; one in a file is what printf
- * would write */
+/* fuzz_cost.c - a cost is read as by strtoull, within its bounds, and a cost in a file is in the
+ * form that printf writes */
 #include "fuzz.h"
 
 #include "limits/cost.h"
@@ -10,7 +10,7 @@ static int64_t reference(struct bytes bytes)
     bool digits = bytes.len > 0 && isdigit((unsigned char)text[0]);
     unsigned long long tokens = digits ? strtoull(text, &end, 10) : 0;
 
-    /* Not to the NUL that ended the copy: one of the bytes may have been a NUL. */
+    /* Compare with the length, because one of the bytes may be a NUL. */
     if ((size_t)(end - text) != bytes.len || tokens < 1)
         tokens = 1;
     free(text);

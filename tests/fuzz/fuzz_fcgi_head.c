@@ -1,5 +1,5 @@
-/* fuzz_fcgi_head.c - a connection is read alike in any pieces, and a head as libfcgi itself reads
- * it */
+/* fuzz_fcgi_head.c - pieces of any size are parsed alike, and a head is read as by libfcgi
+ * itself */
 #include "fuzz.h"
 
 #include <fcgiapp.h>
@@ -12,7 +12,7 @@
 
 #define EVENTS_MAX 64
 
-/* What is made of a connection: of each event, and of each request's parameters. */
+/* The result of parsing a connection: all events, and the parameters of each request. */
 struct reading {
     size_t count;
     struct {
@@ -54,8 +54,8 @@ static struct reading read_pieces(const uint8_t *data, size_t size, size_t piece
     struct reading reading = {0};
 
     for (size_t at = 0; at < size; at += piece) {
-        char *copy =
-            malloc(piece); /* exactly as long as the piece, so that a byte read beyond it is seen */
+        /* Exactly as long as the piece, so that sanitizers detect a read beyond it. */
+        char *copy = malloc(piece);
         struct span bytes = {copy, size - at < piece ? size - at : piece};
         enum fcgi_event event = FCGI_EVENT_REQUEST;
         memcpy(copy, data + at, bytes.len);
@@ -65,7 +65,7 @@ static struct reading read_pieces(const uint8_t *data, size_t size, size_t piece
             if (event != FCGI_EVENT_MORE)
                 record_event(&reading, &head, event);
             if (event == FCGI_EVENT_REQUEST && head.id % 2)
-                fcgi_head_answered(&head); /* at once; the others are never answered */
+                fcgi_head_answered(&head); /* the requests with an even id are never answered */
         }
         free(copy);
         if (event == FCGI_EVENT_BROKEN || reading.count == EVENTS_MAX)
@@ -95,9 +95,9 @@ static bool same_reading(const struct reading *one, const struct reading *other)
     return one->count == other->count;
 }
 
-/* Whether the records at DATA are those of the request ID alone, from FCGI_BEGIN_REQUEST to the
- * empty FCGI_PARAMS. libfcgi skips a record of another request, and if that is empty, the content
- * of the next record instead. */
+/* Whether all records at DATA, from FCGI_BEGIN_REQUEST to the empty FCGI_PARAMS, belong to the
+ * request ID.  Otherwise libfcgi cannot be compared: it skips a record of another request, and if
+ * that record is empty, it skips the content of the next record instead. */
 static bool has_no_other_records(const uint8_t *data, unsigned id)
 {
     if (data[1] != FCGI_BEGIN_REQUEST)

@@ -1,16 +1,17 @@
-/* fuzz_file.c - a file is refused with reasons and places, or all that it says is within its
+/* fuzz_file.c - a file is refused with reasons and places, or all its values are within their
  * bounds */
 #include "fuzz.h"
 
 #include "limits/apply.h"
 #include "config/limits_file.h"
 
-/* What came of a file. */
+/* The result of parsing a file. */
 struct outcome {
     struct limits *limits;
     struct findings findings;
-    char *text;           /* of the report */
-    size_t lines, placed; /* the sum of its findings' lines, and how many have one */
+    char *text; /* the report */
+    /* the sum of the lines of all findings, and the number of findings with a line */
+    size_t lines, placed;
 };
 
 static struct outcome parse(const char *text, size_t len)
@@ -33,8 +34,8 @@ static void free_outcome(struct outcome *outcome)
     free(outcome->text);
 }
 
-/* OUTCOME's findings, of which this makes pieces: a line for each finding, with a place that a file
- * of LEN bytes has, and advice. */
+/* Check the findings of OUTCOME, for a file of LEN bytes, and cut its text into lines: each finding
+ * is a line, has a place within the file, and says how to correct it. */
 static void has_reasons_and_places(struct outcome *outcome, size_t len)
 {
     char *rest = outcome->text;
@@ -134,7 +135,7 @@ static void applies(const struct limits *limits)
     }
 }
 
-/* A comment before a file moves its lines, and nothing else. */
+/* A comment before a file moves its lines, and has no other effect. */
 static void is_moved_by_a_comment(const struct outcome *outcome, const char *text, size_t len)
 {
     static const char comment[] = "# [ ' &\n";
@@ -155,7 +156,7 @@ static void is_moved_by_a_comment(const struct outcome *outcome, const char *tex
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    /* Of exactly its size, and no NUL behind it. */
+    /* Exactly as long as the input, without a NUL at the end. */
     char *text = malloc(size);
     memcpy(text, data, size);
     struct outcome outcome = parse(text, size), again = parse(text, size);

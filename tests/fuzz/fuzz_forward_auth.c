@@ -1,5 +1,5 @@
-/* fuzz_forward_auth.c - a question is about what one convention says, and its client is no trusted
- * proxy's word for it */
+/* fuzz_forward_auth.c - a question of a trusted peer follows one convention, or is refused with a
+ * reason */
 #include "fuzz.h"
 
 #include "request/forward_auth.h"
@@ -7,7 +7,8 @@
 
 #define PARAMETERS 9
 
-/* Texts: the URI, then a value for each of the headers below; empty: the header is absent. */
+/* The texts are the URI, then a value for each of the headers below.  If one is empty, the header
+ * is absent. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const names[PARAMETERS] = {

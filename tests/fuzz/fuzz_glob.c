@@ -1,15 +1,16 @@
-/* fuzz_glob.c - a pattern fits what a matcher fits that tries every length of a wildcard */
+/* fuzz_glob.c - a pattern matches if and only if a matcher that tries every length of a wildcard
+ * succeeds */
 #include "fuzz.h"
 
 #include "base/glob.h"
 
 #define TEXT_MAX 256
 
-/* What has been tried: the rest of the pattern at a position does not fit the rest of the text
- * there. */
+/* What has been tried: the rest of the pattern from a position does not match the rest of the text
+ * from a position. */
 static bool tried[GLOB_MAX + 1][TEXT_MAX + 1];
 
-/* Whether TEXT, of LEN bytes, fits PATTERN, from positions P and T on. */
+/* Whether TEXT from position T matches PATTERN from position P. */
 static bool reference(const char *pattern, size_t p, struct bytes text, size_t t)
 {
     bool any = pattern[p] == '*' && pattern[p + 1] == '*', fits = false;

@@ -1,4 +1,4 @@
-/* fuzz_host.c - a host has one spelling, which is its own */
+/* fuzz_host.c - a host has one spelling, and normalising that again does not change it */
 #include "fuzz.h"
 
 #include "request/host.h"

@@ -1,13 +1,13 @@
-/* fuzz_key.c - two requests have one key if and only if they have the same values; a key can be
- * read back */
+/* fuzz_key.c - two requests have the same key if and only if they have the same values, and a key
+ * can be read back */
 #include "fuzz.h"
 
 #include "request/request.h"
 
-#define FIELDS                                                                                     \
-    4 /* of a request in an input: the key, the URI, the address and a parameter's value */
+/* Texts per request in an input: the key, the URI, the address and the value of a parameter. */
+#define FIELDS 4
 
-/* A request and what it has for a key. */
+/* A request, and its values for a key. */
 struct keyed {
     char *text[FIELDS], *parameter[5];
     struct request request;
@@ -18,7 +18,7 @@ struct keyed {
     char key[KEY_SIZE];
 };
 
-/* VALUE; the caller's to free. */
+/* A copy of VALUE.  The caller frees it. */
 static struct bytes copy_of(struct span value)
 {
     struct bytes copy = {malloc(value.len + 1), value.len};
@@ -28,7 +28,7 @@ static struct bytes copy_of(struct span value)
     return copy;
 }
 
-/* Returns whether TEXT is a key at all. */
+/* Build the key of KEYED.  Returns false if its first text is not a key. */
 static bool build(struct keyed *keyed)
 {
     static const char *const names[] = {"HTTP_HOST", "HTTP_COOKIE", "HTTP_X_KEY", "REMOTE_USER"};
@@ -49,7 +49,7 @@ static bool build(struct keyed *keyed)
     return true;
 }
 
-/* PART of a key, cut at its '=', is the source and the value at index I. */
+/* Check that PART of a key, which is cut at its '=', is the source and the value at index I. */
 static void must_say(char *part, const struct keyed *keyed, size_t i)
 {
     const struct key_source *source = keyed->values.source[i];
@@ -107,7 +107,7 @@ static void free_keyed(struct keyed *keyed)
         free(keyed->value[i].text);
 }
 
-/* Where the second request has an empty text, it has the first one's. */
+/* If a text of the second request is empty, it is the same as that of the first. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input input = {data, size};

@@ -1,5 +1,4 @@
-/* fuzz_overrides.c - the override found is the first in the list that fits the client, looked at
- * one by one */
+/* fuzz_overrides.c - the override found is the first one in the list that matches the client */
 #include "fuzz.h"
 
 #include "request/cookie.h"
@@ -10,18 +9,18 @@
 #define KEYS_MAX    8
 #define PREFIX_BITS 64
 
-/* The overrides of one limit, and the texts of each. */
+/* The overrides of a limit, and their texts. */
 struct set {
     struct key_spec spec;
     struct overrides *overrides;
     char *text[KEYS_MAX];
     const char *entry[KEYS_MAX][KEY_PARTS_MAX];
     size_t entries[KEYS_MAX];
-    unsigned earlier[KEYS_MAX]; /* the line before that the warning names; or 0 */
+    unsigned earlier[KEYS_MAX]; /* the line of the earlier one that a warning names; or 0 */
     size_t count;
 };
 
-/* Add the override whose key is the next text of INPUT, its entries separated by ','. */
+/* Add an override, whose key is the next text of INPUT.  Its entries are separated by ','. */
 static void add(struct set *set, struct input *input)
 {
     size_t i = set->count;
@@ -41,8 +40,8 @@ static void add(struct set *set, struct input *input)
     set->count++;
 }
 
-/* Whether an alternative of COUNT sources has ip at position I, so that an address there is a
- * client's. */
+/* Whether an alternative of COUNT sources has ip at position I, so that an address there means a
+ * client. */
 static bool has_ip(const struct key_spec *spec, size_t count, size_t i)
 {
     for (size_t first = 0, end; first < spec->count; first = end) {
@@ -58,7 +57,7 @@ static bool is_all(const char *text)
     return strcmp(text, "*") == 0 || strcmp(text, "**") == 0;
 }
 
-/* TEXT in the spelling that values of SOURCE have; the caller's to free. */
+/* TEXT in the form that values of SOURCE have.  The caller frees it. */
 static char *spelled(const char *text, const struct key_source *source)
 {
     char *wanted = malloc(strlen(text) + 4);
@@ -78,7 +77,8 @@ static char *spelled(const char *text, const struct key_source *source)
     return wanted;
 }
 
-/* An override here is not stricter than its limit: a path has one reading, and its own slash. */
+/* Whether TEXT matches the path.  The overrides here are not stricter than their limit, so they
+ * apply only if the path has one reading, with its slash as it was sent. */
 static bool path_text_fits(const char *text, struct span value, struct view *view)
 {
     const struct path *path = view_paths(view);
@@ -145,7 +145,7 @@ static void find(const struct set *set, const char *uri, const char *ip, char *h
     must(!got || set->earlier[want] == 0, "one that is never used is never found");
 }
 
-/* A key, a URI, an address, a Host; then the overrides' keys. */
+/* The texts are a key, a URI, an address, a Host, and then the keys of the overrides. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input input = {data, size};

@@ -1,10 +1,11 @@
-/* fuzz_path.c - a path is what a stack of its segments makes of it, and its own normal form,
- * however encoded */
+/* fuzz_path.c - a path is normalised as by a stack of its segments, and normalising it again does
+ * not change it, whatever its encoding */
 #include "fuzz.h"
 
 #include "request/path.h"
 
-/* The normal form of DECODED, its segments stacked in OUT. */
+/* Write the normal form of DECODED to OUT, which is used as a stack of segments.  Returns its
+ * length. */
 static size_t reference(struct bytes decoded, char *out)
 {
     size_t len = 0;
@@ -30,7 +31,7 @@ static size_t reference(struct bytes decoded, char *out)
     return len;
 }
 
-/* The path of URI; TEXT is the caller's to free. */
+/* The normalised path of URI.  The caller frees TEXT. */
 static struct bytes normalised(const char *uri)
 {
     char *out = malloc(PATH_SIZE);
@@ -64,8 +65,7 @@ static void same_as_by_reference(const char *uri, struct bytes path)
     free(raw);
 }
 
-/* Every reading is a path within its bounds, no two are the same, and the first is the usual
- * one. */
+/* Each reading is a path within its bounds, all readings differ, and the first is the usual one. */
 static void has_its_readings(const char *uri, struct bytes usual)
 {
     static struct path path;
@@ -104,7 +104,7 @@ static void is_its_own_normal_form(struct bytes path)
     free(encoded);
 }
 
-/* Behind a first byte '{' to '~' the rest is repeated up to a length about PATH_SIZE. */
+/* If the first byte is '{' to '~', the rest is repeated up to a length close to PATH_SIZE. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input input = {data, size};

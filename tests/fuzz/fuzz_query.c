@@ -1,11 +1,11 @@
-/* fuzz_query.c - a parameter is the one that splitting the query finds; what is encoded comes
- * back */
+/* fuzz_query.c - a parameter is the one that is found by splitting the query, and decoding reverses
+ * encoding */
 #include "fuzz.h"
 
 #include "request/query.h"
 #include "request/target.h"
 
-/* The first parameter NAME in the query of URI, still encoded; text NULL: none. */
+/* The first parameter NAME in the query of URI, still encoded; text NULL if there is none. */
 static struct span query_find(const char *uri, const char *name)
 {
     struct span rest = target_read(uri).query, found, value;
@@ -20,7 +20,7 @@ static struct span query_find(const char *uri, const char *name)
     return (struct span){NULL, 0};
 }
 
-/* The LEN bytes at TEXT, decoded by query.h; the owner's to free. */
+/* The LEN bytes at TEXT, decoded by query.h.  The owner frees them. */
 static struct bytes decoded_bytes(const char *text, size_t len)
 {
     struct bytes out = {malloc(len + 1), 0};
@@ -31,7 +31,7 @@ static struct bytes decoded_bytes(const char *text, size_t len)
     return out;
 }
 
-/* A name has one spelling, which is its own. */
+/* Normalising a name again does not change it. */
 static void has_one_name(const char *name)
 {
     char *copy = strdup(name);
@@ -44,7 +44,7 @@ static void has_one_name(const char *name)
     free(copy);
 }
 
-/* The parameter NAME of URI, of which this makes pieces; NULL where there is none. */
+/* Find the parameter NAME of URI by splitting it, which changes URI; NULL if there is none. */
 static const char *reference(char *uri, const char *name)
 {
     char *rest = uri, *query = strsep(&rest, "#");
@@ -64,7 +64,7 @@ static const char *reference(char *uri, const char *name)
     return NULL;
 }
 
-/* What stands behind the LEN bytes at TEXT is none of their decoding's business. */
+/* What follows the LEN bytes at TEXT does not affect their decoding. */
 static void decoded_as_by_reference(const char *text, size_t len)
 {
     struct bytes got = decoded_bytes(text, len);

@@ -1,12 +1,13 @@
-/* fuzz_redis_address.c - no error repeats the address, and what is shown reads the same */
+/* fuzz_redis_address.c - no error repeats the address, and the form that is shown is parsed as the
+ * same address */
 #include "fuzz.h"
 
 #include "store/redis_address.h"
 
 #define ERRORS_MAX 64
 
-/* ERROR is one of a few texts that never change: a text with a piece of the address in it would be
- * another with each input. */
+/* Check that ERROR is one of a few texts that never change.  A text with a part of the address
+ * would be different for each input. */
 static void is_one_of_few(const char *error)
 {
     static struct {

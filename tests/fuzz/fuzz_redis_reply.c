@@ -1,4 +1,4 @@
-/* fuzz_redis_reply.c - what Redis sends is a reply or unfit, in whatever pieces it comes */
+/* fuzz_redis_reply.c - input from Redis is a reply or unfit, in pieces of any size alike */
 #include "fuzz.h"
 
 #include <hiredis/hiredis.h>
@@ -11,7 +11,7 @@ static const struct charge asked[2] = {
     {.key = "rl:{a}:y", .key_len = 8, .interval_us = 1000, .capacity = 100, .cost = 0},
 };
 
-/* How many replies SIZE bytes at DATA were, a hash of them, and how it ended. */
+/* The number of replies in an input, a hash of them, and the final state. */
 struct outcome {
     size_t replies;
     uint64_t hash;

@@ -1,5 +1,5 @@
-/* fuzz_request.c - whatever comes on a connection, each request gets one whole answer in the form
- * that was asked for */
+/* fuzz_request.c - for any input on a connection, each request gets one complete answer in the form
+ * that it requires */
 #include "fuzz.h"
 
 #include <fastcgi.h>
@@ -23,7 +23,7 @@ static const char limits_text[] =
     "  - { name: closed, match: { methods: [POST] }, key: global, capacity: 1, refill: 1/day,\n"
     "      on_redis_failure: deny }\n";
 
-/* A store that decides by the bytes of the keys, so that each input decides alike. */
+/* A store that decides by the bytes of the keys, so that equal inputs give equal decisions. */
 static void fake_ask(struct store *store, struct ask *ask)
 {
     (void)store;
@@ -39,7 +39,7 @@ static void fake_ask(struct store *store, struct ask *ask)
     ask->done(ask);
 }
 
-/* A connection, and what it was answered. */
+/* A connection, and the answer that was sent on it. */
 struct peer {
     struct fcgi_request *request;
     unsigned answers;
@@ -70,7 +70,8 @@ static void on_reply(void *exchange, const char *text, size_t len)
     fcgi_request_reply(peer->request, text, len, take_records, peer);
 }
 
-/* The answer is Status first, lines without control characters, and an empty line. */
+/* Check that the answer begins with Status, has lines without control characters, and an empty
+ * line. */
 static void must_be_answer(const struct peer *peer)
 {
     static const int statuses[] = {200, 204, 400, 403, 429, 431, 500, 503};
@@ -88,8 +89,8 @@ static void must_be_answer(const struct peer *peer)
     must(!peer->authorizer || status != 200 || body[4] == '\0', "an authorizer's 200 has no body");
 }
 
-/* The records are those of request ID: output that is the answer, its end, and the end of the
- * request. */
+/* Check that the records are those of request ID: output that is the answer, its end, and the end
+ * of the request. */
 static void must_be_records(const struct peer *peer, unsigned id)
 {
     size_t at = 0, text = 0;

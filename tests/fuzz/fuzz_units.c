@@ -1,4 +1,5 @@
-/* fuzz_units.c - a rate is what sscanf reads and printf would write, within its bounds */
+/* fuzz_units.c - a rate is parsed as by sscanf, is in the form that printf writes, and is within
+ * its bounds */
 #include "fuzz.h"
 
 #include "base/units.h"
@@ -9,8 +10,8 @@ static const struct {
 } units[] = {
     {"ms", 1000}, {"s", 1000000}, {"min", 60000000}, {"h", 3600000000}, {"day", 86400000000}};
 
-/* The microseconds of TEXT by other means; -1 where it is no duration.  A unit alone is one of
- * it. */
+/* Parse the duration TEXT independently.  Returns microseconds, or -1 if it is not a duration.  A
+ * unit alone means one of it. */
 static int64_t reference_duration(const char *text)
 {
     long long number = 1;

@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
-# run.sh [NAME...] - run every harness, or only those of the names, for a bounded time; says how each ended.
+# run.sh [NAME...] - run all harnesses, or only those of the names, for a bounded time, and print
+# the result of each.
 #
-#   BUILD=build/fuzz   folder of the harnesses; what they find is kept in BUILD/findings
+#   BUILD=build/fuzz   folder of the harnesses; findings are kept in BUILD/findings
 #   FUZZ_S=60          seconds in all
-#   FUZZ_SEED=1        another number tries other inputs
+#   FUZZ_SEED=1        change it to try other inputs
 #
-# NAME is that of tests/fuzz/fuzz_NAME.c.  A harness begins with the files seeds/NAME*.yaml and the lines of
-# seeds/NAME.txt, whose texts are separated by tabs, or of seeds/NAME.escaped, whose bytes are written as for printf's %b.
+# NAME is that of tests/fuzz/fuzz_NAME.c.  A harness starts with the files seeds/NAME*.yaml and the
+# lines of seeds/NAME.txt or seeds/NAME.escaped.  In .txt, the texts of a line are separated by
+# tabs; .escaped is in the format of printf's %b.
 # Exit status 1 on a finding.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 export BUILD=${BUILD:-build/fuzz} FUZZ_SEED=${FUZZ_SEED:-1}
-# addr2line is there with the compiler, llvm-symbolizer would be one more package.
+# Use addr2line, which the compiler's packages include; llvm-symbolizer would be another package.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-allow_addr2line=1} UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 
 # make_seeds NAME FOLDER
@@ -34,7 +36,7 @@ make_seeds() {
   done <"tests/fuzz/seeds/$1.txt"
 }
 
-# property NAME - what the harness holds: the comment that it begins with
+# property NAME - print what the harness checks: the comment at its beginning
 property() {
   sed '/\*\/$/q' "tests/fuzz/fuzz_$1.c" | sed 's,^/\* [^ ]* - ,,; s,^ \* ,,; s, \*/$,,' | paste -sd ' '
 }
