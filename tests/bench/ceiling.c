@@ -1,6 +1,6 @@
-/* ceiling.c - redis.h without a Redis: every bucket is full, at once.  Linked in place of redis.c
- * it makes the program that `make bench` compares with: what the loop, libfcgi and the web server
- * can do alone. */
+/* ceiling.c - redis.h without Redis: every bucket is always full.  Linked instead of redis.c, it
+ * makes the program that `make bench` compares with, which shows the maximum for the event loop,
+ * libfcgi and the web server alone. */
 #include <assert.h>
 #include <stdlib.h>
 

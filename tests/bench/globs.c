@@ -1,5 +1,5 @@
-/* globs.c - what the most expensive files and requests cost: 64 limits with 256 globs each, on
- * texts that almost fit. Prints the worst of all, in microseconds of one core, and what it was. */
+/* globs.c - measure the most expensive limits files and requests: 64 limits with 256 globs each, on
+ * texts that almost match.  Prints the slowest request, in microseconds of one core. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +37,7 @@ static void keep_status(void *exchange, const char *text, size_t len)
     snprintf(exchange, 16, "%.11s", text);
 }
 
-/* A file whose limits count by KEY; a '#' in PATTERN is a number that differs. */
+/* Make limits that count by KEY.  A '#' in PATTERN is replaced by a different number each time. */
 static struct limits *make_limits(const char *pattern, const char *key)
 {
     struct findings findings = {.file = "globs"};
@@ -64,7 +64,7 @@ static struct limits *make_limits(const char *pattern, const char *key)
     return limits;
 }
 
-/* The fastest of RUNS: what the machine does besides is not of interest. */
+/* The fastest of RUNS runs, to exclude delays by other processes. */
 static double time_us(struct limiter *limiter, const char *uri, char status[16])
 {
     char *const none[] = {NULL};

@@ -1,39 +1,49 @@
 #!/usr/bin/env bash
-# run.sh - what `make bench` runs: requests per second, latency and CPU of each part, and what a process and a
-# bucket weigh.  The rows, with SERVER=lighttpd, which is the default:
+# run.sh - started by `make bench`: measure requests per second, latency and CPU time of each part,
+# and the memory of a process and of a bucket.  The rows with SERVER=lighttpd, which is the default,
+# are:
 #   one limit      tests/bench/limits.yaml
-#   four limits    four on each request, tests/bench/four.yaml
-#   10 overrides   the one limit, with so many clients that are treated differently; and with
-#   10000          ten thousand
+#   four limits    four limits on each request, tests/bench/four.yaml
+#   10 overrides   the one limit, with overrides for 10 clients
+#   10000          the one limit, with overrides for 10000 clients
 #   ceiling        the one limit, by the same program without Redis
-# and with SERVER=nginx, all of them with the one limit:
-#   kept           nginx passes the request on to the limiter over kept connections, conf/nginx/check.conf
-#   lua            nginx's own Lua asks Redis, and answers the same: tests/bench/peer.conf
+# The rows with SERVER=nginx, all with the one limit, are:
+#   kept           nginx passes the request to the limiter, keepalive: conf/nginx/check.conf
+#   lua            nginx's own Lua asks Redis, and sends the same answer: tests/bench/peer.conf
 #   auth_request   nginx asks the limiter, and serves a file: conf/nginx/nginx.conf
 #   lua access     nginx's own Lua asks Redis, and nginx serves the file
 #   ceiling        as kept, by the same program without Redis
-#   file           nginx serves the file, and nobody is asked
+#   file           nginx serves the file without a limiter
 #
-# Where nginx's rows spend their time, by strace -c and perf record on one ratelimit.fcgi of two:
-#   kept           a request is one read and one write to nginx, which was the goal, and its share of a read and a
-#                  write to Redis and of epoll_wait: 2.2 together.  50 % of the program is in the kernel: 20 % reads,
-#                  19 % writes, 8 % epoll_wait.  15 % is malloc, mostly of libfcgi's two buffers of 8 KB a request; another
-#                  malloc (jemalloc) would save a tenth of the instructions, which does not show in the time.
-#                  nginx has recvfrom, 2 writev, half a getsockopt and at most half an epoll_wait a request.
-#                  Before SCHED_BATCH (main.c) each wake-up found 1.7 requests where it finds 5.9 now: 3.4 system calls a
-#                  request, and 15 % in epoll_wait.
-#   auth_request   likewise, since nginx keeps the connection.  Before that a connection for each request was seven system
-#                  calls for these two (accept, poll, read, write, shutdown, poll, close), and where a wake-up finds
-#                  one request an accept that finds nobody and two setitimer: 11.2 of all kinds, counted, and 64 % of
-#                  the program in the kernel; nginx had socket, connect, epoll_ctl and close besides.
-#                  With SCHED_BATCH 2.5 a request, and 5.3 requests a wake-up (3.9 and 1.1 before).
-#                  nginx: two thirds are the kernel.  Of its own instructions, counted by callgrind, a seventh went to
-#                  regular expressions and to looking up headers twice in ratelimit*.conf: 46,100 a request, 39,500 now.
+# Where the time goes with nginx, by strace -c and perf record on one of two ratelimit.fcgi
+# processes:
+#   kept           A request takes one read and one write to nginx, which was the goal, and its
+#                  share of a read and a write to Redis and of epoll_wait: 2.2 system calls
+#                  together.  50 % of the program is in the kernel: 20 % reads, 19 % writes, 8 %
+#                  epoll_wait.  15 % is malloc, mostly for libfcgi's two buffers of 8 KB per
+#                  request.  Another malloc (jemalloc) would save a tenth of the instructions, but
+#                  no measurable time.
+#                  nginx makes a recvfrom, 2 writev, half a getsockopt and at most half an
+#                  epoll_wait per request.
+#                  Before SCHED_BATCH (main.c) each wake-up found 1.7 requests instead of 5.9: 3.4
+#                  system calls per request, and 15 % in epoll_wait.
+#   auth_request   The same, since nginx keeps the connection.  Before, a connection for each
+#                  request took seven system calls instead of these two (accept, poll, read, write,
+#                  shutdown, poll, close).  If a wake-up found one request, there were also an
+#                  accept without success and two setitimer: 11.2 in all, as counted, and 64 % of
+#                  the program in the kernel.  nginx had socket, connect, epoll_ctl and close in
+#                  addition.
+#                  With SCHED_BATCH, 2.5 system calls per request and 5.3 requests per wake-up (3.9
+#                  and 1.1 before).
+#                  nginx: two thirds are in the kernel.  Of its own instructions, counted by
+#                  callgrind, a seventh was regular expressions and double header look-ups in
+#                  ratelimit*.conf: 46,100 instructions per request then, 39,500 now.
 #
-# wrk -> web server -> unix sockets -> WORKERS programs -> unix socket -> Redis, all on this machine. Rounds are
-# interleaved, so that a machine that slows down slows every row alike; medians are printed. Environment: SERVER
-# (lighttpd), BUILD (build), ROUNDS (3), ROUND_S (5), CONNECTIONS (64), WORKERS (2), REQUESTS (1000000, of the memory
-# part; 0 leaves it out).
+# wrk -> web server -> unix sockets -> WORKERS programs -> unix socket -> Redis, all on this
+# machine.  The rounds of all rows are interleaved, so that a slowdown of the machine affects every
+# row alike, and medians are printed.
+# Environment variables: SERVER (lighttpd), BUILD (build), ROUNDS (3), ROUND_S (5), CONNECTIONS
+# (64), WORKERS (2), REQUESTS (1000000, for the memory measurement; 0 skips it).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=conf/ports.bash
@@ -42,7 +52,7 @@ build=$(readlink -f "${BUILD:-build}")
 rounds=${ROUNDS:-3} round_s=${ROUND_S:-5} connections=${CONNECTIONS:-64} requests=${REQUESTS:-1000000}
 export WORKERS=${WORKERS:-2} BIND=127.0.0.1
 server=${SERVER:-lighttpd}
-PATH=$PATH:/usr/sbin:/sbin # where Debian keeps lighttpd and nginx
+PATH=$PATH:/usr/sbin:/sbin # where Debian installs lighttpd and nginx
 folder=$(mktemp -d)
 ticks=$(getconf CLK_TCK)
 redis_pid='' server_pid='' program_pids=()
@@ -55,7 +65,7 @@ clean_up() {
 }
 trap clean_up EXIT
 
-# cpu_us PID... - user and system time so far, microseconds
+# cpu_us PID... - print the user and system time so far, in microseconds
 cpu_us() {
   local pid sum=0 fields
   for pid; do
@@ -73,7 +83,8 @@ start_redis() {
   until [[ -S $folder/redis ]]; do sleep 0.05; done
 }
 
-# overrides COUNT - a limits file like tests/bench/limits.yaml with COUNT exact overrides; prints its path
+# overrides COUNT - write a limits file like tests/bench/limits.yaml with COUNT exact overrides;
+# print its path
 overrides() {
   local file=$folder/$1.yaml
   {
@@ -84,11 +95,12 @@ overrides() {
   echo "$file"
 }
 
-# children PID - the processes that it started
+# children PID - print the child processes of PID
 children() { cat "/proc/$1/task/$1/children"; }
 
-# start_server START [ARGUMENT...] - run START, one of the functions below, which sets server_pid, and program_pids to
-# the limiters that it started itself; wait until it answers at $url; set server_pids, those that are the web server
+# start_server START [ARGUMENT...] - run START, one of the functions below.  It sets server_pid, and
+# program_pids if it starts the limiters itself.  Wait until the server answers at $url, and set
+# server_pids to the processes of the web server.
 start_server() {
   local port
   port=$(free_port)
@@ -99,7 +111,7 @@ start_server() {
     sleep 0.05
     kill -0 "$server_pid" || { cat "$folder/server.log" >&2; exit 1; }
   done
-  sleep 0.2 # all of its processes
+  sleep 0.2 # until all of its processes run
   server_pids=("$server_pid")
   if [[ $1 == lighttpd_and ]]; then
     read -r -a program_pids <<<"$(children "$server_pid")"
@@ -123,7 +135,8 @@ start_nginx() {
   server_pid=$!
 }
 
-# nginx_and PORT PROGRAM PLACE PATH - PLACE: whether PORT is where nginx asks (LISTEN) or passes on (CHECK)
+# nginx_and PORT PROGRAM PLACE PATH - PLACE is LISTEN if nginx at PORT asks the limiter, CHECK if it
+# passes requests on to it
 nginx_and() {
   local other
   other=127.0.0.1:$(free_port)
@@ -160,13 +173,13 @@ stop_server() {
   program_pids=()
 }
 
-# load SECONDS - requests, microseconds, p50 us, p99 us, errors
+# load SECONDS - print requests, microseconds, p50 us, p99 us, errors
 load() {
   wrk -t 1 -c "$connections" -d "${1}s" -s tests/bench/users.lua "$url" |
     awk '/^RESULT/ { print $2, $3, $4, $5, $6 }'
 }
 
-# round ROW START [ARGUMENT...] - one measurement, a line in $folder/ROW
+# round ROW START [ARGUMENT...] - make one measurement, and add a line to $folder/ROW
 round() {
   local web program redis requests_done us p50 p99 errors
   start_server "${@:2}"
@@ -260,7 +273,7 @@ bucket() {
 echo "machine: $(nproc) x $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), Linux $(uname -r)"
 case $server in
   lighttpd) version=$(lighttpd -v | head -1 | cut -d' ' -f1) ;;
-  nginx) version=$(nginx -v 2>&1 | sed 's/.*: //') requests=0 ;; # a process weighs what it does behind lighttpd
+  nginx) version=$(nginx -v 2>&1 | sed 's/.*: //') requests=0 ;; # its memory is as behind lighttpd
   *) echo "make bench: SERVER is lighttpd or nginx, not '$server'" >&2 && exit 2 ;;
 esac
 echo "software: $version, $(redis-server --version | cut -d' ' -f2-3), $("$build/ratelimit.fcgi" --version)"

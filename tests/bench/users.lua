@@ -1,5 +1,5 @@
--- users.lua - wrk: a thousand users in turn, all for the URL's path.
--- Requests are formatted once, so that wrk stays light.
+-- users.lua - for wrk: a thousand users in turn, with the path of the URL.  Requests are formatted
+-- once, to keep wrk's own load small.
 local requests, turn = {}, 0
 
 function init()
