@@ -1,28 +1,28 @@
---[[ test_take.lua - lua/take.lua against a Redis that is a few tables and a clock we set.
+--[[ test_take.lua - test lua/take.lua with a simulated Redis: a few tables and a settable clock.
 
   lua5.1 tests/lua/test_take.lua      from the top of the tree; SEED=N repeats a random run
   Prints TAP; exit status 1 if a test failed. ]]
 
 local SCRIPT = 'lua/take.lua'
-local START = 1764000000000000   -- us: some moment in 2025, 16 digits like every one until 2286
+local START = 1764000000000000   -- us: a moment in 2025; 16 digits, as until 2286
 local MS, S = 1000, 1000000      -- in us
 local YEAR = 365 * 86400 * S
 
 -- Redis ---------------------------------------------------------------------------------------
 
 local clock = START
-local drift = 0      -- us by which all but TIME read a later or an earlier clock
+local drift = 0      -- us by which the clock of everything except TIME is ahead; negative: behind
 local store = {}     -- key -> { value = string, or a table for another type; expires = ms or nil }
 local writes = 0
-local denied         -- a command the ACL does not allow
-local no_memory      -- Redis refuses to write: the text of its error, or nil
-local dirty          -- the script that runs has written
+local denied         -- a command that the ACL does not allow
+local no_memory      -- the error with which Redis refuses to write, or nil
+local dirty          -- whether the running script has written
 
--- Keys live by whole milliseconds.  What is read for them is the clock after TIME in some versions
--- of Redis, in others the one that the script began at.
+-- Keys expire at whole milliseconds.  Some versions of Redis compare them with the clock after
+-- TIME, others with the clock at the beginning of the script.
 local function now_ms() return math.floor((clock + drift) / MS) end
 
--- A key is still there in the millisecond that it expires at.
+-- A key still exists in the millisecond at which it expires.
 local function live(key)
   local entry = store[key]
   if entry and entry.expires and now_ms() > entry.expires then
@@ -32,7 +32,7 @@ local function live(key)
   return entry
 end
 
--- Redis's own conversion of a number in redis.call's arguments.
+-- How Redis converts a number in the arguments of redis.call.
 local function argument(value)
   assert(type(value) == 'string' or type(value) == 'number', 'arguments are strings or numbers')
   return type(value) == 'number' and string.format('%.17g', value) or value
@@ -70,7 +70,7 @@ local redis = {}
 
 function redis.pcall(name, ...)
   if name == denied then return { err = "NOPERM No permissions to run '" .. name .. "'" } end
-  -- Redis 5 to 8 look at the memory before the first write of a script, and not in the middle.
+  -- Redis 5 to 8 check the memory before the first write of a script, but not after it.
   if name == 'SET' and no_memory and not dirty then return { err = no_memory } end
   if name == 'SET' then dirty = true end
   local arguments = { ... }
@@ -86,7 +86,8 @@ end
 
 local script = assert(loadfile(SCRIPT))
 
--- Runs the script as Redis does: arguments are strings, globals can be neither made nor missed.
+-- Run the script as Redis does: arguments are strings, and creating a global or reading a missing
+-- one is an error.
 local function eval(keys, argv)
   local strings = {}
   dirty = false
@@ -103,9 +104,9 @@ end
 
 local FIELDS = { 'allowed', 'remaining', 'wait', 'full' }
 
--- Takes from all BUCKETS, each { key=, interval=, capacity= } and perhaps cost=, else COST or 1.
--- The first ENFORCED are enforced, all where it is nil.
--- Returns one { allowed=, remaining=, wait=, full= } for each.
+-- Take from all BUCKETS, each { key=, interval=, capacity= } with an optional cost=, which defaults
+-- to COST or 1.  The first ENFORCED are enforced, or all if it is nil.  Returns one { allowed=,
+-- remaining=, wait=, full= } for each.
 local function take_all(buckets, cost, enforced)
   local keys, argv = {}, {}
   for i, bucket in ipairs(buckets) do
@@ -123,7 +124,7 @@ local function take_all(buckets, cost, enforced)
     results[i] = {}
     for n, field in ipairs(FIELDS) do
       local value = reply[4 * i - 4 + n]
-      -- Redis cuts the fraction off without a word.
+      -- Redis truncates fractions silently.
       assert(value == math.floor(value), field .. ' is whole: ' .. value)
       results[i][field] = value
     end
@@ -178,7 +179,8 @@ end
 
 -- Random numbers ------------------------------------------------------------------------------
 
--- Park and Miller's generator: exact in doubles, so that a seed means the same everywhere.
+-- Park and Miller's generator.  It is exact in doubles, so that a seed gives the same numbers
+-- everywhere.
 local random_state
 
 local function random(low, high)
@@ -226,7 +228,7 @@ end)
 
 test('a client that waits wait_us is served, one that waits 1 us less is not', function()
   local rows = {
-    -- interval, capacity, cost, taken before, time passed since
+    -- interval, capacity, cost, cost taken before, time since then
     { 12 * S, 5, 1, 5, 0 },
     { 12 * S, 5, 1, 5, 7654321 },
     { 12 * S, 5, 5, 1, 1 },
@@ -458,10 +460,10 @@ end)
 test('a limit changed between calls gives no fresh bucket', function()
   local rows = {
     -- new interval, new capacity, then: remaining, wait, full
-    { 12 * S, 6, 0, 12 * S, 72 * S },      -- a larger one does not gain what it grew by
-    { 12 * S, 2, 0, 12 * S, 24 * S },      -- a smaller one is empty, not overdrawn
-    { 6 * S, 5, 0, 6 * S, 30 * S },        -- a faster one too
-    { 24 * S, 5, 0, 24 * S, 120 * S },     -- a slower one does not keep the moment when it is full
+    { 12 * S, 6, 0, 12 * S, 72 * S },      -- a larger bucket does not gain the difference
+    { 12 * S, 2, 0, 12 * S, 24 * S },      -- a smaller bucket is empty, not overdrawn
+    { 6 * S, 5, 0, 6 * S, 30 * S },        -- so is a faster one
+    { 24 * S, 5, 0, 24 * S, 120 * S },     -- a slower bucket is full later than before
   }
   for i, row in ipairs(rows) do
     store = {}
@@ -478,8 +480,8 @@ end)
 
 -- Shadows -------------------------------------------------------------------------------------
 
--- One bucket of the default limit for each letter of STATES, r: with room for 2 of its 5 tokens, or
--- n: with none.
+-- One bucket of the default limit for each letter of STATES: r has room, with 2 of its 5 tokens; n
+-- has none.
 local function prepared(states)
   local buckets = {}
   for state in states:gmatch('.') do
@@ -492,7 +494,7 @@ local function prepared(states)
   return buckets
 end
 
--- Takes 1 from buckets so prepared: CHARGED has a 1 for each that must be charged, else a 0.
+-- Take 1 token from buckets prepared so.  CHARGED has a 1 for each that must be charged, else a 0.
 local function check_states(enforced, shadows, charged, argument_given)
   store = {}
   local what = string.format('enforced %s, shadows %s', enforced, shadows)
@@ -527,26 +529,26 @@ end
 
 test('a shadow is charged when all enforced allow and it has room', function()
   local rows = {
-    -- enforced, shadows, charged: r has room, n has none
+    -- enforced, shadows, charged; r has room, n has none
     { 'r', 'r', '11' },
     { 'r', 'n', '10' },       -- a shadow refuses nothing
-    { 'n', 'r', '00' },       -- what is refused charges no shadow
+    { 'n', 'r', '00' },       -- a refused request charges no shadow
     { 'n', 'n', '00' },
-    { 'r', 'nr', '101' },     -- a shadow without room keeps no other from being charged
+    { 'r', 'nr', '101' },     -- a shadow without room does not prevent others from being charged
     { 'r', 'rn', '110' },
     { 'n', 'nr', '000' },
     { 'rr', 'n', '110' },
-    { 'rn', 'r', '000' },     -- whichever enforced one refuses
+    { 'rn', 'r', '000' },     -- any enforced bucket may refuse
     { 'nr', 'r', '000' },
     { 'rr', 'nrn', '11010' },
-    { '', 'r', '1' },         -- with nothing enforced nothing refuses
+    { '', 'r', '1' },         -- if none is enforced, none refuses
     { '', 'n', '0' },
     { '', 'nrr', '011' },
   }
   for _, row in ipairs(rows) do check_states(row[1], row[2], row[3]) end
 end)
 
--- All words of so many letters r and n.
+-- All words of LENGTH letters r and n.
 local function words(length)
   if length == 0 then return { '' } end
   local longer = {}
@@ -631,13 +633,13 @@ end)
 
 test('a partial bucket under a changed limit has what it gained since it was empty', function()
   local rows = {
-    -- time since it was empty, new interval, new capacity, then: remaining, full
-    { 36 * S, 12 * S, 10, 3, 84 * S },           -- as many tokens of a larger one
+    -- time since it was empty, new interval, new capacity; then remaining, full
+    { 36 * S, 12 * S, 10, 3, 84 * S },           -- a larger bucket has the same tokens
     { 36 * S, 12 * S, 3, 3, 0 },
-    { 36 * S, 12 * S, 2, 2, 0 },                 -- a smaller one overflows
-    { 36 * S, 6 * S, 10, 6, 24 * S },            -- a faster one had been faster all the time
+    { 36 * S, 12 * S, 2, 2, 0 },                 -- a smaller bucket overflows
+    { 36 * S, 6 * S, 10, 6, 24 * S },            -- a new rate applies to the whole time
     { 36 * S, 6 * S, 5, 5, 0 },
-    { 36 * S, 24 * S, 5, 1, 84 * S },            -- a slower one slower
+    { 36 * S, 24 * S, 5, 1, 84 * S },            -- also if it is slower
     { 36 * S, 36 * S, 5, 1, 144 * S },
     { 36 * S, 36 * S + 1, 5, 0, 144 * S + 5 },
     { 36 * S - 1, 36 * S, 5, 0, 144 * S + 1 },
@@ -671,7 +673,7 @@ test('a partial bucket under random changes has min(capacity, credit / interval)
     clock = clock + credit
     bucket.interval = one_of(random(1, 1000), random(1, 60 * S), 12 * S, 6 * S, 24 * S)
     bucket.capacity = one_of(1, random(1, 10), random(1, 1e6))
-    -- Counted up: no division that could round.
+    -- Count up, because a division could round.
     local tokens = (credit - credit % bucket.interval) / bucket.interval
     same(take(bucket, 0).remaining, math.min(bucket.capacity, tokens), string.format(
       'run %d: credit %.0f, interval %.0f, capacity %.0f', run, credit, bucket.interval,
@@ -726,15 +728,15 @@ test('a time to live that is too short is put right by a refusal and by nothing 
   local longer = { key = 'longer', interval = 120 * S, capacity = 5 }
   local other = default_bucket('other')
   local rows = {
-    -- cost, other's cost, shadow or not, repaired
-    { 0, 1, false, false },   -- a look writes nothing
+    -- cost, cost of the other bucket, whether it is a shadow, whether it is repaired
+    { 0, 1, false, false },   -- reading writes nothing
     { 1, 1, false, true },
     { 5, 1, false, true },
-    { 6, 1, false, true },    -- what never fits is a refusal too
-    { 1, 6, false, true },    -- who else refuses does not matter
+    { 6, 1, false, true },    -- a cost that never fits is refused as well
+    { 1, 6, false, true },    -- other refusals do not matter
     { 1, 0, false, true },
     { 0, 1, true, false },
-    { 1, 1, true, true },     -- a shadow is no different
+    { 1, 1, true, true },     -- the same for a shadow
     { 6, 1, true, true },
     { 1, 6, true, true },
   }
@@ -767,8 +769,8 @@ test('a bucket with room whose time to live is too short is left alone', functio
   same(writes, 0, 'writes')
 end)
 
--- The time to live is rounded to milliseconds when it is written and when it is looked at, and the
--- clocks read for the two may be off by 1 ms: a refusal must not take that for a changed limit.
+-- The time to live is rounded to milliseconds when it is written and when it is read, and the
+-- clocks for the two may differ by 1 ms.  A refusal must not mistake that for a changed limit.
 test('an ordinary refusal writes nothing, whatever the microsecond', function()
   for run = 1, 4000 do
     clock, store, drift = START + random(0, 3 * S), {}, random(-500, 500)
@@ -780,7 +782,7 @@ test('an ordinary refusal writes nothing, whatever the microsecond', function()
     take(bucket, random(1, bucket.capacity))
     local limits = string.format('run %d: interval %.0f, capacity %.0f', run, bucket.interval,
       bucket.capacity)
-    -- A smaller bucket or a faster one lives shorter than its key: that is no reason either.
+    -- Nor is it a reason to write that a smaller or faster bucket expires before its key does.
     if random(1, 4) == 1 then
       bucket.capacity = random(1, bucket.capacity)
       bucket.interval = random(1, bucket.interval)
@@ -792,7 +794,7 @@ test('an ordinary refusal writes nothing, whatever the microsecond', function()
       local refused = take(bucket, peek.remaining + random(1, 3))
       same(refused.allowed, 0, limits)
       same(writes, 0, string.format('%s, at %.0f, writes', limits, clock))
-      -- To a moment before it is full; edges of milliseconds are frequent.
+      -- Advance to a moment before it is full; edges of milliseconds are frequent.
       local step = random(0, refused.full)
       if random(1, 2) == 1 then
         step = math.min(refused.full, math.max(0, step - (clock + step) % MS - random(0, 1)))
@@ -815,8 +817,8 @@ test('a key never dies before its bucket is full, whatever the microsecond', fun
   end
 end)
 
--- However often it asks and takes: what it is given is no more than what drops in since it was
--- empty, as long as it asks once before its old window ends.
+-- However often the client asks and takes, it gets no more tokens than were refilled since the
+-- bucket was empty, provided that it asks once before its old window ends.
 test('a used-up client under random longer windows gains nothing by the change', function()
   for run = 1, 300 do
     clock, store = START + random(0, S), {}
@@ -827,7 +829,7 @@ test('a used-up client under random longer windows gains nothing by the change',
     }
     drain(bucket)
     local emptied, admitted = clock, 0
-    -- Not by less than the 3 ms that a time to live may be off.
+    -- Not by less than the 3 ms by which a time to live may be wrong.
     local old_window = bucket.interval * bucket.capacity
     bucket.interval = one_of(bucket.interval, random(1, 3 * bucket.interval))
     bucket.capacity = math.ceil((old_window + 4 * MS) / bucket.interval) * random(1, 3)
@@ -849,18 +851,18 @@ end)
 
 -- The property --------------------------------------------------------------------------------
 
---[[ The reference: tokens = min(capacity, tokens + elapsed / interval), with the tokens counted in
-  us of refill (`level`, a token is interval of them), so that nothing is rounded.  It is what the
-  bucket held at the moment `at` when it was last written.
+--[[ The reference: tokens = min(capacity, tokens + elapsed / interval).  To avoid rounding, tokens
+  are counted in us of refill: a token is `interval` of them.  `level` is what the bucket held at
+  the moment `at`, when it was last written.
 
-  When the clock steps back by d, elapsed is -d: a bucket gives back up to d of what it refilled
-  but never falls below empty, and gets it again as the clock passes the same stretch again.  What
-  was refilled since it was written is that of the limit as it is now, and the level is kept when
-  the limit changes: so much time, not so many tokens, was left over.
+  When the clock steps back by d, elapsed is -d: a bucket loses up to d of what was refilled, but
+  never falls below empty, and gets it back as the clock passes the same time again.  The refill
+  since `at` is that of the current limit.  If the limit changes, the level is kept, which is a time
+  and not a number of tokens.
 
-  A bucket is remembered through the millisecond `dies`, the first that is not before it is full;
-  then it is full, and a step back takes nothing from it.  A look (cost 0) writes nothing.
-  A refused bucket is written in two cases: it was cut to empty, or it would be forgotten more than
+  A bucket is kept until the end of the millisecond `dies`, the first that is not before it is full.
+  After that it is full, and a step back takes nothing from it.  Reading (cost 0) writes nothing.
+  A refused bucket is written in two cases: if it was cut to empty, or if it would expire more than
   2 ms before it is full. ]]
 local Reference = {}
 Reference.__index = Reference
@@ -869,7 +871,7 @@ local function reference(bucket)
   return setmetatable({ bucket = bucket, writes = 0 }, Reference)
 end
 
--- By the remainder: a division could round up to a token that is not there yet.
+-- Uses the remainder, because a division could round up to a token that is not there yet.
 local function whole(level, interval)
   return (level - level % interval) / interval
 end
@@ -902,7 +904,8 @@ function Reference:write(level)
   self.writes = self.writes + 1
 end
 
--- ALL_FIT: all that are enforced.  Returns what is to be answered, and the cost that is charged.
+-- ALL_FIT says whether all enforced buckets have room.  Returns the expected reply, and the cost
+-- that is charged.
 function Reference:decide(all_fit)
   local bucket, left, charged = self.bucket, self.seen, 0
   if bucket.cost > 0 then
@@ -930,7 +933,7 @@ function Reference:decide(all_fit)
   }, charged
 end
 
--- What is in Redis, on one line.
+-- The contents of Redis, on one line.
 function Reference:stored()
   self:forget()
   if not self.level then return 'nothing' end
@@ -956,7 +959,7 @@ local function random_buckets(count, unit)
   return buckets
 end
 
--- Another limit, often one with the same window or the same interval.
+-- Change the limit of BUCKET, often keeping the window or the interval.
 local function change_limit(bucket, unit)
   local kind, interval, capacity = random(1, 4), bucket.interval, bucket.capacity
   random_limit(bucket, unit)
@@ -965,7 +968,7 @@ local function change_limit(bucket, unit)
   if kind == 3 then bucket.interval, bucket.capacity = interval * capacity, 1 end
 end
 
--- Some of the buckets, or all, in any order.
+-- Some or all of the buckets, in any order.
 local function random_choice(buckets)
   local rest, chosen = {}, {}
   for i, bucket in ipairs(buckets) do rest[i] = bucket end
@@ -975,7 +978,8 @@ local function random_choice(buckets)
   return chosen
 end
 
--- A step that is likely to hit an edge of one of the buckets; none and small ones are frequent.
+-- A step of the clock that is likely to hit an edge of one of the buckets.  No step and small steps
+-- are frequent.
 local function random_step(buckets, unit)
   local bucket = buckets[random(1, #buckets)]
   local result, entry = bucket.result, store[bucket.key]
@@ -985,14 +989,15 @@ local function random_step(buckets, unit)
   if kind == 4 then return bucket.interval * random(1, bucket.capacity) end
   if kind == 5 then return unit * random(0, 2 * bucket.interval / unit) end
   if kind == 6 and result then return result.full + unit * random(-1, 1) end
-  -- The milliseconds in which its key is about to go.
+  -- The milliseconds around the expiry of its key.
   if kind == 7 and entry then return entry.expires * MS - clock + MS * random(-3, 1) end
   if result and result.wait > 0 then return result.wait + unit * random(-1, 1) end
   return unit * random(0, bucket.interval / unit)
 end
 
--- Admitted cost over any window <= capacity + forward time in it / interval: the same as a bucket
--- that starts full, refills as the clock goes forward and does not notice when it goes back.
+-- The property: admitted cost over any window <= capacity + forward time in it / interval.  To
+-- check it, keep a bucket that starts full, refills as the clock goes forward, and ignores steps
+-- back.
 local function never_too_much(state, bucket, forward, cost)
   local window = bucket.interval * bucket.capacity
   state.debt = math.max(0, (state.debt or 0) - forward) + cost * bucket.interval
@@ -1002,7 +1007,7 @@ local function never_too_much(state, bucket, forward, cost)
   end
 end
 
--- Some runs keep to whole milliseconds, as a key's time to live does: they hit more of its edges.
+-- Some runs use whole milliseconds only, like the time to live of a key, to hit more of its edges.
 local function random_run(steps, backwards, changes)
   store, clock, writes = {}, START, 0
   local unit = one_of(1, MS)
@@ -1020,7 +1025,7 @@ local function random_run(steps, backwards, changes)
     end
 
     local chosen = random_choice(buckets)
-    -- Absent at times, which is all of them.
+    -- Sometimes absent, which means all of them.
     local enforced = one_of(nil, #chosen, random(0, #chosen))
     local all_fit = true
     for i, bucket in ipairs(chosen) do
@@ -1069,15 +1074,15 @@ test('limits that change, a clock that steps back at times: the same', function(
   for _ = 1, 150 do random_run(60, true, true) end
 end)
 
---[[ A greedy client takes token after token at every step until it is refused, and comes back
-  before its bucket overflows.  Then from any moment on, with the clock at t, to any later one
+--[[ A greedy client takes tokens one by one at every step until it is refused, and comes back
+  before its bucket overflows.  Then, from any moment with the clock at t to any later moment,
 
     admitted <= capacity + forward / interval       forward: all steps forward in between
-    admitted >  (clock - t) / interval - 1          whatever the clock did in between
+    admitted >  (clock - t) / interval - 1          for any steps of the clock in between
     admitted >  capacity + (clock - t) / interval - 1                    when counted from the start
 
-  so a step back costs the client at most what it refills while the clock passes that stretch once
-  more, and never more than the lowest point of the clock would have it wait. ]]
+  so that a step back costs the client at most the refill of the time that the clock passes twice,
+  and never makes it wait longer than from the lowest point of the clock. ]]
 local function greedy_run(steps, backwards)
   store, clock = {}, START
   local bucket = random_buckets(1, one_of(1, MS))[1]
@@ -1091,7 +1096,7 @@ local function greedy_run(steps, backwards)
     clock = clock + elapsed
     never_too_much(bound, bucket, math.max(0, elapsed), 0)
 
-    -- Not one by one when there are many: all that is said to be left, then one more.
+    -- If there are many, take all that remain at once instead of one by one, then one more.
     local left = take(bucket, 0).remaining
     if left > 0 then
       same(take(bucket, left).allowed, 1, 'what remains can be taken')
@@ -1123,7 +1128,7 @@ end)
 -- No memory -----------------------------------------------------------------------------------
 
 local OOM = "OOM command not allowed when used memory > 'maxmemory'."
--- Redis up to 6 names the script in an error that it finds before the command runs.
+-- Redis up to 6 prepends the name of the script to an error that it finds before the command runs.
 local OOM_6 = '@user_script: 72: -' .. OOM
 
 test('without memory a charge is an error that says so, and nothing is charged', function()
@@ -1156,7 +1161,7 @@ end)
 test('without memory a refusal that would renew its key refuses all the same', function()
   drain(default_bucket())
   no_memory = OOM
-  -- A limit that became longer, then one whose clock stepped back.
+  -- A limit whose window has become longer, then one whose clock has stepped back.
   local longer = { key = default_bucket().key, interval = 3600 * S, capacity = 5 }
   same(take(longer).allowed, 0, 'longer')
   clock = clock - 3600 * S
@@ -1184,7 +1189,7 @@ print('1..' .. #tests)
 local failed = 0
 for i, case in ipairs(tests) do
   clock, drift, store, writes, denied, no_memory = START, 0, {}, 0, nil, nil
-  random_state = seed % 2147483646 + 1     -- each test for itself: any one can be repeated alone
+  random_state = seed % 2147483646 + 1     -- per test, so that each can be repeated alone
   local ok, message = pcall(case.run)
   print((ok and 'ok ' or 'not ok ') .. i .. ' - ' .. case.name)
   if not ok then
