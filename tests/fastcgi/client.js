@@ -1,20 +1,25 @@
-// client.js SOCKET [ARGUMENT...] - a FastCGI client that sends what no web server would.  SOCKET is the path of a
-// unix socket, or HOST:PORT.  Standard input is the body of an async function; it has in scope:
+// client.js SOCKET [ARGUMENT...] - a FastCGI client that can send what no web server sends.  SOCKET
+// is the path of a unix socket, or HOST:PORT.  Standard input is the body of an async function,
+// which can use:
 //
-//   request(uri, options)       the bytes of a whole request.  Options: role, keep, id, params (more of them, first),
-//                               body, stdin (false: no end of the body)
-//   record(type, content, id, padding)   begin(role, flags, id)   pairs({name: value})   T, ROLE: numbers by name
+//   request(uri, options)       the bytes of a whole request.  Options: role, keep, id, params (in
+//                               addition, sent first), body, stdin (false: no end of the body)
+//   record(type, content, id, padding)   begin(role, flags, id)   pairs({name: value})
+//   T, ROLE                     record types and roles by name
 //   connect()                   a connection:
-//     .send(bytes...)  .flush()   written, and taken by the kernel
-//     .answer(ms)               the next answer as a line: '1: 200 4 left, complete'; 'closed'; 'silent' after ms
+//     .send(bytes...)           write
+//     .flush()                  wait until the kernel has taken what was written
+//     .answer(ms)               the next answer as a line: '1: 200 4 left, complete'; 'closed';
+//                               'silent' if there is none after ms
 //     .next(ms)                 the same as an object, or one of those words
 //     .other                    records that belong to no answer, as lines
-//     .left(ms)                 'kept' or 'closed', once nothing has come for ms
+//     .left(ms)                 'kept' or 'closed', after nothing has arrived for ms
 //     .drop()                   close
 //   ask(uri, options)           connect, send a request, return the answer
-//   print(...)  sleep(ms)  repeat(n, f)  all(n, f): one after the other, all at once   now(): ms   args
+//   repeat(n, f), all(n, f)     call f n times, one after the other or all at once
+//   print(...)  sleep(ms)  now(): ms  args
 //
-// Exit status 1 where the script throws.  It is cut off after 60 s.
+// The exit status is 1 if the script throws.  It is stopped after 60 s.
 'use strict';
 
 const net = require('net');
@@ -49,7 +54,7 @@ function pairs(values) {
     [size(name.length), size(Buffer.byteLength(value)), Buffer.from(name), Buffer.from(value)]));
 }
 
-// CONTENT by records of TYPE, and the empty one that ends them.
+// CONTENT in records of TYPE, and the empty record that ends them.
 function stream(type, content, id) {
   const parts = [];
   for (let at = 0; at < content.length; at += 65535) parts.push(record(type, content.subarray(at, at + 65535), id));
@@ -112,7 +117,7 @@ class Connection {
     } else this.other.push(`${Object.keys(T).find((name) => T[name] === type)} ${JSON.stringify(content.toString('latin1'))}`);
   }
 
-  // In one writev(2), and large ones uncopied.
+  // Uses one writev(2), without copying large pieces.
   send(...bytes) {
     if (this.socket.destroyed) return;
     this.socket.cork();
