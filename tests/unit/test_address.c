@@ -1,3 +1,5 @@
+/* test_address.c - tests of base/address: the forms of an address, and the name of its bucket. */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "base/address.h"
 
@@ -6,7 +8,7 @@
 
 #define ROUNDS 200
 
-/* The client at TEXT, as its bucket's key names it; "" and false where TEXT is no address. */
+/* The client at TEXT, as its bucket's key names it; "" and false if TEXT is not an address. */
 static bool address_client(const char *text, unsigned prefix_bits, char out[ADDRESS_SIZE])
 {
     struct address address;
@@ -27,11 +29,9 @@ static void want_client(const char *text, unsigned prefix_bits, const char *want
     want_number(text, is_address, want[0] != '\0');
 }
 
-static void an_ipv4_client_is_its_address(void **state)
+TEST(an_ipv4_client_is_its_address)
 {
-    static const struct {
-        const char *text, *want;
-    } cases[] = {
+    static const struct text_case cases[] = {
         {"192.0.2.7", "192.0.2.7"},
         {"0.0.0.0", "0.0.0.0"},
         {"255.255.255.255", "255.255.255.255"},
@@ -39,14 +39,13 @@ static void an_ipv4_client_is_its_address(void **state)
         {"192.0.2.7:65535", "192.0.2.7"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        want_client(cases[i].text, 64, cases[i].want);
-        want_client(cases[i].text, 1, cases[i].want);
+    FOR_EACH(c, cases) {
+        want_client(c->text, 64, c->want);
+        want_client(c->text, 1, c->want);
     }
 }
 
-static void an_ipv6_client_is_its_prefix(void **state)
+TEST(an_ipv6_client_is_its_prefix)
 {
     static const struct {
         const char *text;
@@ -72,26 +71,24 @@ static void an_ipv6_client_is_its_prefix(void **state)
         {"2001:db8::192.0.2.7", 128, "2001:db8::c000:207"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_client(cases[i].text, cases[i].prefix_bits, cases[i].want);
+    FOR_EACH(c, cases)
+        want_client(c->text, c->prefix_bits, c->want);
 }
 
-static void an_ipv4_address_mapped_into_ipv6_is_the_ipv4_client(void **state)
+TEST(an_ipv4_address_mapped_into_ipv6_is_the_ipv4_client)
 {
     static const char *const cases[] = {
         "::ffff:192.0.2.7",        "::FFFF:192.0.2.7",      "::ffff:c000:207",
         "0:0:0:0:0:ffff:c000:207", "[::ffff:192.0.2.7]:80", "::ffff:192.0.2.7%eth0",
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        want_client(cases[i], 64, "192.0.2.7");
-        want_client(cases[i], 128, "192.0.2.7");
+    FOR_EACH(c, cases) {
+        want_client(*c, 64, "192.0.2.7");
+        want_client(*c, 128, "192.0.2.7");
     }
 }
 
-static void what_is_no_address_gives_nothing(void **state)
+TEST(text_that_is_not_an_address_gives_nothing)
 {
     static const char *const cases[] = {
         "",
@@ -143,12 +140,11 @@ static void what_is_no_address_gives_nothing(void **state)
         "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.2550000000000000000000000000000000000000000000",
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_client(cases[i], 64, "");
+    FOR_EACH(c, cases)
+        want_client(*c, 64, "");
 }
 
-/* Any address but one that is mapped from IPv4: the first bit is set. */
+/* A random address that is not mapped from IPv4: its first bit is set. */
 static struct in6_addr random_ipv6(uint64_t *seed)
 {
     struct in6_addr address;
@@ -168,11 +164,10 @@ static void show(struct in6_addr address, unsigned prefix_bits, char out[ADDRESS
         fail_msg("\"%s\": refused", text);
 }
 
-static void two_ipv6_clients_are_one_exactly_where_their_prefixes_are_equal(void **state)
+TEST(two_ipv6_clients_are_one_exactly_if_their_prefixes_are_equal)
 {
     uint64_t seed = 1;
 
-    (void)state;
     for (int round = 0; round < ROUNDS; round++) {
         struct in6_addr address = random_ipv6(&seed);
 
@@ -190,11 +185,10 @@ static void two_ipv6_clients_are_one_exactly_where_their_prefixes_are_equal(void
     }
 }
 
-static void two_ipv4_clients_are_never_one(void **state)
+TEST(two_ipv4_clients_are_never_one)
 {
     uint64_t seed = 2;
 
-    (void)state;
     for (int round = 0; round < 100 * ROUNDS; round++) {
         struct in_addr address = {(uint32_t)random_number(&seed)};
         char text[INET6_ADDRSTRLEN], mapped[INET6_ADDRSTRLEN + 8];
@@ -206,12 +200,11 @@ static void two_ipv4_clients_are_never_one(void **state)
     }
 }
 
-static void whatever_the_text_what_comes_out_is_an_address_or_nothing(void **state)
+TEST(any_text_gives_an_address_or_nothing)
 {
     uint64_t seed = 3;
     int accepted = 0;
 
-    (void)state;
     for (int round = 0; round < 5000 * ROUNDS; round++) {
         char text[14], got[ADDRESS_SIZE];
         char *slash;
@@ -227,22 +220,9 @@ static void whatever_the_text_what_comes_out_is_an_address_or_nothing(void **sta
         if (slash)
             *slash = '\0';
         if (inet_pton(slash ? AF_INET6 : AF_INET, got, &parsed) != 1)
-            fail_msg("\"%s\": gave \"%s\", which is no address", text, got);
+            fail_msg("\"%s\": gave \"%s\", which is not an address", text, got);
     }
     assert_true(accepted > 100);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_ipv4_client_is_its_address),
-        cmocka_unit_test(an_ipv6_client_is_its_prefix),
-        cmocka_unit_test(an_ipv4_address_mapped_into_ipv6_is_the_ipv4_client),
-        cmocka_unit_test(what_is_no_address_gives_nothing),
-        cmocka_unit_test(two_ipv6_clients_are_one_exactly_where_their_prefixes_are_equal),
-        cmocka_unit_test(two_ipv4_clients_are_never_one),
-        cmocka_unit_test(whatever_the_text_what_comes_out_is_an_address_or_nothing),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN

@@ -1,14 +1,14 @@
+/* test_log.c - tests of base/log: escaping, so that a message stays on its line. */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "base/log.h"
 
 #include <stdio.h>
 #include <unistd.h>
 
-static void bytes_outside_of_ascii_and_control_bytes_are_escaped(void **state)
+TEST(bytes_outside_of_ascii_and_control_bytes_are_escaped)
 {
-    static const struct {
-        const char *text, *want;
-    } cases[] = {
+    static const struct text_case cases[] = {
         {"", ""},
         {"plain ~ text", "plain ~ text"},
         {"a\nb", "a\\x0ab"},
@@ -18,16 +18,15 @@ static void bytes_outside_of_ascii_and_control_bytes_are_escaped(void **state)
         {"a\\x0ab", "a\\\\x0ab"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         char out[64];
 
-        assert_int_equal(log_escape(cases[i].text, out, sizeof out), strlen(cases[i].want));
-        want_text(cases[i].text, out, cases[i].want);
+        assert_int_equal(log_escape(c->text, out, sizeof out), strlen(c->want));
+        want_text(c->text, out, c->want);
     }
 }
 
-static void a_text_that_does_not_fit_ends_in_dots_and_never_in_half_an_escape(void **state)
+TEST(a_text_that_does_not_fit_ends_in_dots_and_never_in_half_an_escape)
 {
     static const struct {
         const char *text;
@@ -38,17 +37,16 @@ static void a_text_that_does_not_fit_ends_in_dots_and_never_in_half_an_escape(vo
         {"\xff", 4, "..."},        {"\xff\xff", 8, "\\xff..."}, {"12\xff", 6, "12..."},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         char out[8];
 
         memset(out, 'x', sizeof out);
-        assert_int_equal(log_escape(cases[i].text, out, cases[i].size), strlen(cases[i].want));
-        want_text(cases[i].text, out, cases[i].want);
+        assert_int_equal(log_escape(c->text, out, c->size), strlen(c->want));
+        want_text(c->text, out, c->want);
     }
 }
 
-/* What log_line writes to standard error for FORMAT and TEXT, into LINE of SIZE bytes. */
+/* Capture in LINE, of SIZE bytes, what log_line writes to standard error about TEXT. */
 static void capture(char *line, size_t size, const char *text)
 {
     int saved = dup(STDERR_FILENO), ends[2];
@@ -65,11 +63,10 @@ static void capture(char *line, size_t size, const char *text)
     close(ends[1]);
 }
 
-static void no_byte_of_a_message_leaves_its_line(void **state)
+TEST(no_byte_of_a_message_breaks_its_line)
 {
     char line[2048], text[1200];
 
-    (void)state;
     capture(line, sizeof line, "ERR\r\n2026 forged \x9b\xff\x1b[0m");
     assert_non_null(
         strstr(line, ": redis is lost (ERR\\x0d\\x0a2026 forged \\x9b\\xff\\x1b[0m)\n"));
@@ -82,13 +79,4 @@ static void no_byte_of_a_message_leaves_its_line(void **state)
         assert_in_range((unsigned char)*at, 0x20, 0x7e);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bytes_outside_of_ascii_and_control_bytes_are_escaped),
-        cmocka_unit_test(a_text_that_does_not_fit_ends_in_dots_and_never_in_half_an_escape),
-        cmocka_unit_test(no_byte_of_a_message_leaves_its_line),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN

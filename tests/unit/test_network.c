@@ -1,3 +1,5 @@
+/* test_network.c - tests of base/network: networks in a limits file, and the addresses in them. */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "base/network.h"
 
@@ -12,11 +14,11 @@ static struct address address_of(const char *text)
     struct address address;
 
     if (!address_parse(text, &address))
-        fail_msg("\"%s\" is no address", text);
+        fail_msg("\"%s\" is not an address", text);
     return address;
 }
 
-static void a_network_is_a_prefix_and_its_length(void **state)
+TEST(a_network_is_a_prefix_and_its_length)
 {
     static const struct {
         const char *text;
@@ -47,19 +49,18 @@ static void a_network_is_a_prefix_and_its_length(void **state)
         {"::ffff:c000:207", 128, "192.0.2.7"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct address want = address_of(cases[i].address);
+    FOR_EACH(c, cases) {
+        struct address want = address_of(c->address);
         struct network network;
 
-        want_no_error(cases[i].text, network_parse(cases[i].text, &network));
-        want_number(cases[i].text, network.bits, cases[i].bits);
-        want_number(cases[i].text, memcmp(&network.address, &want, sizeof want), 0);
-        want_number(cases[i].text, network_is_meant(cases[i].text), true);
+        want_no_error(c->text, network_parse(c->text, &network));
+        want_number(c->text, network.bits, c->bits);
+        want_number(c->text, memcmp(&network.address, &want, sizeof want), 0);
+        want_number(c->text, network_is_meant(c->text), true);
     }
 }
 
-static void what_is_no_address_is_an_error_that_says_what_would_be_right(void **state)
+TEST(text_that_is_not_a_network_is_an_error_that_says_what_would_be_right)
 {
     static const char *const cases[] = {
         "",
@@ -96,24 +97,21 @@ static void what_is_no_address_is_an_error_that_says_what_would_be_right(void **
         "1111:1111:1111:1111:1111:1111:1111:1111:1111:1111:1111:1111:1111",
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         struct network network;
 
-        want_error(cases[i], network_parse(cases[i], &network),
+        want_error(*c, network_parse(*c, &network),
                    "neither an address nor a CIDR; write 192.0.2.7, 10.0.0.0/8 or");
-        want_number(cases[i], network_is_meant(cases[i]), false);
+        want_number(*c, network_is_meant(*c), false);
     }
 }
 
-static void a_wrong_prefix_is_an_error_that_says_what_would_be_right(void **state)
+TEST(a_wrong_prefix_is_an_error_that_says_what_would_be_right)
 {
     static const char four[] = "the prefix of an IPv4 address is 0 to 32; write 10.0.0.0/8",
                       six[] = "the prefix of an IPv6 address is 0 to 128; write 2001:db8::/32",
                       behind[] = "bits are set behind the prefix; write 10.0.0.0/8";
-    static const struct {
-        const char *text, *error;
-    } cases[] = {
+    static const struct error_case cases[] = {
         {"10.0.0.0/", four},
         {"10.0.0.0/33", four},
         {"10.0.0.0/-1", four},
@@ -142,16 +140,15 @@ static void a_wrong_prefix_is_an_error_that_says_what_would_be_right(void **stat
         {"2001:db8:1:2:4000::/65", behind},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         struct network network;
 
-        want_error(cases[i].text, network_parse(cases[i].text, &network), cases[i].error);
-        want_number(cases[i].text, network_is_meant(cases[i].text), true);
+        want_error(c->text, network_parse(c->text, &network), c->error);
+        want_number(c->text, network_is_meant(c->text), true);
     }
 }
 
-static void a_network_contains_the_addresses_that_begin_like_it(void **state)
+TEST(a_network_contains_the_addresses_with_its_prefix)
 {
     static const struct {
         const char *network, *address;
@@ -183,7 +180,7 @@ static void a_network_contains_the_addresses_that_begin_like_it(void **state)
         {"::1", "::2", false},
         {"8000::/1", "ffff::", true},
         {"8000::/1", "7fff::", false},
-        /* an IPv4 client is not an IPv6 one, whatever its address is mapped to */
+        /* an IPv4 client is not an IPv6 one, although its address is stored as one */
         {"::/0", "::1", true},
         {"::/0", "2001:db8::1", true},
         {"::/0", "10.0.0.1", false},
@@ -193,14 +190,13 @@ static void a_network_contains_the_addresses_that_begin_like_it(void **state)
         {"::/80", "::1", true},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct address address = address_of(cases[i].address);
+    FOR_EACH(c, cases) {
+        struct address address = address_of(c->address);
         struct network network;
 
-        want_no_error(cases[i].network, network_parse(cases[i].network, &network));
-        if (network_contains(&network, &address) != cases[i].want)
-            fail_msg("%s in %s: want %d", cases[i].address, cases[i].network, cases[i].want);
+        want_no_error(c->network, network_parse(c->network, &network));
+        if (network_contains(&network, &address) != c->want)
+            fail_msg("%s in %s: want %d", c->address, c->network, c->want);
     }
 }
 
@@ -213,7 +209,7 @@ static bool same_start(const struct address *a, const struct address *b, unsigne
     return true;
 }
 
-/* One in four is an IPv4 one; the bits are mostly 0, so that networks are often met. */
+/* A random address.  One in four is IPv4; most bits are 0, so that networks often contain it. */
 static struct address random_address(uint64_t *random)
 {
     struct address address = {.bytes = {0}};
@@ -227,11 +223,10 @@ static struct address random_address(uint64_t *random)
     return address;
 }
 
-static void a_network_agrees_with_one_that_looks_at_each_bit(void **state)
+TEST(a_network_agrees_with_a_bit_by_bit_comparison)
 {
     uint64_t random = 11;
 
-    (void)state;
     for (int round = 0; round < ROUNDS; round++) {
         struct address prefix = random_address(&random), client = random_address(&random);
         bool ipv4 = address_is_ipv4(&prefix);
@@ -239,7 +234,7 @@ static void a_network_agrees_with_one_that_looks_at_each_bit(void **state)
         char text[INET6_ADDRSTRLEN + 8], address[INET6_ADDRSTRLEN];
         struct network network;
 
-        if (round % 2 == 0) { /* often within: as the prefix, but for one bit */
+        if (round % 2 == 0) { /* the prefix with at most one bit flipped: often within */
             unsigned flip = (unsigned)(random_number(&random) % 129);
             client = prefix;
             if (flip < 128)
@@ -247,7 +242,7 @@ static void a_network_agrees_with_one_that_looks_at_each_bit(void **state)
         }
         address_keep_prefix(&prefix, 128 - most + bits);
         if (address_is_ipv4(&prefix) != ipv4)
-            continue; /* the flip or the cut made one an IPv4 address */
+            continue; /* the prefix was cut to an address of the other kind */
         inet_ntop(AF_INET6, prefix.bytes, address, sizeof address);
         snprintf(text, sizeof text, "%s/%u", address, bits);
         want_no_error(text, network_parse(text, &network));
@@ -260,11 +255,10 @@ static void a_network_agrees_with_one_that_looks_at_each_bit(void **state)
     }
 }
 
-static void whatever_the_text_a_network_is_read_or_refused(void **state)
+TEST(any_text_is_read_as_a_network_or_refused)
 {
     uint64_t random = 13;
 
-    (void)state;
     for (int round = 0; round < ROUNDS; round++) {
         char text[80];
         struct network network;
@@ -279,16 +273,4 @@ static void whatever_the_text_a_network_is_read_or_refused(void **state)
     }
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_network_is_a_prefix_and_its_length),
-        cmocka_unit_test(what_is_no_address_is_an_error_that_says_what_would_be_right),
-        cmocka_unit_test(a_wrong_prefix_is_an_error_that_says_what_would_be_right),
-        cmocka_unit_test(a_network_contains_the_addresses_that_begin_like_it),
-        cmocka_unit_test(a_network_agrees_with_one_that_looks_at_each_bit),
-        cmocka_unit_test(whatever_the_text_a_network_is_read_or_refused),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN

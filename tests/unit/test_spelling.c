@@ -1,3 +1,5 @@
+/* test_spelling.c - tests of base/spelling: the word that was probably meant. */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "base/spelling.h"
 
@@ -13,11 +15,9 @@ static const char *or_none(const char *word)
     return word ? word : "(none)";
 }
 
-static void the_nearest_word_is_the_one_that_was_meant(void **state)
+TEST(the_nearest_word_is_the_one_that_was_meant)
 {
-    static const struct {
-        const char *text, *want;
-    } cases[] = {
+    static const struct text_case cases[] = {
         {"capacity", "capacity"},
         {"capcity", "capacity"},   /* left out */
         {"caapacity", "capacity"}, /* put in */
@@ -54,14 +54,12 @@ static void the_nearest_word_is_the_one_that_was_meant(void **state)
         {"k\xc3\xa9y", "key"}, /* two bytes, two slips, of four */
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_text(cases[i].text, or_none(spelling_nearest(cases[i].text, fields, LENGTH(fields))),
-                  cases[i].want);
+    FOR_EACH(c, cases)
+        want_text(c->text, or_none(spelling_nearest(c->text, fields, LENGTH(fields))), c->want);
 }
 
-/* One slip, and one more for every four characters. */
-static void so_many_slips_are_a_typo_and_one_more_is_none(void **state)
+/* A typo has at most one slip, and one more for every four characters. */
+TEST(a_typo_has_a_largest_number_of_slips)
 {
     static const char *const words[] = {"abcdefghijklmnopqrstuvwxyz012345"};
     static const struct {
@@ -71,29 +69,23 @@ static void so_many_slips_are_a_typo_and_one_more_is_none(void **state)
         {"abcdefghijklmnopqrstuvwxyz012345", true},
         {"_________jklmnopqrstuvwxyz012345", true},  /* 9 of 32 */
         {"__________klmnopqrstuvwxyz012345", false}, /* 10 of 32 */
-        {"ijklmnopqrstuvwxyz012345", false},         /* 8 left out: of 24 it may be 7 */
-        {"hijklmnopqrstuvwxyz012345", true},         /* 7 left out: of 25 it may be 7 */
+        {"ijklmnopqrstuvwxyz012345", false},         /* 8 left out; 24 characters allow 7 */
+        {"hijklmnopqrstuvwxyz012345", true},         /* 7 left out; 25 characters allow 7 */
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_number(cases[i].text, spelling_nearest(cases[i].text, words, 1) != NULL,
-                    cases[i].near);
+    FOR_EACH(c, cases)
+        want_number(c->text, spelling_nearest(c->text, words, 1) != NULL, c->near);
 }
 
-static void of_several_the_fewest_slips_win_and_then_the_first(void **state)
+TEST(the_word_with_the_fewest_slips_wins_and_then_the_first)
 {
     static const char *const words[] = {"abcd", "abce", "abcf", "xbcd"};
-    static const struct {
-        const char *text, *want;
-    } cases[] = {
+    static const struct text_case cases[] = {
         {"abcd", "abcd"}, {"abcf", "abcf"}, {"abc", "abcd"}, {"xbcd", "xbcd"}, {"xbce", "abce"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_text(cases[i].text, or_none(spelling_nearest(cases[i].text, words, LENGTH(words))),
-                  cases[i].want);
+    FOR_EACH(c, cases)
+        want_text(c->text, or_none(spelling_nearest(c->text, words, LENGTH(words))), c->want);
     assert_null(spelling_nearest("abcd", words, 0));
 }
 
@@ -114,11 +106,10 @@ static unsigned reference(const char *a, size_t i, const char *b, size_t j)
     return slips;
 }
 
-static void slips_are_counted_as_a_slow_reference_counts_them(void **state)
+TEST(slips_are_counted_as_a_slow_reference_counts_them)
 {
     uint64_t random = 7;
 
-    (void)state;
     for (int round = 0; round < ROUNDS; round++) {
         char text[7], word[7];
         const char *const words[] = {word};
@@ -133,14 +124,4 @@ static void slips_are_counted_as_a_slow_reference_counts_them(void **state)
     }
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_nearest_word_is_the_one_that_was_meant),
-        cmocka_unit_test(so_many_slips_are_a_typo_and_one_more_is_none),
-        cmocka_unit_test(of_several_the_fewest_slips_win_and_then_the_first),
-        cmocka_unit_test(slips_are_counted_as_a_slow_reference_counts_them),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN

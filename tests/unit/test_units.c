@@ -1,3 +1,5 @@
+/* test_units.c - tests of base/units: counts, durations and rates, and how they are rounded. */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "base/units.h"
 
@@ -7,12 +9,9 @@
 #define DAY_US    INT64_C(86400000000)
 #define UNTOUCHED INT64_C(-77)
 
-static void a_count_is_plain_digits(void **state)
+TEST(a_count_is_plain_digits)
 {
-    static const struct {
-        const char *text;
-        int64_t want;
-    } cases[] = {
+    static const struct number_case cases[] = {
         {"0", 0},
         {"1", 1},
         {"5", 5},
@@ -21,20 +20,17 @@ static void a_count_is_plain_digits(void **state)
         {"9223372036854775807", INT64_MAX},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         int64_t got = UNTOUCHED;
 
-        want_no_error(cases[i].text, units_count(cases[i].text, 0, INT64_MAX, &got));
-        want_number(cases[i].text, got, cases[i].want);
+        want_no_error(c->text, units_count(c->text, 0, INT64_MAX, &got));
+        want_number(c->text, got, c->want);
     }
 }
 
-static void a_count_in_another_form_is_an_error_that_says_the_right_one(void **state)
+TEST(a_count_in_another_form_is_an_error_that_says_the_right_one)
 {
-    static const struct {
-        const char *text, *error;
-    } cases[] = {
+    static const struct error_case cases[] = {
         {"", "empty: write a whole number"},
         {"-1", "a sign"},
         {"+5", "a sign"},
@@ -61,16 +57,15 @@ static void a_count_in_another_form_is_an_error_that_says_the_right_one(void **s
         {"99999999999999999999999999", "too large"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         int64_t got = UNTOUCHED;
 
-        want_error(cases[i].text, units_count(cases[i].text, 0, INT64_MAX, &got), cases[i].error);
-        want_number(cases[i].text, got, UNTOUCHED);
+        want_error(c->text, units_count(c->text, 0, INT64_MAX, &got), c->error);
+        want_number(c->text, got, UNTOUCHED);
     }
 }
 
-static void a_count_outside_its_bounds_is_an_error(void **state)
+TEST(a_count_outside_its_bounds_is_an_error)
 {
     static const struct {
         const char *text;
@@ -81,24 +76,19 @@ static void a_count_outside_its_bounds_is_an_error(void **state)
         {"11", 1, 10, "too large"}, {"3", 3, 3, NULL},  {"4", 3, 3, "too large"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         int64_t got = UNTOUCHED;
-        const char *error = units_count(cases[i].text, cases[i].min, cases[i].max, &got);
+        const char *error = units_count(c->text, c->min, c->max, &got);
 
-        if (cases[i].error)
-            want_error(cases[i].text, error, cases[i].error);
-        else
-            want_no_error(cases[i].text, error);
-        assert_int_equal(got == UNTOUCHED, cases[i].error != NULL);
+        want_error_or_none(c->text, error, c->error);
+        assert_int_equal(got == UNTOUCHED, c->error != NULL);
     }
 }
 
-static void every_count_is_read_back_as_it_was_written(void **state)
+TEST(every_count_is_read_back_as_it_was_written)
 {
     uint64_t seed = 1;
 
-    (void)state;
     for (int i = 0; i < ROUNDS; i++) {
         int64_t got = UNTOUCHED, want = random_between(&seed, 0, INT64_MAX);
         char text[32];
@@ -109,7 +99,7 @@ static void every_count_is_read_back_as_it_was_written(void **state)
     }
 }
 
-static void a_duration_is_a_number_and_a_unit(void **state)
+TEST(a_duration_is_a_number_and_a_unit)
 {
     static const struct {
         const char *text;
@@ -129,20 +119,17 @@ static void a_duration_is_a_number_and_a_unit(void **state)
         {"31622400000ms", 366 * DAY_US},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         int64_t got = UNTOUCHED;
 
-        want_no_error(cases[i].text, units_duration(cases[i].text, &got));
-        want_number(cases[i].text, got, cases[i].want_us);
+        want_no_error(c->text, units_duration(c->text, &got));
+        want_number(c->text, got, c->want_us);
     }
 }
 
-static void a_duration_in_another_form_is_an_error_that_says_the_right_one(void **state)
+TEST(a_duration_in_another_form_is_an_error_that_says_the_right_one)
 {
-    static const struct {
-        const char *text, *error;
-    } cases[] = {
+    static const struct error_case cases[] = {
         {"", "write a number and a unit"},
         {"5", "no unit: write ms, s, min, h or day"},
         {"5m", "'m' is ambiguous: write min"},
@@ -174,16 +161,15 @@ static void a_duration_in_another_form_is_an_error_that_says_the_right_one(void 
         {"9223372036854775808ms", "too large"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         int64_t got = UNTOUCHED;
 
-        want_error(cases[i].text, units_duration(cases[i].text, &got), cases[i].error);
-        want_number(cases[i].text, got, UNTOUCHED);
+        want_error(c->text, units_duration(c->text, &got), c->error);
+        want_number(c->text, got, UNTOUCHED);
     }
 }
 
-static void a_rate_is_a_count_and_a_period(void **state)
+TEST(a_rate_is_a_count_and_a_period)
 {
     static const struct {
         const char *text;
@@ -202,21 +188,18 @@ static void a_rate_is_a_count_and_a_period(void **state)
         {"1/366day", {1, 366 * DAY_US}},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         struct rate got = {UNTOUCHED, UNTOUCHED};
 
-        want_no_error(cases[i].text, units_rate(cases[i].text, &got));
-        want_number(cases[i].text, got.count, cases[i].want.count);
-        want_number(cases[i].text, got.period_us, cases[i].want.period_us);
+        want_no_error(c->text, units_rate(c->text, &got));
+        want_number(c->text, got.count, c->want.count);
+        want_number(c->text, got.period_us, c->want.period_us);
     }
 }
 
-static void a_rate_in_another_form_is_an_error_that_says_the_right_one(void **state)
+TEST(a_rate_in_another_form_is_an_error_that_says_the_right_one)
 {
-    static const struct {
-        const char *text, *error;
-    } cases[] = {
+    static const struct error_case cases[] = {
         {"", "empty: write COUNT/PERIOD"},
         {"5", "no period: write COUNT/PERIOD"},
         {"5s", "no period: write COUNT/PERIOD"},
@@ -258,22 +241,20 @@ static void a_rate_in_another_form_is_an_error_that_says_the_right_one(void **st
         {"1000001/s", "1000/ms, or less"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         struct rate got = {UNTOUCHED, UNTOUCHED};
 
-        want_error(cases[i].text, units_rate(cases[i].text, &got), cases[i].error);
-        want_number(cases[i].text, got.count, UNTOUCHED);
-        want_number(cases[i].text, got.period_us, UNTOUCHED);
+        want_error(c->text, units_rate(c->text, &got), c->error);
+        want_number(c->text, got.count, UNTOUCHED);
+        want_number(c->text, got.period_us, UNTOUCHED);
     }
 }
 
-static void whatever_text_is_accepted_as_a_rate_the_result_is_within_the_bounds(void **state)
+TEST(any_text_that_is_accepted_as_a_rate_is_within_the_bounds)
 {
     uint64_t seed = 2;
     int accepted = 0;
 
-    (void)state;
     for (int i = 0; i < 50 * ROUNDS; i++) {
         char text[12];
         struct rate rate;
@@ -291,7 +272,7 @@ static void whatever_text_is_accepted_as_a_rate_the_result_is_within_the_bounds(
     assert_true(accepted > 100);
 }
 
-static void an_interval_is_rounded_up_so_that_a_client_never_gains(void **state)
+TEST(an_interval_is_rounded_up_so_that_a_client_never_gains)
 {
     static const struct {
         const char *text;
@@ -302,20 +283,18 @@ static void an_interval_is_rounded_up_so_that_a_client_never_gains(void **state)
         {"1/366day", 366 * DAY_US},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         struct rate rate;
 
-        want_no_error(cases[i].text, units_rate(cases[i].text, &rate));
-        want_number(cases[i].text, units_interval_us(rate), cases[i].want_us);
+        want_no_error(c->text, units_rate(c->text, &rate));
+        want_number(c->text, units_interval_us(rate), c->want_us);
     }
 }
 
-static void the_smallest_interval_that_never_gains_is_taken(void **state)
+TEST(the_smallest_interval_that_never_gains_is_taken)
 {
     uint64_t seed = 3;
 
-    (void)state;
     for (int i = 0; i < ROUNDS; i++) {
         int64_t period_us = random_between(&seed, 1000, 366 * DAY_US);
         int64_t most = period_us < 1000000000 ? period_us : 1000000000;
@@ -328,7 +307,7 @@ static void the_smallest_interval_that_never_gains_is_taken(void **state)
     }
 }
 
-static void seconds_are_rounded_up(void **state)
+TEST(seconds_are_rounded_up)
 {
     static const struct {
         int64_t us, want;
@@ -337,16 +316,14 @@ static void seconds_are_rounded_up(void **state)
         {999999, 1},    {1000000, 1}, {1000001, 2}, {INT64_MAX, 9223372036855},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        assert_int_equal(units_seconds_up(cases[i].us), cases[i].want);
+    FOR_EACH(c, cases)
+        assert_int_equal(units_seconds_up(c->us), c->want);
 }
 
-static void seconds_are_never_early_and_less_than_one_late(void **state)
+TEST(seconds_are_never_early_and_less_than_one_late)
 {
     uint64_t seed = 4;
 
-    (void)state;
     for (int i = 0; i < ROUNDS; i++) {
         int64_t us = random_between(&seed, 0, INT64_MAX - 1000000);
         int64_t late_us = units_seconds_up(us) * 1000000 - us;
@@ -356,23 +333,4 @@ static void seconds_are_never_early_and_less_than_one_late(void **state)
     }
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_count_is_plain_digits),
-        cmocka_unit_test(a_count_in_another_form_is_an_error_that_says_the_right_one),
-        cmocka_unit_test(a_count_outside_its_bounds_is_an_error),
-        cmocka_unit_test(every_count_is_read_back_as_it_was_written),
-        cmocka_unit_test(a_duration_is_a_number_and_a_unit),
-        cmocka_unit_test(a_duration_in_another_form_is_an_error_that_says_the_right_one),
-        cmocka_unit_test(a_rate_is_a_count_and_a_period),
-        cmocka_unit_test(a_rate_in_another_form_is_an_error_that_says_the_right_one),
-        cmocka_unit_test(whatever_text_is_accepted_as_a_rate_the_result_is_within_the_bounds),
-        cmocka_unit_test(an_interval_is_rounded_up_so_that_a_client_never_gains),
-        cmocka_unit_test(the_smallest_interval_that_never_gains_is_taken),
-        cmocka_unit_test(seconds_are_rounded_up),
-        cmocka_unit_test(seconds_are_never_early_and_less_than_one_late),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN
