@@ -1,3 +1,5 @@
+/* test_cookie.c - tests of request/cookie: finding a cookie, and the spellings of its value. */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "request/cookie.h"
 
@@ -6,7 +8,7 @@
 
 #define ROUNDS 100000
 
-/* The first cookie NAME of HEADER (may be NULL), as it was sent; text NULL: none. */
+/* The first cookie NAME of HEADER (may be NULL), as it was sent; text is NULL if there is none. */
 static struct span cookie_find(const char *header, const char *name)
 {
     struct span rest = {header, header ? strlen(header) : 0}, found, value;
@@ -17,7 +19,7 @@ static struct span cookie_find(const char *header, const char *name)
     return (struct span){NULL, 0};
 }
 
-/* What cookie_find gives, or "(none)", into OUT. */
+/* The value that cookie_find gives, copied to OUT; or "(none)". */
 static const char *found(const char *header, const char *name, char *out, size_t size)
 {
     struct span value = cookie_find(header, name);
@@ -25,12 +27,12 @@ static const char *found(const char *header, const char *name, char *out, size_t
     if (!value.text)
         return "(none)";
     if (value.text < header || value.text + value.len > header + strlen(header))
-        fail_msg("\"%s\": the value of %s lies outside", header, name);
+        fail_msg("\"%s\": the value of %s is outside the header", header, name);
     snprintf(out, size, "%.*s", (int)value.len, value.text);
     return out;
 }
 
-static void a_cookie_is_found_by_its_name(void **state)
+TEST(a_cookie_is_found_by_its_name)
 {
     static const struct {
         const char *header, *name, *want;
@@ -50,7 +52,7 @@ static void a_cookie_is_found_by_its_name(void **state)
         {"a=1 2", "a", "1 2"},
         {";;; a=1;;", "a", "1"},
         {"; ; ;a=1", "a", "1"},
-        /* empty is there, and empty */
+        /* an empty value is present */
         {"a=", "a", ""},
         {"a=; b=2", "a", ""},
         {"a=   ", "a", ""},
@@ -95,13 +97,12 @@ static void a_cookie_is_found_by_its_name(void **state)
     };
     char out[64];
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_text(cases[i].header ? cases[i].header : "(no header)",
-                  found(cases[i].header, cases[i].name, out, sizeof out), cases[i].want);
+    FOR_EACH(c, cases)
+        want_text(c->header ? c->header : "(no header)", found(c->header, c->name, out, sizeof out),
+                  c->want);
 }
 
-/* What the header says, the slow way: cut at each ';', trim, compare. */
+/* What cookie.h documents, implemented slowly: cut at each ';', trim, compare. */
 static const char *reference(const char *header, const char *name, char *out)
 {
     for (const char *at = header;; at++) {
@@ -125,12 +126,11 @@ static const char *reference(const char *header, const char *name, char *out)
     }
 }
 
-static void a_cookie_is_found_where_a_slow_reference_finds_it(void **state)
+TEST(a_cookie_is_found_as_a_slow_reference_finds_it)
 {
     static const char *const names[] = {"a", "b", "ab", "aa", "\""};
     uint64_t random = 3;
 
-    (void)state;
     for (int round = 0; round < ROUNDS; round++) {
         char header[24], got[24], want[24];
         const char *name = names[random_number(&random) % LENGTH(names)];
@@ -144,10 +144,10 @@ static void a_cookie_is_found_where_a_slow_reference_finds_it(void **state)
     }
 }
 
-static void every_spelling_of_a_value_is_one_value(void **state)
+TEST(every_spelling_of_a_value_gives_the_same_value)
 {
     static const struct {
-        const char *value, *want; /* WANT NULL: it has two readings */
+        const char *value, *want; /* NULL: the value has two readings */
     } cases[] = {
         {"abc", "abc"},       {"\"abc\"", "abc"},     {"%61bc", "abc"},
         {"%61%62%63", "abc"}, {"\"%61bc\"", "abc"},   {"\"\\141bc\"", "abc"},
@@ -158,27 +158,25 @@ static void every_spelling_of_a_value_is_one_value(void **state)
         {"\"abcd\\", NULL},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         char bytes[64];
-        struct scratch scratch = {bytes, strlen(cases[i].value), 0};
-        struct span value = {cases[i].value, strlen(cases[i].value)};
+        struct scratch scratch = {bytes, strlen(c->value), 0};
+        struct span value = {c->value, strlen(c->value)};
         struct span got = cookie_value(value, &scratch);
         char text[64] = "(none)";
 
         if (got.text)
             snprintf(text, sizeof text, "%.*s", (int)got.len, got.text);
-        want_text(cases[i].value, text, cases[i].want ? cases[i].want : "(none)");
-        want_number(cases[i].value, (int64_t)scratch.used, (int64_t)got.len);
+        want_text(c->value, text, c->want ? c->want : "(none)");
+        want_number(c->value, (int64_t)scratch.used, (int64_t)got.len);
     }
 }
 
-static void a_header_as_long_as_a_client_likes_is_read_once(void **state)
+TEST(a_header_of_any_length_is_read_once)
 {
     enum { COOKIES = 100000 };
     char *header = malloc(COOKIES * 4 + 8), out[8];
 
-    (void)state;
     assert_non_null(header);
     for (size_t i = 0; i < COOKIES; i++)
         memcpy(header + i * 4, "b=1;", 5);
@@ -190,14 +188,4 @@ static void a_header_as_long_as_a_client_likes_is_read_once(void **state)
     free(header);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_cookie_is_found_by_its_name),
-        cmocka_unit_test(a_cookie_is_found_where_a_slow_reference_finds_it),
-        cmocka_unit_test(every_spelling_of_a_value_is_one_value),
-        cmocka_unit_test(a_header_as_long_as_a_client_likes_is_read_once),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN

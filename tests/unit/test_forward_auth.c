@@ -1,3 +1,5 @@
+/* test_forward_auth.c - tests of request/forward_auth: the request that a proxy asks about. */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "request/forward_auth.h"
 
@@ -8,7 +10,7 @@
 
 #define ROUNDS 40000
 
-/* Whom the tests trust. */
+/* The networks that the tests trust. */
 static const char *const trusted_texts[] = {"127.0.0.1", "10.0.0.0/8", "2001:db8:ffff::/48"};
 static struct network trusted[LENGTH(trusted_texts)];
 
@@ -23,13 +25,15 @@ static int read_trusted(void **state)
     return 0;
 }
 
+#define TEST_WITH_TRUSTED(name) TEST_WITH(name, read_trusted, NULL)
+
 static struct request ask(const char *uri, const char *peer, char *const *parameters)
 {
     return (struct request){
         .method = "GET", .uri = uri, .remote_addr = peer, .parameters = parameters};
 }
 
-/* A question for URI from 127.0.0.1 with one header, HEADER (may be NULL). */
+/* Read a question about URI from 127.0.0.1 with one header, HEADER (may be NULL). */
 static const struct request *read_one(const char *uri, char *header, struct forward_auth *out)
 {
     static struct request request;
@@ -40,7 +44,7 @@ static const struct request *read_one(const char *uri, char *header, struct forw
     return forward_auth_read(&request, &rules, out);
 }
 
-static void only_a_trusted_peer_is_believed(void **state)
+TEST_WITH_TRUSTED(only_a_trusted_peer_is_believed)
 {
     static const struct {
         const char *peer;
@@ -63,31 +67,29 @@ static void only_a_trusted_peer_is_believed(void **state)
     char *const parameters[] = {"HTTP_X_FORWARDED_FOR=203.0.113.1",
                                 "HTTP_X_FORWARDED_URI=/other?user=x", NULL};
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        const struct request request = ask("/check", cases[i].peer, parameters);
+    FOR_EACH(c, cases) {
+        const struct request request = ask("/check", c->peer, parameters);
         struct forward_auth forward;
         const struct request *got = forward_auth_read(&request, &rules, &forward);
 
-        want_number(cases[i].peer, got != &request, cases[i].believed);
-        want_text(cases[i].peer, got->remote_addr,
-                  cases[i].believed ? "203.0.113.1" : cases[i].peer);
-        want_text(cases[i].peer, got->uri, cases[i].believed ? "/other?user=x" : "/check");
+        want_number(c->peer, got != &request, c->believed);
+        want_text(c->peer, got->remote_addr, c->believed ? "203.0.113.1" : c->peer);
+        want_text(c->peer, got->uri, c->believed ? "/other?user=x" : "/check");
     }
     const struct request request = ask("/check", "127.0.0.1", parameters);
     struct forward_auth forward;
     assert_ptr_equal(forward_auth_read(&request, &no_rules, &forward), &request);
 }
 
-static void only_the_path_and_what_is_below_it_asks(void **state)
+TEST_WITH_TRUSTED(only_check_and_the_paths_below_it_ask_about_a_request)
 {
     static const struct {
         const char *uri;
-        const char *target; /* NULL: it is a request like any other */
+        const char *target; /* NULL: an ordinary request */
     } cases[] = {
         {"/check", "/"},
         {"/check/", "/"},
-        {"/check?user=a", "?user=a"}, /* the path of which is "/" */
+        {"/check?user=a", "?user=a"}, /* its path is "/" */
         {"/check/?user=a", "/?user=a"},
         {"/check/api/x?user=a&b", "/api/x?user=a&b"},
         {"/check//api", "//api"},
@@ -103,19 +105,18 @@ static void only_the_path_and_what_is_below_it_asks(void **state)
         {"http://host/check", NULL},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         struct forward_auth forward;
-        const struct request *got = read_one(cases[i].uri, NULL, &forward);
+        const struct request *got = read_one(c->uri, NULL, &forward);
 
-        want_text(cases[i].uri, got->uri, cases[i].target ? cases[i].target : cases[i].uri);
-        want_number(cases[i].uri, got == &forward.request, cases[i].target != NULL);
+        want_text(c->uri, got->uri, c->target ? c->target : c->uri);
+        want_number(c->uri, got == &forward.request, c->target != NULL);
     }
     char path[PATH_SIZE];
     assert_int_equal(path_normalise("?user=a", path), 1);
 }
 
-static void the_client_is_the_right_most_address_that_is_not_trusted(void **state)
+TEST_WITH_TRUSTED(the_client_is_the_right_most_address_that_is_not_trusted)
 {
     static const struct {
         const char *header, *client;
@@ -130,7 +131,7 @@ static void the_client_is_the_right_most_address_that_is_not_trusted(void **stat
         {"127.0.0.1", "127.0.0.1"},
         {"203.0.113.1:80", "203.0.113.1"},
         {"[2001:db8::1]:80", "2001:db8::1"},
-        {"2001:DB8:0::1", "2001:db8::1"}, /* whole: the limits cut it */
+        {"2001:DB8:0::1", "2001:db8::1"}, /* not cut: the limits do that */
         {"::ffff:203.0.113.1", "203.0.113.1"},
         {"2001:db8:fffe::1, 2001:db8:ffff::2", "2001:db8:fffe::1"},
         {"", "127.0.0.1"},
@@ -152,21 +153,20 @@ static void the_client_is_the_right_most_address_that_is_not_trusted(void **stat
          "127.0.0.1"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         char header[200];
         struct forward_auth forward;
 
-        snprintf(header, sizeof header, "HTTP_X_FORWARDED_FOR=%s", cases[i].header);
+        snprintf(header, sizeof header, "HTTP_X_FORWARDED_FOR=%s", c->header);
         const struct request *got = read_one("/check", header, &forward);
-        want_text(cases[i].header, got->remote_addr, cases[i].client);
-        want_text(cases[i].header, request_parameter(got, "REMOTE_ADDR"), cases[i].client);
+        want_text(c->header, got->remote_addr, c->client);
+        want_text(c->header, request_parameter(got, "REMOTE_ADDR"), c->client);
     }
     struct forward_auth forward;
     assert_string_equal(read_one("/check", NULL, &forward)->remote_addr, "127.0.0.1");
 }
 
-static void each_property_is_its_first_header_that_is_not_empty(void **state)
+TEST_WITH_TRUSTED(each_property_is_its_first_header_that_is_not_empty)
 {
     static const struct {
         const char *parameters[6];
@@ -200,7 +200,7 @@ static void each_property_is_its_first_header_that_is_not_empty(void **state)
          "user=a",
          "evil",
          "http"},
-        /* What only begins or ends like one of them is another. */
+        /* A name that only begins or ends like one of them is a different header. */
         {{"HTTP_X_FORWARDED_URIS=/x", "X_FORWARDED_URI=/x", "HTTP_X_FORWARDED_METHODS=X"},
          "GET",
          "/",
@@ -209,33 +209,30 @@ static void each_property_is_its_first_header_that_is_not_empty(void **state)
          ""},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        const struct request request =
-            ask("/check", "10.0.0.1", (char *const *)cases[i].parameters);
-        const char *name = cases[i].parameters[0];
+    FOR_EACH(c, cases) {
+        const struct request request = ask("/check", "10.0.0.1", (char *const *)c->parameters);
+        const char *name = c->parameters[0];
         struct forward_auth forward;
         const struct request *got = forward_auth_read(&request, &rules, &forward);
 
-        want_text(name, got->method, cases[i].method);
-        want_text(name, request_parameter(got, "REQUEST_METHOD"), cases[i].method);
-        want_text(name, got->uri, cases[i].target);
-        want_text(name, request_parameter(got, "REQUEST_URI"), cases[i].target);
-        want_text(name, request_parameter(got, "QUERY_STRING"), cases[i].query);
-        want_text(name, request_parameter(got, "HTTP_HOST"), cases[i].host);
-        want_text(name, request_parameter(got, "REQUEST_SCHEME"), cases[i].scheme);
+        want_text(name, got->method, c->method);
+        want_text(name, request_parameter(got, "REQUEST_METHOD"), c->method);
+        want_text(name, got->uri, c->target);
+        want_text(name, request_parameter(got, "REQUEST_URI"), c->target);
+        want_text(name, request_parameter(got, "QUERY_STRING"), c->query);
+        want_text(name, request_parameter(got, "HTTP_HOST"), c->host);
+        want_text(name, request_parameter(got, "REQUEST_SCHEME"), c->scheme);
         assert_true(got->replaced_count <= FORWARD_PARAMETERS_MAX);
     }
 }
 
-static void the_rest_of_the_question_stays(void **state)
+TEST_WITH_TRUSTED(the_other_parameters_of_a_question_are_kept)
 {
     char *const parameters[] = {"HTTP_X_API_KEY=secret", "HTTP_COOKIE=a=b", "REQUEST_METHOD=GET",
                                 NULL};
     struct request request = ask("/check", "127.0.0.1", parameters);
     struct forward_auth forward;
 
-    (void)state;
     request.authorizer = true;
     const struct request *got = forward_auth_read(&request, &rules, &forward);
     assert_true(got->authorizer);
@@ -244,25 +241,25 @@ static void the_rest_of_the_question_stays(void **state)
     assert_null(request_parameter(got, "HTTP_X_FORWARDED_FOR"));
 }
 
-/* A client who sends X!Forwarded-For behind Caddy, which sorts headers: '!' comes before '-'. */
-static void a_header_that_stands_twice_is_no_question(void **state)
+/* A client behind Caddy can send X!Forwarded-For, which becomes the same FastCGI parameter.  Caddy
+ * sorts headers, so it comes first: '!' is before '-'. */
+TEST_WITH_TRUSTED(a_question_with_a_duplicate_header_is_refused)
 {
     static const char *const names[] = {
         "HTTP_X_FORWARDED_FOR",  "HTTP_X_FORWARDED_METHOD", "HTTP_X_ORIGINAL_METHOD",
         "HTTP_X_FORWARDED_URI",  "HTTP_X_ORIGINAL_URI",     "HTTP_X_ORIGINAL_URL",
         "HTTP_X_FORWARDED_HOST", "HTTP_X_ORIGINAL_HOST",    "HTTP_X_FORWARDED_PROTO"};
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(names); i++) {
+    FOR_EACH(name, names) {
         char first[100], second[100];
         char *const parameters[] = {first, "HTTP_X_TEST=1", second, NULL};
         struct forward_auth forward;
 
-        snprintf(first, sizeof first, "%s=203.0.113.1", names[i]);
-        snprintf(second, sizeof second, "%s=", names[i]);
+        snprintf(first, sizeof first, "%s=203.0.113.1", *name);
+        snprintf(second, sizeof second, "%s=", *name);
         const struct request trusting = ask("/check", "127.0.0.1", parameters);
         if (forward_auth_read(&trusting, &rules, &forward))
-            fail_msg("%s stands twice, and one was taken", names[i]);
+            fail_msg("%s was sent twice, and one was used", *name);
         const struct request other = ask("/check", "192.0.2.1", parameters);
         assert_ptr_equal(forward_auth_read(&other, &rules, &forward), &other);
     }
@@ -272,12 +269,11 @@ static void a_header_that_stands_twice_is_no_question(void **state)
     assert_non_null(forward_auth_read(&request, &rules, &forward));
 }
 
-/* Whatever stands left of what a trusted proxy added: the client is the one that it added. */
-static void nothing_to_the_left_moves_the_client(void **state)
+/* The client is the address that a trusted proxy added, whatever is to the left of it. */
+TEST_WITH_TRUSTED(nothing_to_the_left_changes_the_client)
 {
     uint64_t seed = 1;
 
-    (void)state;
     for (int round = 0; round < ROUNDS; round++) {
         char left[64], header[200];
         struct forward_auth forward;
@@ -286,7 +282,7 @@ static void nothing_to_the_left_moves_the_client(void **state)
         snprintf(header, sizeof header, "HTTP_X_FORWARDED_FOR=%s, 203.0.113.1, 10.0.0.1", left);
         want_text(header, read_one("/check", header, &forward)->remote_addr, "203.0.113.1");
 
-        /* And anything at all is somebody, written as an address. */
+        /* Any text at all gives a client that is written as an address. */
         struct address address;
         snprintf(header, sizeof header, "HTTP_X_FORWARDED_FOR=%s", left);
         const struct request *got = read_one("/check", header, &forward);
@@ -295,17 +291,4 @@ static void nothing_to_the_left_moves_the_client(void **state)
     }
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(only_a_trusted_peer_is_believed),
-        cmocka_unit_test(only_the_path_and_what_is_below_it_asks),
-        cmocka_unit_test(the_client_is_the_right_most_address_that_is_not_trusted),
-        cmocka_unit_test(each_property_is_its_first_header_that_is_not_empty),
-        cmocka_unit_test(the_rest_of_the_question_stays),
-        cmocka_unit_test(a_header_that_stands_twice_is_no_question),
-        cmocka_unit_test(nothing_to_the_left_moves_the_client),
-    };
-
-    return cmocka_run_group_tests(tests, read_trusted, NULL);
-}
+TESTS_MAIN

@@ -1,3 +1,5 @@
+/* test_path.c - tests of request/path: normalised paths, and the readings of them by backends. */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "request/path.h"
 
@@ -8,8 +10,8 @@
 #define ROUNDS   100000
 #define TEXT_MAX 64
 
-/* The path of URI, on the heap and no byte too large, so that a sanitizer sees one written beyond
- * it: the caller's to free. */
+/* The path of URI, in a heap block of exactly PATH_SIZE bytes, so that a sanitizer sees a write
+ * beyond it.  The caller frees it. */
 static char *normalised(const char *uri, size_t *len)
 {
     char *out = malloc(PATH_SIZE);
@@ -33,7 +35,7 @@ static void want_path(const char *uri, const char *want, size_t want_len)
     free(got);
 }
 
-static void every_spelling_of_a_path_is_one_path(void **state)
+TEST(every_spelling_of_a_path_is_one_path)
 {
     static const struct {
         const char *uri, *want;
@@ -69,7 +71,7 @@ static void every_spelling_of_a_path_is_one_path(void **state)
         {"/api/x?q=/../y", "/api/x"},
         {"/api/x#top", "/api/x"},
         {"/api/x#top?q", "/api/x"},
-        /* Another path. */
+        /* A different path. */
         {"/API/x", "/API/x"},
         {"/api/x/", "/api/x/"},
         {"/api/x//", "/api/x/"},
@@ -80,12 +82,11 @@ static void every_spelling_of_a_path_is_one_path(void **state)
         {"/api/x%2F", "/api/x/"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_path(cases[i].uri, cases[i].want, strlen(cases[i].want));
+    FOR_EACH(c, cases)
+        want_path(c->uri, c->want, strlen(c->want));
 }
 
-static void what_is_no_spelling_of_another_stays(void **state)
+TEST(special_segments_are_removed_and_similar_ones_are_kept)
 {
     static const struct {
         const char *uri, *want;
@@ -138,13 +139,12 @@ static void what_is_no_spelling_of_another_stays(void **state)
         {"/a\\..\\b", "/a\\..\\b", 7},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_path(cases[i].uri, cases[i].want, cases[i].want_len);
+    FOR_EACH(c, cases)
+        want_path(c->uri, c->want, c->want_len);
 }
 
-/* "/" and PIECE until the path has LEN bytes, each piece one of them; and END.  The caller's to
- * free. */
+/* "/", then PIECE, which is one byte of the path, until the path has LEN bytes, then END.  The
+ * caller frees it. */
 static char *long_uri(size_t len, const char *piece, const char *end)
 {
     size_t width = strlen(piece);
@@ -158,7 +158,7 @@ static char *long_uri(size_t len, const char *piece, const char *end)
     return uri;
 }
 
-static void a_path_that_does_not_fit_is_empty(void **state)
+TEST(a_path_that_does_not_fit_is_empty)
 {
     static const struct {
         size_t len;
@@ -170,7 +170,6 @@ static void a_path_that_does_not_fit_is_empty(void **state)
     static const char *const pieces[] = {"a", "%61", "%"};
     static const char *const ends[] = {"", "?q=1", "#top"};
 
-    (void)state;
     for (size_t i = 0; i < LENGTH(cases) * LENGTH(pieces) * LENGTH(ends); i++) {
         size_t want = cases[i % LENGTH(cases)].len, len;
         bool fits = cases[i % LENGTH(cases)].fits;
@@ -188,25 +187,24 @@ static void a_path_that_does_not_fit_is_empty(void **state)
     }
 }
 
-static void a_folder_of_the_most_bytes_keeps_its_slash(void **state)
+TEST(the_longest_folder_keeps_its_slash)
 {
     static const char *const ends[] = {"/", "/."};
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(ends); i++) {
-        size_t bytes = PATH_SIZE - 1 - strlen(ends[i]), len;
-        char *uri = long_uri(bytes, "a", ends[i]);
+    FOR_EACH(end, ends) {
+        size_t bytes = PATH_SIZE - 1 - strlen(*end), len;
+        char *uri = long_uri(bytes, "a", *end);
         char *got = normalised(uri, &len);
 
-        want_number(ends[i], (int64_t)len, (int64_t)bytes + 1);
-        want_number(ends[i], got[len - 1], '/');
+        want_number(*end, (int64_t)len, (int64_t)bytes + 1);
+        want_number(*end, got[len - 1], '/');
         free(got);
         free(uri);
     }
 }
 
 /* The path of URI by other means: decoded, split at its slashes, and its segments on a stack.
- * It knows no NUL. */
+ * It does not handle a NUL. */
 static void reference(const char *uri, char out[TEXT_MAX])
 {
     char decoded[TEXT_MAX + 1], *stack[TEXT_MAX];
@@ -248,12 +246,11 @@ static char *origin_form(uint64_t *seed, const char *alphabet, char *out, size_t
     return out;
 }
 
-static void whatever_the_path_it_is_what_a_stack_of_segments_makes_of_it(void **state)
+TEST(any_path_is_what_a_stack_of_segments_makes_of_it)
 {
     static const char *const alphabets[] = {"/.%2Fa", "/.%2FaE", "/.", "/..a", "/.%2E?#a+"};
     uint64_t seed = 1;
 
-    (void)state;
     for (int round = 0; round < ROUNDS; round++) {
         char text[24], want[TEXT_MAX];
         /* A copy of exactly its size, so that a sanitizer sees a byte read beyond it. */
@@ -280,11 +277,10 @@ static bool ends_in(const char *text, const char *end)
     return strlen(text) >= strlen(end) && strcmp(text + strlen(text) - strlen(end), end) == 0;
 }
 
-static void a_normalised_path_has_nothing_left_to_normalise(void **state)
+TEST(a_normalised_path_has_nothing_left_to_normalise)
 {
     uint64_t seed = 2;
 
-    (void)state;
     for (int round = 0; round < ROUNDS; round++) {
         char uri[32], encoded[3 * sizeof uri + 1];
         size_t len;
@@ -299,11 +295,10 @@ static void a_normalised_path_has_nothing_left_to_normalise(void **state)
     }
 }
 
-static void any_bytes_that_are_encoded_come_back(void **state)
+TEST(any_bytes_that_are_encoded_come_back)
 {
     uint64_t seed = 3;
 
-    (void)state;
     for (int round = 0; round < ROUNDS; round++) {
         char path[16] = "/a", uri[3 * sizeof path + 1];
         size_t len = 2 + random_number(&seed) % (sizeof path - 2);
@@ -332,7 +327,7 @@ static const char *readings_of(const char *uri, char *out, size_t size)
     return out;
 }
 
-static void a_path_has_a_reading_for_each_way_of_backends(void **state)
+TEST(a_path_has_a_reading_for_each_kind_of_backend)
 {
     static const struct {
         const char *uri, *want;
@@ -362,18 +357,16 @@ static void a_path_has_a_reading_for_each_way_of_backends(void **state)
     };
     char got[256];
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_text(cases[i].uri, readings_of(cases[i].uri, got, sizeof got), cases[i].want);
+    FOR_EACH(c, cases)
+        want_text(c->uri, readings_of(c->uri, got, sizeof got), c->want);
 }
 
-/* Nothing that the usual reading says is lost. */
-static void the_first_reading_is_the_usual_one_without_its_slash(void **state)
+/* The first reading and its slash are the whole usual reading. */
+TEST(the_first_reading_is_the_usual_one_without_its_slash)
 {
     static struct path path;
     uint64_t seed = 4;
 
-    (void)state;
     for (int round = 0; round < ROUNDS; round++) {
         char uri[32];
         size_t len;
@@ -390,19 +383,4 @@ static void the_first_reading_is_the_usual_one_without_its_slash(void **state)
     }
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_spelling_of_a_path_is_one_path),
-        cmocka_unit_test(what_is_no_spelling_of_another_stays),
-        cmocka_unit_test(a_path_that_does_not_fit_is_empty),
-        cmocka_unit_test(a_folder_of_the_most_bytes_keeps_its_slash),
-        cmocka_unit_test(whatever_the_path_it_is_what_a_stack_of_segments_makes_of_it),
-        cmocka_unit_test(a_normalised_path_has_nothing_left_to_normalise),
-        cmocka_unit_test(any_bytes_that_are_encoded_come_back),
-        cmocka_unit_test(a_path_has_a_reading_for_each_way_of_backends),
-        cmocka_unit_test(the_first_reading_is_the_usual_one_without_its_slash),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN

@@ -1,3 +1,5 @@
+/* test_query.c - tests of request/query: finding a parameter, and decoding its value. */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "request/query.h"
 #include "request/target.h"
@@ -6,7 +8,7 @@
 
 #define ROUNDS 20000
 
-/* The first parameter NAME in the query of URI, still encoded; text NULL: none. */
+/* The first parameter NAME in the query of URI, still encoded; text is NULL if there is none. */
 static struct span query_find(const char *uri, const char *name)
 {
     struct span rest = target_read(uri).query, found, value;
@@ -37,7 +39,7 @@ static void want_parameter(const char *uri, const char *name, const char *want)
     }
 }
 
-static void a_parameter_is_found_by_its_name(void **state)
+TEST(a_parameter_is_found_by_its_name)
 {
     static const struct {
         const char *uri, *want; /* of "user"; NULL: none */
@@ -83,12 +85,11 @@ static void a_parameter_is_found_by_its_name(void **state)
         {"", NULL},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_parameter(cases[i].uri, "user", cases[i].want);
+    FOR_EACH(c, cases)
+        want_parameter(c->uri, "user", c->want);
 }
 
-static void names_are_compared_decoded(void **state)
+TEST(names_are_compared_decoded)
 {
     static const struct {
         const char *uri, *name, *want;
@@ -112,77 +113,68 @@ static void names_are_compared_decoded(void **state)
         {"/?=x", "", "x"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_parameter(cases[i].uri, cases[i].name, cases[i].want);
+    FOR_EACH(c, cases)
+        want_parameter(c->uri, c->name, c->want);
 }
 
-static void an_empty_value_still_points_into_the_uri(void **state)
+TEST(an_empty_value_still_points_into_the_uri)
 {
     static const char *const cases[] = {"/?user", "/?user=", "/?user&a=1", "/?user=#a"};
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct span got = query_find(cases[i], "user");
+    FOR_EACH(c, cases) {
+        struct span got = query_find(*c, "user");
 
-        if (got.text < cases[i] || got.text > cases[i] + strlen(cases[i]) || got.len != 0)
-            fail_msg("\"%s\": not an empty piece of it", cases[i]);
+        if (got.text < *c || got.text > *c + strlen(*c) || got.len != 0)
+            fail_msg("\"%s\": not an empty piece of it", *c);
     }
 }
 
-static void bytes_are_decoded_as_a_form_encodes_them(void **state)
+struct bytes_case {
+    const char *encoded, *want;
+    size_t want_len;
+};
+
+/* NEXT gives the bytes that C wants, and then no more. */
+static void want_bytes(int (*next)(struct span *encoded), const struct bytes_case *c)
 {
-    static const struct {
-        const char *encoded, *want;
-        size_t want_len;
-    } cases[] = {
+    struct span encoded = {c->encoded, strlen(c->encoded)};
+
+    for (size_t i = 0; i < c->want_len; i++)
+        want_number(c->encoded, next(&encoded), (unsigned char)c->want[i]);
+    want_number(c->encoded, next(&encoded), -1);
+    want_number(c->encoded, next(&encoded), -1);
+}
+
+TEST(bytes_are_decoded_as_a_form_encodes_them)
+{
+    static const struct bytes_case cases[] = {
         {"", "", 0},         {"abc", "abc", 3},       {"%41", "A", 1},   {"%4a%4A", "JJ", 2},
         {"a+b", "a b", 3},   {"a%20b%2B", "a b+", 4}, {"%", "%", 1},     {"%%", "%%", 2},
         {"%4", "%4", 2},     {"%4g", "%4g", 3},       {"%g4", "%g4", 3}, {"%%41", "%A", 2},
         {"%4%41", "%4A", 3}, {"%2541", "%41", 3},     {"%00", "\0", 1},  {"%FF\xff", "\xff\xff", 2},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct span encoded = {cases[i].encoded, strlen(cases[i].encoded)};
-
-        for (size_t j = 0; j < cases[i].want_len; j++)
-            want_number(cases[i].encoded, query_next_byte(&encoded),
-                        (unsigned char)cases[i].want[j]);
-        want_number(cases[i].encoded, query_next_byte(&encoded), -1);
-        want_number(cases[i].encoded, query_next_byte(&encoded), -1);
-    }
+    FOR_EACH(c, cases)
+        want_bytes(query_next_byte, c);
 }
 
-static void bytes_of_a_path_are_decoded_and_plus_is_itself(void **state)
+TEST(bytes_of_a_path_are_decoded_and_plus_is_itself)
 {
-    static const struct {
-        const char *encoded, *want;
-        size_t want_len;
-    } cases[] = {
+    static const struct bytes_case cases[] = {
         {"", "", 0},      {"abc", "abc", 3},          {"a+b", "a+b", 3},   {"+", "+", 1},
         {"%2B", "+", 1},  {"a%20b", "a b", 3},        {"%2F%2f", "//", 2}, {"%", "%", 1},
         {"%4", "%4", 2},  {"%4g", "%4g", 3},          {"%+1", "%+1", 3},   {"%%41", "%A", 2},
         {"%00", "\0", 1}, {"%FF\xff", "\xff\xff", 2}, {"%2541", "%41", 3},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct span encoded = {cases[i].encoded, strlen(cases[i].encoded)};
-
-        for (size_t j = 0; j < cases[i].want_len; j++)
-            want_number(cases[i].encoded, query_next_path_byte(&encoded),
-                        (unsigned char)cases[i].want[j]);
-        want_number(cases[i].encoded, query_next_path_byte(&encoded), -1);
-        want_number(cases[i].encoded, query_next_path_byte(&encoded), -1);
-    }
+    FOR_EACH(c, cases)
+        want_bytes(query_next_path_byte, c);
 }
 
-static void a_path_and_a_form_differ_in_plus_alone(void **state)
+TEST(a_path_and_a_form_differ_only_in_plus)
 {
     uint64_t seed = 3;
 
-    (void)state;
     for (int round = 0; round < ROUNDS; round++) {
         char text[20];
         char *encoded = strdup(random_text(&seed, "%+2bBFg", text, sizeof text));
@@ -201,12 +193,11 @@ static void a_path_and_a_form_differ_in_plus_alone(void **state)
     }
 }
 
-static void the_end_of_a_span_is_not_read_over(void **state)
+TEST(no_byte_after_the_end_of_a_span_is_read)
 {
     struct span cut_short = {"%41", 2}, path = cut_short;
     struct span none = {NULL, 0};
 
-    (void)state;
     assert_int_equal(query_next_byte(&cut_short), '%');
     assert_int_equal(query_next_byte(&cut_short), '4');
     assert_int_equal(query_next_byte(&cut_short), -1);
@@ -217,7 +208,7 @@ static void the_end_of_a_span_is_not_read_over(void **state)
     assert_int_equal(query_next_path_byte(&none), -1);
 }
 
-/* Append BYTE to OUT in one of the ways in which a client may write it. */
+/* Write BYTE to OUT in one of the ways in which a client may encode it. */
 static size_t encode(unsigned char byte, uint64_t *seed, char *out)
 {
     uint64_t way = random_number(seed) % 4;
@@ -229,11 +220,10 @@ static size_t encode(unsigned char byte, uint64_t *seed, char *out)
     return (size_t)(way % 2 ? sprintf(out, "%%%02x", byte) : sprintf(out, "%%%02X", byte));
 }
 
-static void whatever_bytes_are_encoded_come_back(void **state)
+TEST(any_encoded_bytes_come_back)
 {
     uint64_t seed = 1;
 
-    (void)state;
     for (int round = 0; round < ROUNDS; round++) {
         unsigned char bytes[24];
         size_t count = random_number(&seed) % sizeof bytes;
@@ -253,11 +243,10 @@ static void whatever_bytes_are_encoded_come_back(void **state)
     }
 }
 
-static void whatever_the_uri_the_value_lies_within_its_query(void **state)
+TEST(the_value_is_within_the_query_of_any_uri)
 {
     uint64_t seed = 2;
 
-    (void)state;
     for (int round = 0; round < 10 * ROUNDS; round++) {
         char text[20];
         /* A copy of exactly its size, so that a sanitizer sees a byte read beyond it. */
@@ -275,19 +264,4 @@ static void whatever_the_uri_the_value_lies_within_its_query(void **state)
     }
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_parameter_is_found_by_its_name),
-        cmocka_unit_test(names_are_compared_decoded),
-        cmocka_unit_test(an_empty_value_still_points_into_the_uri),
-        cmocka_unit_test(bytes_are_decoded_as_a_form_encodes_them),
-        cmocka_unit_test(bytes_of_a_path_are_decoded_and_plus_is_itself),
-        cmocka_unit_test(a_path_and_a_form_differ_in_plus_alone),
-        cmocka_unit_test(the_end_of_a_span_is_not_read_over),
-        cmocka_unit_test(whatever_bytes_are_encoded_come_back),
-        cmocka_unit_test(whatever_the_uri_the_value_lies_within_its_query),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN
