@@ -1,3 +1,5 @@
+/* test_cost.c - tests of limits/cost: costs in a limits file, and what a request costs. */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "limits/cost.h"
 #include "request/query.h"
@@ -7,7 +9,7 @@
 
 #define ROUNDS 100000
 
-static void a_cost_is_a_number_or_a_source(void **state)
+TEST(a_cost_is_a_number_or_a_source)
 {
     static const struct {
         const char *text;
@@ -26,26 +28,23 @@ static void a_cost_is_a_number_or_a_source(void **state)
         {"cookie:cost", 0, KEY_SOURCE_COOKIE, "cost", ""},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         struct cost cost;
 
-        want_no_error(cases[i].text, cost_parse(cases[i].text, &cost));
-        want_number(cases[i].text, cost.tokens, cases[i].tokens);
+        want_no_error(c->text, cost_parse(c->text, &cost));
+        want_number(c->text, cost.tokens, c->tokens);
         if (cost.tokens > 0)
             continue;
-        want_number(cases[i].text, cost.source.kind, cases[i].kind);
-        want_text(cases[i].text, cost.source.name, cases[i].name);
-        want_text(cases[i].text, cost.source.parameter, cases[i].parameter);
+        want_number(c->text, cost.source.kind, c->kind);
+        want_text(c->text, cost.source.name, c->name);
+        want_text(c->text, cost.source.parameter, c->parameter);
     }
 }
 
-static void a_wrong_cost_is_an_error_that_says_what_would_be_right(void **state)
+TEST(a_wrong_cost_is_an_error_that_says_what_would_be_right)
 {
     static const char number[] = "neither a whole number from 1 to 1000000 nor a source; write 1, ";
-    static const struct {
-        const char *text, *error;
-    } cases[] = {
+    static const struct error_case cases[] = {
         {"", number},
         {"0", number},
         {"-0", number},
@@ -63,7 +62,7 @@ static void a_wrong_cost_is_an_error_that_says_what_would_be_right(void **state)
         {"0x1", number},
         {"1_000", number},
         {"five", number},
-        /* what cannot be a number */
+        /* sources that cannot be a number */
         {"ip", number},
         {"path", number},
         {"method", number},
@@ -87,17 +86,14 @@ static void a_wrong_cost_is_an_error_that_says_what_would_be_right(void **state)
     };
     struct cost cost;
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_error(cases[i].text, cost_parse(cases[i].text, &cost), cases[i].error);
+    WANT_ERRORS(cost_parse, &cost, cases);
 }
 
-static void the_name_of_a_source_of_cost_has_its_bound(void **state)
+TEST(the_name_of_a_cost_source_is_bounded)
 {
     char text[KEY_SOURCE_NAME_MAX + 16];
     struct cost cost;
 
-    (void)state;
     sprintf(text, "query:%0*d", KEY_SOURCE_NAME_MAX, 0);
     want_no_error(text, cost_parse(text, &cost));
     sprintf(text, "query:%0*d", KEY_SOURCE_NAME_MAX + 1, 0);
@@ -113,12 +109,9 @@ static int64_t cost_of_text(const char *text, bool encoded)
     return cost_read(encoded ? query_decode(value, &scratch) : value);
 }
 
-static void a_value_is_as_many_tokens_as_it_says_within_the_bounds(void **state)
+TEST(a_value_costs_as_many_tokens_as_it_says_within_the_bounds)
 {
-    static const struct {
-        const char *text;
-        int64_t want;
-    } cases[] = {
+    static const struct number_case cases[] = {
         {"1", 1},
         {"2", 2},
         {"10", 10},
@@ -167,33 +160,26 @@ static void a_value_is_as_many_tokens_as_it_says_within_the_bounds(void **state)
         {"Infinity", 1},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_number(cases[i].text ? cases[i].text : "(none)", cost_of_text(cases[i].text, false),
-                    cases[i].want);
+    FOR_EACH(c, cases)
+        want_number(c->text ? c->text : "(none)", cost_of_text(c->text, false), c->want);
 }
 
-static void a_value_of_a_query_is_decoded(void **state)
+TEST(a_value_of_a_query_is_decoded)
 {
-    static const struct {
-        const char *text;
-        int64_t want;
-    } cases[] = {
+    static const struct number_case cases[] = {
         {"25", 25},  {"%325", 25}, {"%32%35", 25}, {"+5", 1},  {"5+", 1},
         {"5%00", 1}, {"%00", 1},   {"5%", 1},      {"5%3", 1}, {"%2535", 1},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_number(cases[i].text, cost_of_text(cases[i].text, true), cases[i].want);
+    FOR_EACH(c, cases)
+        want_number(c->text, cost_of_text(c->text, true), c->want);
 }
 
-static void every_number_within_the_bounds_is_itself_and_no_text_is_outside_them(void **state)
+TEST(every_number_is_clamped_to_the_bounds_and_every_text_is_within_them)
 {
     uint64_t random = 5;
     char text[24];
 
-    (void)state;
     for (int round = 0; round < ROUNDS; round++) {
         int64_t number = random_between(&random, 0, INT64_MAX);
 
@@ -209,16 +195,13 @@ static void every_number_within_the_bounds_is_itself_and_no_text_is_outside_them
     }
 }
 
-static void a_cost_is_looked_up_where_its_source_says(void **state)
+TEST(a_cost_is_looked_up_where_its_source_says)
 {
     static char cost[] = "HTTP_X_COST=12", env[] = "REQUEST_COST=13", cookie[] = "HTTP_COOKIE=c=14",
                 length[] = "CONTENT_LENGTH=15", big[] = "BIG=1000001";
     static char *const parameters[] = {cost, env, cookie, length, big, NULL};
     static const struct request request = {"GET", "/?n=1%36&m", "192.0.2.7", parameters};
-    static const struct {
-        const char *text;
-        int64_t want;
-    } cases[] = {
+    static const struct number_case cases[] = {
         {"1", 1},
         {"3", 3},
         {"1000000", 1000000},
@@ -237,29 +220,15 @@ static void a_cost_is_looked_up_where_its_source_says(void **state)
         {"cookie:none", 1},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         bool ambiguous;
         struct view view;
         struct cost parsed;
 
         view_begin(&view, &request, 64);
-        want_no_error(cases[i].text, cost_parse(cases[i].text, &parsed));
-        want_number(cases[i].text, cost_of(&parsed, &view, &ambiguous), cases[i].want);
+        want_no_error(c->text, cost_parse(c->text, &parsed));
+        want_number(c->text, cost_of(&parsed, &view, &ambiguous), c->want);
     }
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_cost_is_a_number_or_a_source),
-        cmocka_unit_test(a_wrong_cost_is_an_error_that_says_what_would_be_right),
-        cmocka_unit_test(the_name_of_a_source_of_cost_has_its_bound),
-        cmocka_unit_test(a_value_is_as_many_tokens_as_it_says_within_the_bounds),
-        cmocka_unit_test(a_value_of_a_query_is_decoded),
-        cmocka_unit_test(every_number_within_the_bounds_is_itself_and_no_text_is_outside_them),
-        cmocka_unit_test(a_cost_is_looked_up_where_its_source_says),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN

@@ -1,3 +1,5 @@
+/* test_key.c - tests of limits/key: keys in a limits file, and the Redis keys of requests. */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "limits/key.h"
 #include "base/address.h"
@@ -16,7 +18,7 @@
 #define UPPER_16 "N123456789ABCDEF"
 #define UPPER_64 UPPER_16 UPPER_16 UPPER_16 UPPER_16
 
-/* What a request has that has no FastCGI parameters. */
+/* The parameters of a request without FastCGI parameters. */
 static char *const nothing[] = {NULL};
 
 static struct key_spec spec_of(const char *text)
@@ -27,7 +29,7 @@ static struct key_spec spec_of(const char *text)
     return spec;
 }
 
-/* The key that limit LIMIT builds for REQUEST, where an IPv6 client is a prefix of PREFIX_BITS. */
+/* The key of the limit LIMIT for REQUEST.  An IPv6 client is a prefix of PREFIX_BITS. */
 static size_t key_with_prefix(const struct key_spec *spec, const char *limit,
                               const struct request *request, unsigned prefix_bits,
                               char out[KEY_SIZE])
@@ -46,7 +48,7 @@ static size_t key_of(const struct key_spec *spec, const char *limit, const struc
     return key_with_prefix(spec, limit, request, 64, out);
 }
 
-/* The hash tag of KEY as a Redis Cluster finds it (cluster specification, "Hash tags"): what stands
+/* The hash tag of KEY as a Redis Cluster finds it (cluster specification, "Hash tags"): the bytes
  * between the first '{' and the first '}' after it. */
 static struct span hash_tag(const char *key)
 {
@@ -56,7 +58,7 @@ static struct span hash_tag(const char *key)
     return close ? (struct span){open + 1, (size_t)(close - open - 1)} : (struct span){NULL, 0};
 }
 
-/* KEY, of LEN bytes, is rl:{IDENTITY}:LIMIT, and none of its bytes can be taken for another. */
+/* KEY, of LEN bytes, is rl:{IDENTITY}:LIMIT, with one pair of braces and printable bytes. */
 static void want_well_formed(const char *input, const char *key, size_t len, const char *limit)
 {
     struct span tag = hash_tag(key);
@@ -65,7 +67,7 @@ static void want_well_formed(const char *input, const char *key, size_t len, con
     if (len >= KEY_SIZE || strncmp(key, "rl:{", 4) != 0 || tag.text != key + 4 || tag.len == 0 ||
         tag.len > KEY_IDENTITY_MAX || strncmp(tag.text + tag.len, "}:", 2) != 0 ||
         strcmp(tag.text + tag.len + 2, limit) != 0 || strpbrk(tag.text + tag.len + 1, "{}"))
-        fail_msg("\"%s\": \"%s\" is no rl:{IDENTITY}:%s", input, key, limit);
+        fail_msg("\"%s\": \"%s\" is not rl:{IDENTITY}:%s", input, key, limit);
     if (memchr(tag.text, '{', tag.len))
         fail_msg("\"%s\": a second '{' in \"%s\"", input, key);
     for (size_t i = 0; i < len; i++)
@@ -93,7 +95,7 @@ static void want_identity(const char *input, const char *key, const char *want)
     want_text(input, key, whole);
 }
 
-/* "/?user=" and COUNT times PIECE: the caller's to free. */
+/* "/?user=" and COUNT times PIECE.  The caller frees it. */
 static char *uri_of(const char *piece, size_t count)
 {
     size_t len = strlen(piece);
@@ -106,86 +108,75 @@ static char *uri_of(const char *piece, size_t count)
     return uri;
 }
 
-static void every_source_and_alternative_is_read(void **state)
+/* A source of a key: the first of an alternative, or one that is joined to it. */
+#define OR(kind, name, parameter)                                                                  \
+    {                                                                                              \
+        {KEY_SOURCE_##kind, name, parameter}, true                                                 \
+    }
+#define AND(kind, name, parameter)                                                                 \
+    {                                                                                              \
+        {KEY_SOURCE_##kind, name, parameter}, false                                                \
+    }
+
+TEST(every_source_and_alternative_is_read)
 {
     static const struct {
         const char *text;
         size_t count;
         struct key_part want[4];
     } cases[] = {
-        {"ip", 1, {{{KEY_SOURCE_IP, "", ""}, true}}},
-        {"query:user", 1, {{{KEY_SOURCE_QUERY, "user", ""}, true}}},
-        {"query:user | ip",
-         2,
-         {{{KEY_SOURCE_QUERY, "user", ""}, true}, {{KEY_SOURCE_IP, "", ""}, true}}},
-        {"query:user|ip",
-         2,
-         {{{KEY_SOURCE_QUERY, "user", ""}, true}, {{KEY_SOURCE_IP, "", ""}, true}}},
-        {"   query:user   |   ip   ",
-         2,
-         {{{KEY_SOURCE_QUERY, "user", ""}, true}, {{KEY_SOURCE_IP, "", ""}, true}}},
-        {"ip | query:a | query:b",
-         3,
-         {{{KEY_SOURCE_IP, "", ""}, true},
-          {{KEY_SOURCE_QUERY, "a", ""}, true},
-          {{KEY_SOURCE_QUERY, "b", ""}, true}}},
-        {"query:ip", 1, {{{KEY_SOURCE_QUERY, "ip", ""}, true}}},
-        {"query:query:user", 1, {{{KEY_SOURCE_QUERY, "query:user", ""}, true}}},
-        {"query:a=b&c%", 1, {{{KEY_SOURCE_QUERY, "a=b&c%", ""}, true}}},
-        {"query:\xc3\xa9", 1, {{{KEY_SOURCE_QUERY, "\xc3\xa9", ""}, true}}},
-        {"query:" NAME_64, 1, {{{KEY_SOURCE_QUERY, NAME_64, ""}, true}}},
-        {"header:X-API-Key", 1, {{{KEY_SOURCE_HEADER, "x-api-key", "HTTP_X_API_KEY"}, true}}},
-        {"header:x-api-key", 1, {{{KEY_SOURCE_HEADER, "x-api-key", "HTTP_X_API_KEY"}, true}}},
-        {"header:DNT2", 1, {{{KEY_SOURCE_HEADER, "dnt2", "HTTP_DNT2"}, true}}},
-        {"header:Content-Type", 1, {{{KEY_SOURCE_HEADER, "content-type", "CONTENT_TYPE"}, true}}},
-        {"header:content-LENGTH",
-         1,
-         {{{KEY_SOURCE_HEADER, "content-length", "CONTENT_LENGTH"}, true}}},
-        {"header:Content-Types",
-         1,
-         {{{KEY_SOURCE_HEADER, "content-types", "HTTP_CONTENT_TYPES"}, true}}},
-        {"header:" NAME_64, 1, {{{KEY_SOURCE_HEADER, NAME_64, "HTTP_" UPPER_64}, true}}},
-        {"cookie:Session.id", 1, {{{KEY_SOURCE_COOKIE, "Session.id", ""}, true}}},
-        {"path", 1, {{{KEY_SOURCE_PATH, "", ""}, true}}},
-        {"method", 1, {{{KEY_SOURCE_METHOD, "", ""}, true}}},
-        {"host", 1, {{{KEY_SOURCE_HOST, "", ""}, true}}},
-        {"env:REMOTE_USER", 1, {{{KEY_SOURCE_ENV, "REMOTE_USER", "REMOTE_USER"}, true}}},
-        {"env:remote_User2", 1, {{{KEY_SOURCE_ENV, "remote_User2", "remote_User2"}, true}}},
-        {"env:" NAME_64, 1, {{{KEY_SOURCE_ENV, NAME_64, NAME_64}, true}}},
-        {"global", 1, {{{KEY_SOURCE_GLOBAL, "", ""}, true}}},
-        {"ip + path", 2, {{{KEY_SOURCE_IP, "", ""}, true}, {{KEY_SOURCE_PATH, "", ""}, false}}},
-        {"ip+path", 2, {{{KEY_SOURCE_IP, "", ""}, true}, {{KEY_SOURCE_PATH, "", ""}, false}}},
+        {"ip", 1, {OR(IP, "", "")}},
+        {"query:user", 1, {OR(QUERY, "user", "")}},
+        {"query:user | ip", 2, {OR(QUERY, "user", ""), OR(IP, "", "")}},
+        {"query:user|ip", 2, {OR(QUERY, "user", ""), OR(IP, "", "")}},
+        {"   query:user   |   ip   ", 2, {OR(QUERY, "user", ""), OR(IP, "", "")}},
+        {"ip | query:a | query:b", 3, {OR(IP, "", ""), OR(QUERY, "a", ""), OR(QUERY, "b", "")}},
+        {"query:ip", 1, {OR(QUERY, "ip", "")}},
+        {"query:query:user", 1, {OR(QUERY, "query:user", "")}},
+        {"query:a=b&c%", 1, {OR(QUERY, "a=b&c%", "")}},
+        {"query:\xc3\xa9", 1, {OR(QUERY, "\xc3\xa9", "")}},
+        {"query:" NAME_64, 1, {OR(QUERY, NAME_64, "")}},
+        {"header:X-API-Key", 1, {OR(HEADER, "x-api-key", "HTTP_X_API_KEY")}},
+        {"header:x-api-key", 1, {OR(HEADER, "x-api-key", "HTTP_X_API_KEY")}},
+        {"header:DNT2", 1, {OR(HEADER, "dnt2", "HTTP_DNT2")}},
+        {"header:Content-Type", 1, {OR(HEADER, "content-type", "CONTENT_TYPE")}},
+        {"header:content-LENGTH", 1, {OR(HEADER, "content-length", "CONTENT_LENGTH")}},
+        {"header:Content-Types", 1, {OR(HEADER, "content-types", "HTTP_CONTENT_TYPES")}},
+        {"header:" NAME_64, 1, {OR(HEADER, NAME_64, "HTTP_" UPPER_64)}},
+        {"cookie:Session.id", 1, {OR(COOKIE, "Session.id", "")}},
+        {"path", 1, {OR(PATH, "", "")}},
+        {"method", 1, {OR(METHOD, "", "")}},
+        {"host", 1, {OR(HOST, "", "")}},
+        {"env:REMOTE_USER", 1, {OR(ENV, "REMOTE_USER", "REMOTE_USER")}},
+        {"env:remote_User2", 1, {OR(ENV, "remote_User2", "remote_User2")}},
+        {"env:" NAME_64, 1, {OR(ENV, NAME_64, NAME_64)}},
+        {"global", 1, {OR(GLOBAL, "", "")}},
+        {"ip + path", 2, {OR(IP, "", ""), AND(PATH, "", "")}},
+        {"ip+path", 2, {OR(IP, "", ""), AND(PATH, "", "")}},
         {"query:a + ip | path + method",
          4,
-         {{{KEY_SOURCE_QUERY, "a", ""}, true},
-          {{KEY_SOURCE_IP, "", ""}, false},
-          {{KEY_SOURCE_PATH, "", ""}, true},
-          {{KEY_SOURCE_METHOD, "", ""}, false}}},
+         {OR(QUERY, "a", ""), AND(IP, "", ""), OR(PATH, "", ""), AND(METHOD, "", "")}},
         {"path | ip + method | global",
          4,
-         {{{KEY_SOURCE_PATH, "", ""}, true},
-          {{KEY_SOURCE_IP, "", ""}, true},
-          {{KEY_SOURCE_METHOD, "", ""}, false},
-          {{KEY_SOURCE_GLOBAL, "", ""}, true}}},
+         {OR(PATH, "", ""), OR(IP, "", ""), AND(METHOD, "", ""), OR(GLOBAL, "", "")}},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct key_spec got = spec_of(cases[i].text);
+    FOR_EACH(c, cases) {
+        struct key_spec got = spec_of(c->text);
 
-        want_number(cases[i].text, (int64_t)got.count, (int64_t)cases[i].count);
+        want_number(c->text, (int64_t)got.count, (int64_t)c->count);
         for (size_t j = 0; j < got.count; j++) {
-            const struct key_source *source = &got.part[j].source, *want = &cases[i].want[j].source;
+            const struct key_source *source = &got.part[j].source, *want = &c->want[j].source;
 
-            want_number(cases[i].text, source->kind, want->kind);
-            want_number(cases[i].text, got.part[j].alternative, cases[i].want[j].alternative);
-            want_text(cases[i].text, source->name, want->name);
-            want_text(cases[i].text, source->parameter, want->parameter);
+            want_number(c->text, source->kind, want->kind);
+            want_number(c->text, got.part[j].alternative, c->want[j].alternative);
+            want_text(c->text, source->name, want->name);
+            want_text(c->text, source->parameter, want->parameter);
         }
     }
 }
 
-static void as_many_sources_as_are_allowed_are_read(void **state)
+TEST(as_many_sources_as_are_allowed_are_read)
 {
     static const char *const cases[] = {
         "query:1|query:2|query:3|query:4|query:5|query:6|query:7|ip",
@@ -193,20 +184,18 @@ static void as_many_sources_as_are_allowed_are_read(void **state)
         "query:1+query:2|query:3+query:4|query:5+query:6|query:7+ip",
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct key_spec spec = spec_of(cases[i]);
+    FOR_EACH(c, cases) {
+        struct key_spec spec = spec_of(*c);
 
-        want_number(cases[i], (int64_t)spec.count, KEY_PARTS_MAX);
-        want_number(cases[i], spec.part[KEY_PARTS_MAX - 1].source.kind, KEY_SOURCE_IP);
+        want_number(*c, (int64_t)spec.count, KEY_PARTS_MAX);
+        want_number(*c, spec.part[KEY_PARTS_MAX - 1].source.kind, KEY_SOURCE_IP);
     }
 }
 
-static void a_wrong_key_is_an_error_that_says_what_would_be_right(void **state)
+TEST(a_wrong_key_is_an_error_that_says_what_would_be_right)
 {
-    static const struct {
-        const char *text, *error;
-    } cases[] = {
+    struct key_spec spec;
+    static const struct error_case cases[] = {
         {"", "empty source in a key; write SOURCE"},
         {"   ", "empty source"},
         {"|", "empty source"},
@@ -250,19 +239,13 @@ static void a_wrong_key_is_an_error_that_says_what_would_be_right(void **state)
         {"ip+ip|ip+ip|ip+ip|ip+ip|ip", "the most is 8"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct key_spec spec;
-
-        want_error(cases[i].text, key_parse(cases[i].text, &spec), cases[i].error);
-    }
+    WANT_ERRORS(key_parse, &spec, cases);
 }
 
-static void a_name_that_its_source_cannot_have_is_an_error(void **state)
+TEST(a_name_that_its_source_cannot_have_is_an_error)
 {
-    static const struct {
-        const char *text, *error;
-    } cases[] = {
+    struct key_spec spec;
+    static const struct error_case cases[] = {
         {"header", "a source without the name it needs; write query:NAME, header:NAME"},
         {"header:", "a source without the name it needs"},
         {"header: | ip", "a source without the name it needs"},
@@ -293,15 +276,10 @@ static void a_name_that_its_source_cannot_have_is_an_error(void **state)
         {"env:" NAME_64 "x", "the most is 64 bytes"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct key_spec spec;
-
-        want_error(cases[i].text, key_parse(cases[i].text, &spec), cases[i].error);
-    }
+    WANT_ERRORS(key_parse, &spec, cases);
 }
 
-static void the_first_source_that_a_request_has_is_its_identity(void **state)
+TEST(the_first_source_that_a_request_has_is_its_identity)
 {
     static const struct {
         const char *spec, *uri, *remote_addr, *want;
@@ -332,13 +310,12 @@ static void the_first_source_that_a_request_has_is_its_identity(void **state)
         {"ip | query:user", "/", "", "query:user="},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct key_spec spec = spec_of(cases[i].spec);
+    FOR_EACH(c, cases) {
+        struct key_spec spec = spec_of(c->spec);
         char key[KEY_SIZE];
 
-        build(&spec, cases[i].uri, cases[i].remote_addr, key);
-        want_identity(cases[i].uri, key, cases[i].want);
+        build(&spec, c->uri, c->remote_addr, key);
+        want_identity(c->uri, key, c->want);
     }
 }
 
@@ -363,19 +340,18 @@ static char *build_from(const struct key_spec *spec, const char *method, const c
 
 static void want_identities(const struct parameters_case *cases, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        struct key_spec spec = spec_of(cases[i].spec);
+    for (const struct parameters_case *c = cases; c < cases + count; c++) {
+        struct key_spec spec = spec_of(c->spec);
         char input[2 * KEY_SIZE], key[KEY_SIZE];
-        size_t len = (size_t)snprintf(input, sizeof input, "%s", cases[i].spec);
+        size_t len = (size_t)snprintf(input, sizeof input, "%s", c->spec);
 
-        for (char *const *parameter = cases[i].parameters; *parameter; parameter++)
+        for (char *const *parameter = c->parameters; *parameter; parameter++)
             len += (size_t)snprintf(input + len, sizeof input - len, ", %s", *parameter);
-        want_identity(input, build_from(&spec, "GET", "/", cases[i].parameters, key),
-                      cases[i].want);
+        want_identity(input, build_from(&spec, "GET", "/", c->parameters, key), c->want);
     }
 }
 
-static void a_header_is_found_whatever_case_its_name_is_in(void **state)
+TEST(a_header_is_found_whatever_case_its_name_is_in)
 {
     static const struct parameters_case cases[] = {
         {"header:X-API-Key", {"HTTP_X_API_KEY=k1"}, "header:x-api-key=k1"},
@@ -399,11 +375,10 @@ static void a_header_is_found_whatever_case_its_name_is_in(void **state)
         {"header:X-A", {"HTTP_X_A="}, "header:x-a="},
     };
 
-    (void)state;
     want_identities(cases, LENGTH(cases));
 }
 
-static void a_cookie_is_found_among_others(void **state)
+TEST(a_cookie_is_found_among_others)
 {
     static const struct parameters_case cases[] = {
         {"cookie:s", {"HTTP_COOKIE=s=1"}, "cookie:s=1"},
@@ -435,11 +410,10 @@ static void a_cookie_is_found_among_others(void **state)
         {"cookie:s", {NULL}, "cookie:s="},
     };
 
-    (void)state;
     want_identities(cases, LENGTH(cases));
 }
 
-static void a_host_is_in_lower_case_without_port_and_final_dot(void **state)
+TEST(a_host_is_in_lower_case_without_port_and_final_dot)
 {
     static const struct parameters_case cases[] = {
         {"host", {"HTTP_HOST=example.org"}, "host=example.org"},
@@ -463,11 +437,10 @@ static void a_host_is_in_lower_case_without_port_and_final_dot(void **state)
         {"host", {NULL}, "host="},
     };
 
-    (void)state;
     want_identities(cases, LENGTH(cases));
 }
 
-static void any_parameter_and_nothing_at_all_are_sources(void **state)
+TEST(env_reads_any_parameter_and_global_reads_none)
 {
     static const struct parameters_case cases[] = {
         {"env:REMOTE_USER", {"REMOTE_USER=ann"}, "env:REMOTE_USER=ann"},
@@ -484,11 +457,10 @@ static void any_parameter_and_nothing_at_all_are_sources(void **state)
         {"env:REMOTE_USER | global", {NULL}, "global="},
     };
 
-    (void)state;
     want_identities(cases, LENGTH(cases));
 }
 
-static void the_path_and_the_method_are_sources(void **state)
+TEST(the_path_and_the_method_are_sources)
 {
     static const struct {
         const char *spec, *method, *uri, *want;
@@ -514,28 +486,25 @@ static void the_path_and_the_method_are_sources(void **state)
         {"path + method", "GET", "//x", "path=/x+method=GET"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct key_spec spec = spec_of(cases[i].spec);
+    FOR_EACH(c, cases) {
+        struct key_spec spec = spec_of(c->spec);
         char key[KEY_SIZE];
 
-        want_identity(cases[i].uri, build_from(&spec, cases[i].method, cases[i].uri, nothing, key),
-                      cases[i].want);
+        want_identity(c->uri, build_from(&spec, c->method, c->uri, nothing, key), c->want);
     }
 }
 
-static void a_path_that_is_too_long_is_absent(void **state)
+TEST(a_path_that_is_too_long_is_absent)
 {
     struct key_spec shared = spec_of("path"), other = spec_of("path | ip");
     char uri[2 * PATH_SIZE] = "/", key[KEY_SIZE];
 
-    (void)state;
     memset(uri + 1, 'a', sizeof uri - 2);
     want_identity("/aaa", build(&shared, uri, IP, key), "path=");
     want_identity("/aaa", build(&other, uri, IP, key), "ip=192.0.2.7");
 }
 
-static void the_first_alternative_of_which_all_is_there_is_the_identity(void **state)
+TEST(the_first_complete_alternative_is_the_identity)
 {
     static const char abc[] = "header:A + header:B | header:C";
     static const char or_and[] = "header:A | header:B + header:C";
@@ -546,7 +515,7 @@ static void the_first_alternative_of_which_all_is_there_is_the_identity(void **s
         {abc, {"HTTP_B=2", "HTTP_C=3"}, "header:c=3"},
         {abc, {"HTTP_A=1", "HTTP_B=", "HTTP_C=3"}, "header:c=3"},
         {abc, {"HTTP_C=3"}, "header:c=3"},
-        /* None of them: the last, and what is absent has an empty value. */
+        /* None is complete: the last one is used, with empty values for what is absent. */
         {abc, {"HTTP_A=1"}, "header:c="},
         {abc, {"HTTP_B=2"}, "header:c="},
         {abc, {"HTTP_A=1", "HTTP_B="}, "header:c="},
@@ -561,15 +530,14 @@ static void the_first_alternative_of_which_all_is_there_is_the_identity(void **s
         {"header:A + ip | header:B + path | global", {"HTTP_X=1"}, "global="},
         {"header:A + ip + cookie:s", {"HTTP_A=1"}, "header:a=1+ip=192.0.2.7+cookie:s="},
         {"ip + ip", {NULL}, "ip=192.0.2.7+ip=192.0.2.7"},
-        /* A value is no way to write another source. */
+        /* A value cannot imitate another source. */
         {abc, {"HTTP_A=1+header:b=2", "HTTP_B=3"}, "header:a=1%2Bheader:b%3D2+header:b=3"},
     };
 
-    (void)state;
     want_identities(cases, LENGTH(cases));
 }
 
-static void an_ipv6_client_is_as_wide_as_its_prefix(void **state)
+TEST(an_ipv6_client_is_as_wide_as_its_prefix)
 {
     static const struct {
         unsigned bits;
@@ -586,21 +554,18 @@ static void an_ipv6_client_is_as_wide_as_its_prefix(void **state)
         {48, "/run/client.sock", "ip=/run/client.sock"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         struct key_spec spec = spec_of("ip");
-        struct request request = {.method = "GET",
-                                  .uri = "/",
-                                  .remote_addr = cases[i].remote_addr,
-                                  .parameters = nothing};
+        struct request request = {
+            .method = "GET", .uri = "/", .remote_addr = c->remote_addr, .parameters = nothing};
         char key[KEY_SIZE];
 
-        key_with_prefix(&spec, "per-user", &request, cases[i].bits, key);
-        want_identity(cases[i].remote_addr, key, cases[i].want);
+        key_with_prefix(&spec, "per-user", &request, c->bits, key);
+        want_identity(c->remote_addr, key, c->want);
     }
 }
 
-static void a_value_is_decoded_then_encoded_in_one_way(void **state)
+TEST(a_value_is_decoded_then_encoded_in_one_way)
 {
     static const struct {
         const char *value, *want; /* after user= */
@@ -642,24 +607,22 @@ static void a_value_is_decoded_then_encoded_in_one_way(void **state)
         {"\x01\x7f\x80", "%01%7F%80"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         struct key_spec spec = spec_of("query:user");
         char uri[128], want[128], key[KEY_SIZE];
 
-        snprintf(uri, sizeof uri, "/?user=%s&x=1", cases[i].value);
-        snprintf(want, sizeof want, "query:user=%s", cases[i].want);
+        snprintf(uri, sizeof uri, "/?user=%s&x=1", c->value);
+        snprintf(want, sizeof want, "query:user=%s", c->want);
         want_identity(uri, build(&spec, uri, IP, key), want);
     }
 }
 
-static void every_byte_stands_for_itself_or_as_two_digits(void **state)
+TEST(every_byte_is_itself_or_percent_encoded)
 {
     static const char plain[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._~:/@-";
     struct key_spec spec = spec_of("query:user");
 
-    (void)state;
     for (int byte = 0; byte <= 0xff; byte++) {
         char uri[32], want[32], key[KEY_SIZE];
         bool is_plain = byte != 0 && strchr(plain, byte);
@@ -670,7 +633,7 @@ static void every_byte_stands_for_itself_or_as_two_digits(void **state)
     }
 }
 
-static void an_address_is_one_client_in_every_form(void **state)
+TEST(an_address_is_one_client_in_every_form)
 {
     static const struct {
         const char *remote_addr, *want;
@@ -684,32 +647,29 @@ static void an_address_is_one_client_in_every_form(void **state)
         {"[2001:db8:1:2::1]:41952", "ip=2001:db8:1:2::/64"},
         {"fe80::1%eth0", "ip=fe80::/64"},
         {"::1", "ip=::/64"},
-        /* No address: still somebody's. */
+        /* Not an address: still one client. */
         {"/run/client.sock", "ip=/run/client.sock"},
         {"unix:", "ip=unix:"},
         {"a{b}", "ip=a%7Bb%7D"},
         {"192.0.2.256", "ip=192.0.2.256"},
-        /* What is written as the client of a prefix is not that client, but nobody. */
+        /* An address written like the client of a prefix is not that client: it is absent. */
         {"2001:db8:1:2::/64", "ip="},
         {"2001:DB8:1:2::/64", "ip="},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         struct key_spec spec = spec_of("ip");
         char key[KEY_SIZE];
 
-        want_identity(cases[i].remote_addr, build(&spec, "/", cases[i].remote_addr, key),
-                      cases[i].want);
+        want_identity(c->remote_addr, build(&spec, "/", c->remote_addr, key), c->want);
     }
 }
 
-static void the_user_that_is_named_like_an_address_is_not_that_client(void **state)
+TEST(a_user_named_like_an_address_is_not_that_client)
 {
     struct key_spec spec = spec_of("query:user | ip");
     char user[KEY_SIZE], client[KEY_SIZE];
 
-    (void)state;
     build(&spec, "/?user=" IP, IP, user);
     build(&spec, "/", IP, client);
     assert_string_equal(user, "rl:{query:user=192.0.2.7}:per-user");
@@ -717,7 +677,7 @@ static void the_user_that_is_named_like_an_address_is_not_that_client(void **sta
 }
 
 /* The digests are those of sha256sum(1). */
-static void an_identity_that_is_too_long_is_its_digest(void **state)
+TEST(an_identity_that_is_too_long_is_its_digest)
 {
     static const struct {
         const char *piece;
@@ -735,30 +695,28 @@ static void an_identity_that_is_too_long_is_its_digest(void **state)
          "query:user=#5db1ab1273a072c7771b86781e53ec2e5b17abab8b6836193d3d9efefa8d8721"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         struct key_spec spec = spec_of("query:user");
-        char *uri = uri_of(cases[i].piece, cases[i].count);
+        char *uri = uri_of(c->piece, c->count);
         char key[KEY_SIZE];
 
-        want_identity(uri, build(&spec, uri, IP, key), cases[i].want);
+        want_identity(uri, build(&spec, uri, IP, key), c->want);
         free(uri);
     }
 }
 
-static void an_identity_is_digested_from_the_first_byte_that_does_not_fit(void **state)
+TEST(an_identity_is_digested_from_the_first_byte_that_does_not_fit)
 {
     static const struct {
         const char *piece;
         size_t width; /* bytes of PIECE in an identity */
     } cases[] = {{"a", 1}, {"%00", 3}, {"%", 3}};
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         for (size_t count = 1; count < 200; count++) {
             struct key_spec spec = spec_of("query:user");
-            char *uri = uri_of(cases[i].piece, count), key[KEY_SIZE];
-            size_t len = strlen("query:user=") + count * cases[i].width;
+            char *uri = uri_of(c->piece, count), key[KEY_SIZE];
+            size_t len = strlen("query:user=") + count * c->width;
             struct span tag = hash_tag(build(&spec, uri, IP, key));
 
             want_number(uri, tag.text[11] == '#', len > KEY_IDENTITY_MAX);
@@ -768,36 +726,33 @@ static void an_identity_is_digested_from_the_first_byte_that_does_not_fit(void *
     }
 }
 
-static void an_address_that_is_too_long_is_digested_as_well(void **state)
+TEST(an_address_that_is_too_long_is_digested_as_well)
 {
     struct key_spec spec = spec_of("ip");
     char remote_addr[201], key[KEY_SIZE];
 
-    (void)state;
     memset(remote_addr, 'x', 200);
     remote_addr[200] = '\0';
     want_identity(remote_addr, build(&spec, "/", remote_addr, key),
                   "ip=#aa20c23e3201834050679e1d88941b9a6fed0557c9a705cb2c315e2e63fd486d");
 }
 
-/* A name is written whole even where it alone is too long. */
-static void the_longest_name_of_a_parameter_is_part_of_the_identity(void **state)
+/* A name is never cut, even if it alone is too long. */
+TEST(the_longest_name_of_a_parameter_is_part_of_the_identity)
 {
     struct key_spec spec = spec_of("query:x");
     char key[KEY_SIZE];
 
-    (void)state;
     memset(spec.part[0].source.name, '%', KEY_SOURCE_NAME_MAX);
     want_identity("64 times %", build(&spec, "/", IP, key),
                   "#136c66a596e3b02c52fe2620e2daeb4ac42b67a27ff7c02d00653cad7afc6942");
 }
 
-static void a_passed_over_source_leaves_nothing_behind(void **state)
+TEST(a_source_that_is_passed_over_leaves_nothing_behind)
 {
     struct key_spec spec = spec_of("query:" NAME_64 " | query:user | ip");
     char key[KEY_SIZE];
 
-    (void)state;
     want_identity("/", build(&spec, "/?" NAME_64 "=", IP, key), "ip=192.0.2.7");
     memset(spec.part[0].source.name, '%', KEY_SOURCE_NAME_MAX); /* digested, then passed over */
     want_identity("/", build(&spec, "/", IP, key), "ip=192.0.2.7");
@@ -807,12 +762,11 @@ static void a_passed_over_source_leaves_nothing_behind(void **state)
     want_identity("/", build(&spec, "/?user=ann", IP, key), "query:user=ann+ip=192.0.2.7");
 }
 
-static void a_user_who_writes_a_digest_is_not_the_one_it_stands_for(void **state)
+TEST(a_user_named_like_a_digest_does_not_share_its_key)
 {
     struct key_spec spec = spec_of("query:user");
     char *uri = uri_of("a", 118), digested[KEY_SIZE], written[KEY_SIZE], forged[KEY_SIZE];
 
-    (void)state;
     build(&spec, uri, IP, digested);
     snprintf(forged, sizeof forged, "/?user=%.*s", (int)hash_tag(digested).len - 11,
              hash_tag(digested).text + 11);
@@ -825,7 +779,7 @@ static void a_user_who_writes_a_digest_is_not_the_one_it_stands_for(void **state
     free(uri);
 }
 
-static void the_longest_limit_and_identity_fit(void **state)
+TEST(the_longest_limit_and_identity_fit)
 {
     struct key_spec spec = spec_of("query:user");
     char *uri = uri_of("a", KEY_IDENTITY_MAX - strlen("query:user=")), key[KEY_SIZE];
@@ -833,30 +787,28 @@ static void the_longest_limit_and_identity_fit(void **state)
         .method = "GET", .uri = uri, .remote_addr = IP, .parameters = nothing};
     size_t len = key_of(&spec, NAME_64, &request, key);
 
-    (void)state;
     want_well_formed(uri, key, len, NAME_64);
     assert_int_equal(hash_tag(key).len, KEY_IDENTITY_MAX);
     assert_true(len < KEY_SIZE);
     free(uri);
 }
 
-static void all_limits_of_a_client_share_a_hash_tag_and_no_key(void **state)
+TEST(all_limits_of_a_client_share_a_hash_tag_but_no_key)
 {
     struct key_spec spec = spec_of("query:user | ip");
     struct request request = {
         .method = "GET", .uri = "/?user=a%7Db", .remote_addr = IP, .parameters = nothing};
     char one[KEY_SIZE], other[KEY_SIZE];
 
-    (void)state;
     key_of(&spec, "per-second", &request, one);
     key_of(&spec, "per-day", &request, other);
     assert_string_equal(one, "rl:{query:user=a%7Db}:per-second");
     assert_string_equal(other, "rl:{query:user=a%7Db}:per-day");
 }
 
-/* Who a key stands for, by a decoder of its own. */
+/* The client that a key identifies, found by an independent decoder. */
 struct client {
-    size_t source; /* its place in sources[] */
+    size_t source; /* its index in sources[] */
     size_t len;
     unsigned char value[256];
     char key[KEY_SIZE];
@@ -883,7 +835,7 @@ static void decode(const char *encoded, struct client *client)
     }
 }
 
-/* A client who sends TEXT, which is not empty. */
+/* Make CLIENT the one that sends TEXT, which is not empty, as SOURCE. */
 static void send_as(size_t source, const char *text, struct client *client)
 {
     struct key_spec spec = spec_of(sources[source]);
@@ -925,7 +877,7 @@ static int by_client(const void *left, const void *right)
     return memcmp(a->value, b->value, a->len);
 }
 
-/* ALPHABET's texts, each as long as random_text makes it in SIZE bytes. */
+/* Make CLIENTS of random texts of ALPHABET, each at most SIZE - 1 bytes long and not empty. */
 static void fill(struct client *clients, size_t count, const char *alphabet, size_t size,
                  uint64_t *seed)
 {
@@ -941,7 +893,7 @@ static void fill(struct client *clients, size_t count, const char *alphabet, siz
     }
 }
 
-/* Sorted by key, whoever has the key of another stands beside him; and the other way round. */
+/* Sorted by key, two clients with one key are neighbours; sorted by client, two keys of one are. */
 static void want_one_key_for_each(struct client *clients, size_t count)
 {
     qsort(clients, count, sizeof *clients, by_key);
@@ -956,7 +908,7 @@ static void want_one_key_for_each(struct client *clients, size_t count)
                      clients[i].key);
 }
 
-static void two_clients_never_have_one_key(void **state)
+TEST(two_clients_never_have_one_key)
 {
     static const struct {
         const char *alphabet;
@@ -975,18 +927,17 @@ static void two_clients_never_have_one_key(void **state)
     };
     uint64_t seed = 1;
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(kinds); i++) {
+    FOR_EACH(kind, kinds) {
         struct client *clients = calloc(ROUNDS, sizeof *clients);
 
         assert_non_null(clients);
-        fill(clients, ROUNDS, kinds[i].alphabet, kinds[i].size, &seed);
+        fill(clients, ROUNDS, kind->alphabet, kind->size, &seed);
         want_one_key_for_each(clients, ROUNDS);
         free(clients);
     }
 }
 
-/* Up to MOST pieces, as long as they fit in SIZE bytes, into OUT. */
+/* Write up to MOST random pieces to OUT, as many as fit in SIZE bytes. */
 static void random_pieces(uint64_t *seed, size_t most, char *out, size_t size)
 {
     static const char *const pieces[] = {"a", "b",   "+",   "=",  "+query:b=", "header:x-a=", "|",
@@ -1004,8 +955,8 @@ static void random_pieces(uint64_t *seed, size_t most, char *out, size_t size)
     }
 }
 
-/* Whoever has both sources is the pair of them: a header holds no NUL, so one parts it from the
- * query. All who lack one are the client at IP. */
+/* A client with both sources is the pair of their values, separated by a NUL, because a header
+ * contains none.  Every client that lacks one of them is the client at IP. */
 static void send_both(const char *header, const char *query, struct client *client)
 {
     struct key_spec spec = spec_of("header:X-A + query:b | ip");
@@ -1027,21 +978,20 @@ static void send_both(const char *header, const char *query, struct client *clie
     build_from(&spec, "GET", uri, parameters, client->key);
 }
 
-static void two_pairs_of_values_never_have_one_key(void **state)
+TEST(two_pairs_of_values_never_have_one_key)
 {
     static const size_t most[] = {2, 3, 5, 20};
     uint64_t seed = 2;
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(most); i++) {
+    FOR_EACH(m, most) {
         struct client *clients = calloc(ROUNDS, sizeof *clients);
 
         assert_non_null(clients);
         for (size_t j = 0; j < ROUNDS; j++) {
             char header[100], query[100];
 
-            random_pieces(&seed, most[i], header, sizeof header);
-            random_pieces(&seed, most[i], query, sizeof query);
+            random_pieces(&seed, *m, header, sizeof header);
+            random_pieces(&seed, *m, query, sizeof query);
             send_both(header, query, &clients[j]);
         }
         want_one_key_for_each(clients, ROUNDS);
@@ -1049,37 +999,4 @@ static void two_pairs_of_values_never_have_one_key(void **state)
     }
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_source_and_alternative_is_read),
-        cmocka_unit_test(as_many_sources_as_are_allowed_are_read),
-        cmocka_unit_test(a_wrong_key_is_an_error_that_says_what_would_be_right),
-        cmocka_unit_test(a_name_that_its_source_cannot_have_is_an_error),
-        cmocka_unit_test(the_first_source_that_a_request_has_is_its_identity),
-        cmocka_unit_test(a_header_is_found_whatever_case_its_name_is_in),
-        cmocka_unit_test(a_cookie_is_found_among_others),
-        cmocka_unit_test(a_host_is_in_lower_case_without_port_and_final_dot),
-        cmocka_unit_test(any_parameter_and_nothing_at_all_are_sources),
-        cmocka_unit_test(the_path_and_the_method_are_sources),
-        cmocka_unit_test(a_path_that_is_too_long_is_absent),
-        cmocka_unit_test(the_first_alternative_of_which_all_is_there_is_the_identity),
-        cmocka_unit_test(an_ipv6_client_is_as_wide_as_its_prefix),
-        cmocka_unit_test(a_value_is_decoded_then_encoded_in_one_way),
-        cmocka_unit_test(every_byte_stands_for_itself_or_as_two_digits),
-        cmocka_unit_test(an_address_is_one_client_in_every_form),
-        cmocka_unit_test(the_user_that_is_named_like_an_address_is_not_that_client),
-        cmocka_unit_test(an_identity_that_is_too_long_is_its_digest),
-        cmocka_unit_test(an_identity_is_digested_from_the_first_byte_that_does_not_fit),
-        cmocka_unit_test(an_address_that_is_too_long_is_digested_as_well),
-        cmocka_unit_test(the_longest_name_of_a_parameter_is_part_of_the_identity),
-        cmocka_unit_test(a_passed_over_source_leaves_nothing_behind),
-        cmocka_unit_test(a_user_who_writes_a_digest_is_not_the_one_it_stands_for),
-        cmocka_unit_test(the_longest_limit_and_identity_fit),
-        cmocka_unit_test(all_limits_of_a_client_share_a_hash_tag_and_no_key),
-        cmocka_unit_test(two_clients_never_have_one_key),
-        cmocka_unit_test(two_pairs_of_values_never_have_one_key),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN

@@ -1,3 +1,5 @@
+/* test_match.c - tests of limits/match: globs, hosts, and the conditions of a limit. */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "limits/match.h"
 
@@ -16,7 +18,7 @@ static void want_fits(const char *pattern, const char *text, bool want)
         fail_msg("\"%s\" %s \"%s\"", pattern, want ? "does not fit" : "fits", text);
 }
 
-static void a_glob_fits_what_it_says(void **state)
+TEST(a_glob_fits_what_it_says)
 {
     static const struct {
         const char *pattern, *text;
@@ -59,12 +61,11 @@ static void a_glob_fits_what_it_says(void **state)
         {"[a]?", "[a]?", true},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_fits(cases[i].pattern, cases[i].text, cases[i].fits);
+    FOR_EACH(c, cases)
+        want_fits(c->pattern, c->text, c->fits);
 }
 
-/* What the header says, the slow way. */
+/* What match.h documents, implemented slowly. */
 static bool reference(const char *pattern, const char *text)
 {
     if (strcmp(pattern, "/**") == 0 && text[0] == '\0')
@@ -79,12 +80,11 @@ static bool reference(const char *pattern, const char *text)
     return text[0] == pattern[0] && reference(pattern + 1, text + 1);
 }
 
-static void a_glob_agrees_with_a_slow_reference(void **state)
+TEST(a_glob_agrees_with_a_slow_reference)
 {
     uint64_t random = 20261123;
     char pattern[8], text[10];
 
-    (void)state;
     for (int i = 0; i < ROUNDS; i++) {
         random_text(&random, "*/a*/b", pattern, sizeof pattern);
         random_text(&random, "/ab", text, sizeof text);
@@ -92,12 +92,11 @@ static void a_glob_agrees_with_a_slow_reference(void **state)
     }
 }
 
-static void the_longest_pattern_and_no_text_at_all_are_matched(void **state)
+TEST(the_longest_pattern_and_an_absent_text_are_matched)
 {
     char pattern[GLOB_MAX + 1], text[PATH_SIZE];
 
-    (void)state;
-    /* What a request does not have at all. */
+    /* A value that the request does not have. */
     assert_true(glob_fits("**", (struct span){NULL, 0}, NULL));
     assert_true(glob_fits("*", (struct span){NULL, 0}, NULL));
     assert_true(glob_fits("", (struct span){NULL, 0}, NULL));
@@ -124,19 +123,18 @@ static void the_longest_pattern_and_no_text_at_all_are_matched(void **state)
     want_fits(pattern, text, false);
 }
 
-static void no_client_can_make_a_glob_slow(void **state)
+TEST(no_client_can_make_a_glob_slow)
 {
     static char text[PATH_SIZE];
 
-    (void)state;
     memset(text, 'a', sizeof text - 1);
     want_fits("**a**a**a**a**a**a**a**a**a**a**a**a**b", text, false);
     want_fits("*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b", text, false);
 }
 
-/* What limits cost a request of an honest client, beside what begins and ends otherwise: 64 limits
- * with 256 globs, a value of 60 bytes that has all but the last piece of each. */
-static void a_short_value_stays_within_the_bound(void **state)
+/* The most work that limits take for an honest client: 64 limits with 256 globs each, and a value
+ * of some 60 bytes that contains all but the last piece of each glob. */
+TEST(a_short_value_stays_within_the_bound)
 {
     static struct glob_work work;
     static const char *const patterns[] = {"*@domain#.example", "premium-#*", "**/adm#/**", "*x#*",
@@ -145,26 +143,24 @@ static void a_short_value_stays_within_the_bound(void **state)
                                       58};
     char pattern[64];
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(patterns); i++) {
+    FOR_EACH(c, patterns) {
         glob_work_begin(&work);
         for (unsigned limit = 0; limit < 64; limit++)
             for (unsigned j = 0; j < 256; j++) {
-                snprintf(pattern, sizeof pattern, "%.*s%u%s", (int)strcspn(patterns[i], "#"),
-                         patterns[i], j, strchr(patterns[i], '#') + 1);
+                snprintf(pattern, sizeof pattern, "%.*s%u%s", (int)strcspn(*c, "#"), *c, j,
+                         strchr(*c, '#') + 1);
                 glob_fits(pattern, value, &work);
             }
-        want_number(patterns[i], work.exhausted, false);
+        want_number(*c, work.exhausted, false);
     }
 }
 
-static void what_takes_too_long_fits_nothing_and_says_so(void **state)
+TEST(a_match_that_takes_too_long_fits_nothing_and_says_so)
 {
     static struct glob_work work;
     static char text[PATH_SIZE];
     size_t fits = 0;
 
-    (void)state;
     for (size_t i = 0; i + 1 < sizeof text; i++)
         text[i] = "ab/"[i % 3];
     text[sizeof text - 2] = 'b';
@@ -176,13 +172,12 @@ static void what_takes_too_long_fits_nothing_and_says_so(void **state)
     assert_false(glob_fits("*b*", span_of("abc"), &work) && work.left > 0);
 }
 
-static void long_patterns_and_many_of_them_are_bounded(void **state)
+TEST(long_patterns_and_many_of_them_are_bounded)
 {
     static struct glob_work work;
     static char text[64 + 1], pattern[GLOB_MAX + 1] = "*";
     unsigned calls = 0;
 
-    (void)state;
     for (size_t i = 0; i < 240; i++)
         pattern[1 + i] = "ab"[i % 2];
     strcpy(pattern + 241, "ac*");
@@ -198,7 +193,7 @@ static void long_patterns_and_many_of_them_are_bounded(void **state)
     assert_in_range(calls, 16384, 99999);
 }
 
-static void a_host_has_one_spelling(void **state)
+TEST(a_host_has_one_spelling)
 {
     static const struct {
         const char *header, *want;
@@ -228,10 +223,9 @@ static void a_host_has_one_spelling(void **state)
     const struct span none = {NULL, 0};
     char host[HOST_SIZE], longest[HOST_SIZE + 1];
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        size_t len = host_normalise(cases[i].header ? span_of(cases[i].header) : none, host);
-        want_text(cases[i].header ? cases[i].header : "(none)", host, cases[i].want);
+    FOR_EACH(c, cases) {
+        size_t len = host_normalise(c->header ? span_of(c->header) : none, host);
+        want_text(c->header ? c->header : "(none)", host, c->want);
         want_number(host, (int64_t)len, (int64_t)strlen(host));
     }
     memset(longest, 'a', sizeof longest);
@@ -240,7 +234,7 @@ static void a_host_has_one_spelling(void **state)
     assert_int_equal(host_normalise(span_of(longest + 1), host), HOST_SIZE - 1);
 }
 
-static void a_limit_is_for_the_requests_that_meet_all_its_conditions(void **state)
+TEST(a_limit_applies_to_requests_that_meet_all_its_conditions)
 {
     static const struct match any = {.path = ""}, api = {.path = "/api/**"},
                               reads = {.method_count = 2, .method = {"GET", "HEAD"}},
@@ -275,7 +269,6 @@ static void a_limit_is_for_the_requests_that_meet_all_its_conditions(void **stat
         {&all, "POST", "/api/x", "HTTP_HOST=api.example.org", false},
     };
 
-    (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
         char host[64], *parameters[] = {cases[i].host ? host : NULL, NULL};
         struct request request = {.method = cases[i].method,
@@ -291,7 +284,7 @@ static void a_limit_is_for_the_requests_that_meet_all_its_conditions(void **stat
     }
 }
 
-static void a_path_too_long_to_be_read_slips_past_no_limit(void **state)
+TEST(a_path_that_is_too_long_to_read_escapes_no_limit)
 {
     static const struct match api = {.path = "/api/**"};
     static char uri[2 * PATH_SIZE];
@@ -299,27 +292,10 @@ static void a_path_too_long_to_be_read_slips_past_no_limit(void **state)
         .method = "GET", .uri = uri, .remote_addr = "192.0.2.7", .parameters = (char *[]){NULL}};
     struct view view;
 
-    (void)state;
     memset(uri, 'x', sizeof uri - 1);
     uri[0] = '/';
     view_begin(&view, &request, 64);
     assert_int_equal(match_request(&api, &view), MATCH_FITS);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_glob_fits_what_it_says),
-        cmocka_unit_test(a_glob_agrees_with_a_slow_reference),
-        cmocka_unit_test(the_longest_pattern_and_no_text_at_all_are_matched),
-        cmocka_unit_test(no_client_can_make_a_glob_slow),
-        cmocka_unit_test(a_short_value_stays_within_the_bound),
-        cmocka_unit_test(long_patterns_and_many_of_them_are_bounded),
-        cmocka_unit_test(what_takes_too_long_fits_nothing_and_says_so),
-        cmocka_unit_test(a_host_has_one_spelling),
-        cmocka_unit_test(a_limit_is_for_the_requests_that_meet_all_its_conditions),
-        cmocka_unit_test(a_path_too_long_to_be_read_slips_past_no_limit),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN

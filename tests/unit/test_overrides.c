@@ -1,3 +1,5 @@
+/* test_overrides.c - tests of limits/overrides: adding overrides, and finding the right one. */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "limits/overrides.h"
 
@@ -9,7 +11,7 @@
 #include "base/glob.h"
 
 #define LIMIT    "per-user"
-#define OURS_MAX 4 /* overrides of a case */
+#define OURS_MAX 4 /* overrides in a case */
 #define NONE     (-1)
 #define MANY     10000
 #define U        OVERRIDE_UNLIMITED
@@ -46,7 +48,7 @@ static size_t count_of(const char *const text[], size_t most)
     return count;
 }
 
-/* Add an override for TEXT, of KIND, that stands in line LINE. */
+/* Add an override for TEXT, of KIND, from line LINE of a file. */
 static const char *add_kind(struct fixture *fixture, const char *const text[], size_t count,
                             unsigned line, enum override_kind kind, unsigned *earlier)
 {
@@ -84,7 +86,7 @@ static unsigned line_for(const struct fixture *fixture, const struct request *re
     return override ? override->line : 0;
 }
 
-/* A request, and the overrides among which one fits it. */
+/* A request, overrides, and the one that applies to the request. */
 struct fit {
     const char *key;
     const char *text[OURS_MAX][3];
@@ -122,7 +124,7 @@ static void want_fits(const struct fit *fits, size_t count)
         want_fit_at(&fits[i], 64);
 }
 
-static void an_exact_override_is_for_one_client(void **state)
+TEST(an_exact_override_applies_to_one_client)
 {
     static const struct fit fits[] = {
         {"query:user", {{"alice"}}, "/?user=alice", .want = 0},
@@ -135,7 +137,7 @@ static void an_exact_override_is_for_one_client(void **state)
         {"query:user", {{"alice"}}, "/", .want = NONE},
         {"query:user", {{"alice"}}, "/?user=bob&user=alice", .want = NONE},
         {"query:user", {{"bob"}, {"alice"}}, "/?user=alice", .want = 1},
-        /* percent-encoding is the query's, not the override's */
+        /* the query is percent-decoded, the override is not */
         {"query:user", {{"alice"}}, "/?user=%61lice", .want = 0},
         {"query:user", {{"a b"}}, "/?user=a+b", .want = 0},
         {"query:user", {{"a b"}}, "/?user=a%20b", .want = 0},
@@ -148,7 +150,7 @@ static void an_exact_override_is_for_one_client(void **state)
         {"query:user", {{"caf\xc3\xa9"}}, "/?user=caf\xc3\xa9", .want = 0},
         {"query:user", {{"a}:per-user"}}, "/?user=a%7D:per-user", .want = 0},
         {"query:user", {{"a\nb"}}, "/?user=a%0Ab", .want = 0},
-        /* elsewhere nothing is decoded */
+        /* the other sources are not decoded */
         {"header:X-User", {{"a%20b"}}, "/", NULL, "HTTP_X_USER=a%20b", 0},
         {"header:X-User", {{"a b"}}, "/", NULL, "HTTP_X_USER=a%20b", NONE},
         {"header:X-User", {{"a b"}}, "/", NULL, "HTTP_X_USER=a+b", NONE},
@@ -170,11 +172,10 @@ static void an_exact_override_is_for_one_client(void **state)
         {"header:Host", {{"Example.Com"}}, "/", NULL, "HTTP_HOST=Example.Com", 0},
     };
 
-    (void)state;
     want_fits(fits, LENGTH(fits));
 }
 
-static void a_glob_is_for_the_clients_that_fit_it(void **state)
+TEST(a_glob_applies_to_the_clients_that_fit_it)
 {
     static const struct fit fits[] = {
         {"query:user", {{"premium-*"}}, "/?user=premium-1", .want = 0},
@@ -191,7 +192,7 @@ static void a_glob_is_for_the_clients_that_fit_it(void **state)
         {"query:user", {{"*"}}, "/?user=", .want = 0},
         {"query:user", {{"*"}}, "/", .want = 0},
         {"query:user", {{"premium-*"}}, "/", .want = NONE},
-        /* decoded in a query, and only there */
+        /* only a query is decoded */
         {"query:user", {{"a b*"}}, "/?user=a+b1", .want = 0},
         {"query:user", {{"premium-*"}}, "/?user=%70remium-1", .want = 0},
         {"query:user", {{"premium-*"}}, "/?user=premium-a%2Fb", .want = NONE},
@@ -217,11 +218,10 @@ static void a_glob_is_for_the_clients_that_fit_it(void **state)
         {"cookie:s", {{"v1.*"}}, "/", NULL, "HTTP_COOKIE=s=v1.abc", 0},
     };
 
-    (void)state;
     want_fits(fits, LENGTH(fits));
 }
 
-static void an_address_is_for_the_source_ip_alone(void **state)
+TEST(an_address_applies_only_to_the_source_ip)
 {
     static const struct fit fits[] = {
         {"ip", {{"192.0.2.7"}}, "/", "192.0.2.7", NULL, 0},
@@ -242,7 +242,7 @@ static void an_address_is_for_the_source_ip_alone(void **state)
         {"ip", {{"*"}}, "/", "2001:db8::1", NULL, 0},
         {"ip", {{"**"}}, "/", "2001:db8::1", NULL, 0},
         {"ip", {{"*"}}, "/", "unix:/run/x", NULL, 0},
-        /* who writes an address as his name is not at that address */
+        /* a client that sends an address as its name is not at that address */
         {"query:user | ip", {{"10.0.0.0/8"}}, "/?user=10.0.0.1", "192.0.2.7", NULL, NONE},
         {"query:user | ip", {{"10.0.0.0/8"}}, "/?user=10.0.0.0/8", "192.0.2.7", NULL, NONE},
         {"query:user | ip", {{"10.0.0.0/8"}}, "/?user=10.0.0.0%2F8", "192.0.2.7", NULL, NONE},
@@ -260,7 +260,7 @@ static void an_address_is_for_the_source_ip_alone(void **state)
          "192.0.2.7",
          "HTTP_X_FORWARDED_FOR=10.0.0.1",
          NONE},
-        /* and who is at no address is not named by an exact key or a glob */
+        /* and an exact key or a glob does not name the client at an address */
         {"query:user | ip", {{"alice"}}, "/?user=alice", "192.0.2.7", NULL, 0},
         {"query:user | ip", {{"unix:"}}, "/", "unix:", NULL, NONE},
         {"query:user | ip", {{"unix*"}}, "/", "unix:", NULL, NONE},
@@ -272,18 +272,17 @@ static void an_address_is_for_the_source_ip_alone(void **state)
         {"query:user | ip", {{"*"}}, "/?user=alice", "192.0.2.7", NULL, 0},
         {"query:user | ip", {{"**"}}, "/?user=a/b", "192.0.2.7", NULL, 0},
         {"query:user | ip", {{"**"}}, "/", "2001:db8::1", NULL, 0},
-        /* where no ip stands, an address is a name like any other */
+        /* in a key without ip, an address is a name like any other */
         {"query:user", {{"10.0.0.1"}}, "/?user=10.0.0.1", "192.0.2.7", NULL, 0},
         {"query:user", {{"10.0.0.1"}}, "/?user=x", "10.0.0.1", NULL, NONE},
         {"query:user", {{"::1"}}, "/?user=::1", "192.0.2.7", NULL, 0},
         {"query:user | ip + path", {{"10.0.0.1"}}, "/?user=10.0.0.1", "192.0.2.7", NULL, 0},
     };
 
-    (void)state;
     want_fits(fits, LENGTH(fits));
 }
 
-static void a_key_of_several_sources_has_a_text_for_each(void **state)
+TEST(a_key_of_several_sources_has_a_text_for_each)
 {
     static const struct fit fits[] = {
         {"ip + path", {{"10.0.0.0/8", "/api/**"}}, "/api/x", "10.1.2.3", NULL, 0},
@@ -310,11 +309,10 @@ static void a_key_of_several_sources_has_a_text_for_each(void **state)
         {"ip + method + path", {{"10.0.0.0/8", "POST", "/**"}}, "/x", "10.0.0.1", NULL, NONE},
     };
 
-    (void)state;
     want_fits(fits, LENGTH(fits));
 }
 
-static void an_override_is_for_the_alternatives_of_its_size(void **state)
+TEST(an_override_applies_to_the_alternatives_of_its_size)
 {
 #define KEY "header:A + query:b | query:c | ip"
     static const struct fit fits[] = {
@@ -334,18 +332,17 @@ static void an_override_is_for_the_alternatives_of_its_size(void **state)
         {"query:a + ip | ip + path", {{"10.0.0.0/8", "/x"}}, "/x", "10.0.0.1", NULL, 0},
         {"query:a + ip | ip + path", {{"1", "10.0.0.0/8"}}, "/x?a=1", "10.0.0.1", NULL, 0},
         {"query:a + ip | ip + path", {{"1", "10.0.0.0/8"}}, "/x?a=2", "10.0.0.1", NULL, NONE},
-        /* the last alternative stands where none is there, and what is absent is empty */
+        /* if no alternative is complete, the last one is used with empty values */
         {"ip + query:a", {{"10.0.0.0/8", "*"}}, "/", "10.0.0.1", NULL, 0},
         {"ip + query:a", {{"10.0.0.0/8", "1"}}, "/", "10.0.0.1", NULL, NONE},
     };
 #undef KEY
 
-    (void)state;
     want_fits(fits, LENGTH(fits));
 }
 
-/* A sanity check in passing: the same alternative twice is nobody's wish, and no crash either. */
-static void the_same_alternative_twice_is_one(void **state)
+/* A repeated alternative is useless, but it must not crash the program. */
+TEST(the_same_alternative_twice_is_one)
 {
     static const struct fit fits[] = {
         {"query:a | query:a", {{"1"}}, "/?a=1", .want = 0},
@@ -360,7 +357,6 @@ static void the_same_alternative_twice_is_one(void **state)
     struct fixture fixture = fixture_of("query:a | query:a", 64);
     unsigned earlier;
 
-    (void)state;
     want_fits(fits, LENGTH(fits));
     want_no_error("first", add(&fixture, one, 1, 5, &earlier));
     assert_int_equal(earlier, 0);
@@ -369,7 +365,7 @@ static void the_same_alternative_twice_is_one(void **state)
     overrides_free(fixture.overrides);
 }
 
-static void the_first_override_that_fits_wins(void **state)
+TEST(the_first_override_that_fits_wins)
 {
     static const struct fit fits[] = {
         {"query:user", {{"a*"}, {"alice"}}, "/?user=alice", .want = 0},
@@ -398,11 +394,10 @@ static void the_first_override_that_fits_wins(void **state)
         {"query:user | ip", {{"alice"}, {"10.0.0.1"}, {"10.0.0.0/8"}}, "/", "10.0.0.1", NULL, 1},
     };
 
-    (void)state;
     want_fits(fits, LENGTH(fits));
 }
 
-static void an_ipv6_client_is_its_prefix(void **state)
+TEST(an_ipv6_client_is_its_prefix)
 {
     static const struct {
         unsigned bits;
@@ -434,13 +429,12 @@ static void an_ipv6_client_is_its_prefix(void **state)
         {1, {"ip", {{"192.0.2.0/31"}}, "/", "192.0.2.1", NULL, 0}},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_fit_at(&cases[i].fit, cases[i].bits);
+    FOR_EACH(c, cases)
+        want_fit_at(&c->fit, c->bits);
 }
 
 /* Such identities are digests: key.h. */
-static void a_value_of_any_length_is_found(void **state)
+TEST(a_value_of_any_length_is_found)
 {
     static const struct fit fits[] = {
         {"query:user", {{HUNDRED TEN TEN}}, "/?user=" HUNDRED TEN TEN, .want = 0},
@@ -476,11 +470,10 @@ static void a_value_of_any_length_is_found(void **state)
         {"ip + path", {{"10.0.0.0/8", "/" HUNDRED HUNDRED}}, "/" HUNDRED, "10.0.0.1", NULL, NONE},
     };
 
-    (void)state;
     want_fits(fits, LENGTH(fits));
 }
 
-static void a_wrong_key_is_an_error_that_says_what_would_be_right(void **state)
+TEST(a_wrong_key_is_an_error_that_says_what_would_be_right)
 {
     static const char elsewhere[] = "an address is for the source ip; write it in the place of ip",
                       size[] = "the limit's key has no alternative of so many sources; write one",
@@ -513,7 +506,7 @@ static void a_wrong_key_is_an_error_that_says_what_would_be_right(void **state)
         {"query:a | ip", {"10.0.0.0/33"}, "the prefix of an IPv4 address is 0 to 32"},
         {"query:a | ip", {"10.0.0.1/8"}, "bits are set behind the prefix"},
         {"ip | query:a", {"10.0.0.1/8"}, "bits are set behind the prefix"},
-        /* written like an address, and no name for a user beside ip */
+        /* written like an address, so not a user's name in a key with ip */
         {"query:a | ip", {"10.0.0.*"}, none},
         {"query:a | ip", {"10.0.0/8"}, none},
         {"query:a | ip", {"10.*.*"}, none},
@@ -534,21 +527,19 @@ static void a_wrong_key_is_an_error_that_says_what_would_be_right(void **state)
         {"ip + global", {"10.0.0.1", "x"}, "the source global has no value"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct fixture fixture = fixture_of(cases[i].key, 64);
+    FOR_EACH(c, cases) {
+        struct fixture fixture = fixture_of(c->key, 64);
         unsigned earlier;
         char input[128];
 
-        snprintf(input, sizeof input, "%s: %s %s", cases[i].key, cases[i].text[0],
-                 cases[i].text[1] ? cases[i].text[1] : "");
-        want_error(input, add(&fixture, cases[i].text, count_of(cases[i].text, 4), 1, &earlier),
-                   cases[i].error);
+        snprintf(input, sizeof input, "%s: %s %s", c->key, c->text[0],
+                 c->text[1] ? c->text[1] : "");
+        want_error(input, add(&fixture, c->text, count_of(c->text, 4), 1, &earlier), c->error);
         overrides_free(fixture.overrides);
     }
 }
 
-static void a_text_has_a_longest(void **state)
+TEST(a_text_has_a_maximum_length)
 {
     static const struct {
         const char *key;
@@ -564,7 +555,7 @@ static void a_text_has_a_longest(void **state)
         {"query:a", GLOB_MAX + 1, '*', NULL, "this glob is too long; the most is 256 bytes"},
         {"query:a", 2000, '*', NULL, "the most is 256 bytes"},
         {"query:a + path", OVERRIDES_TEXT_MAX, 'x', "/x", NULL},
-        /* beside a glob or a network it is looked at as a glob is */
+        /* next to a glob or a network it is matched as a glob */
         {"query:a + path", GLOB_MAX, 'x', "/**", NULL},
         {"query:a + path", GLOB_MAX + 1, 'x', "/**", "the most is 256 bytes"},
         {"query:a + path", OVERRIDES_TEXT_MAX, 'x', "/**", "the most is 256 bytes"},
@@ -573,30 +564,25 @@ static void a_text_has_a_longest(void **state)
         {"query:a + ip", OVERRIDES_TEXT_MAX, 'x', "10.0.0.1", NULL},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct fixture fixture = fixture_of(cases[i].key, 64);
+    FOR_EACH(c, cases) {
+        struct fixture fixture = fixture_of(c->key, 64);
         char uri[2100] = "/x?a=", *text = uri + 5, input[64];
-        const char *texts[] = {text, cases[i].beside};
+        const char *texts[] = {text, c->beside};
         const struct request request = {"GET", uri, "10.0.0.1", (char *[]){NULL}};
         unsigned earlier;
 
-        memset(text, 'a', cases[i].len);
-        text[cases[i].len - 1] = cases[i].last;
-        text[cases[i].len] = '\0';
-        snprintf(input, sizeof input, "%s: %zu bytes, %c", cases[i].key, cases[i].len,
-                 cases[i].last);
+        memset(text, 'a', c->len);
+        text[c->len - 1] = c->last;
+        text[c->len] = '\0';
+        snprintf(input, sizeof input, "%s: %zu bytes, %c", c->key, c->len, c->last);
         const char *error = add(&fixture, texts, count_of(texts, 2), 1, &earlier);
-        if (cases[i].error)
-            want_error(input, error, cases[i].error);
-        else
-            want_no_error(input, error);
-        want_number(input, line_for(&fixture, &request), cases[i].error ? 0 : 1);
+        want_error_or_none(input, error, c->error);
+        want_number(input, line_for(&fixture, &request), c->error ? 0 : 1);
         overrides_free(fixture.overrides);
     }
 }
 
-static void as_many_patterns_as_are_allowed_are_added_and_no_more(void **state)
+TEST(as_many_patterns_as_are_allowed_are_added_and_no_more)
 {
     static const char error[] = "too many globs and CIDRs in the overrides of one limit; the most "
                                 "is 256, and exact keys are not bounded";
@@ -605,9 +591,8 @@ static void as_many_patterns_as_are_allowed_are_added_and_no_more(void **state)
     char text[32];
     const char *const texts[] = {text};
 
-    (void)state;
     for (unsigned i = 0; i < OVERRIDES_PATTERNS_MAX; i++) {
-        if (i == 0) /* for both alternatives, and one all the same */
+        if (i == 0) /* counts once, although it is for both alternatives */
             strcpy(text, "nobody-*");
         else if (i % 2)
             sprintf(text, "10.%u.0.0/16", i - 1);
@@ -637,12 +622,11 @@ static void as_many_patterns_as_are_allowed_are_added_and_no_more(void **state)
     overrides_free(fixture.overrides);
 }
 
-static void each_of_ten_thousand_exact_overrides_is_found_and_no_other(void **state)
+TEST(each_of_ten_thousand_exact_overrides_is_found_and_no_other)
 {
     struct fixture fixture = fixture_of("query:user | ip", 64);
     char text[64], uri[64];
 
-    (void)state;
     for (unsigned i = 0; i < MANY; i++) {
         sprintf(text, i % 2 ? "user-%u" : "10.1.%u.%u", i % 2 ? i : i / 256, i % 256);
         add_one(&fixture, text, i + 1);
@@ -693,26 +677,23 @@ static int64_t look_up_ns(unsigned count)
     return fastest;
 }
 
-/* Looking at each would take about a hundred times as long: the bound is far from either. */
-static void ten_thousand_exact_overrides_cost_a_request_what_ten_do(void **state)
+/* Comparing each override would take about 100 times as long: the bound is far from either. */
+TEST(ten_thousand_exact_overrides_cost_a_request_what_ten_do)
 {
     int64_t ten = look_up_ns(10), many = look_up_ns(MANY);
 
-    (void)state;
     if (many > 10 * ten)
         fail_msg("a thousand look-ups took %lld ns among 10, and %lld ns among 10000",
                  (long long)ten, (long long)many);
 }
 
-/* Neither a client's values nor its address are looked at where no pattern stands before its exact
- * key. */
-static void no_pattern_behind_an_exact_override_is_looked_at(void **state)
+/* Neither a client's values nor its address are read if no pattern comes before its exact key. */
+TEST(no_pattern_after_an_exact_override_is_tried)
 {
     static const char *const texts[] = {"alice", "a*", "b*"};
     struct fixture fixture = fixture_of("query:user", 64);
     static const char key[] = "rl:{query:user=alice}:" LIMIT;
 
-    (void)state;
     for (unsigned i = 0; i < LENGTH(texts); i++)
         add_one(&fixture, texts[i], i + 1);
     const struct override *override =
@@ -722,7 +703,7 @@ static void no_pattern_behind_an_exact_override_is_looked_at(void **state)
     overrides_free(fixture.overrides);
 }
 
-static void an_override_that_is_never_used_is_told_which_one_stands_before(void **state)
+TEST(an_override_that_is_never_used_is_reported_with_the_earlier_one)
 {
     static const struct {
         const char *key, *text[OURS_MAX][3];
@@ -765,7 +746,7 @@ static void an_override_that_is_never_used_is_told_which_one_stands_before(void 
         {"ip + path", {{"10.0.0.0/8", "/x"}, {"10.0.0.1", "/y"}}, 0},
         {"ip + path", {{"10.0.0.1", "/**"}, {"10.0.0.0/8", "/x"}}, 0},
         {"ip + path", {{"*", "**"}, {"10.0.0.0/8", "/x"}}, 1},
-        /* only where it is so for each alternative */
+        /* only if that is so for each alternative */
         {"query:a | query:b", {{"1"}, {"1"}}, 1},
         {"query:a | ip", {{"10.0.0.0/8"}, {"*"}}, 0},
         {"query:a | ip", {{"**"}, {"1"}}, 1},
@@ -777,25 +758,24 @@ static void an_override_that_is_never_used_is_told_which_one_stands_before(void 
         {"ip + query:a | query:a + ip", {{"*", "1"}, {"*", "*"}}, 0},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct fixture fixture = fixture_of(cases[i].key, 64);
+    FOR_EACH(c, cases) {
+        struct fixture fixture = fixture_of(c->key, 64);
         unsigned earlier = 99, line = 0;
         char input[128];
-        int len = snprintf(input, sizeof input, "%s:", cases[i].key);
+        int len = snprintf(input, sizeof input, "%s:", c->key);
 
-        while (line < OURS_MAX && cases[i].text[line][0]) {
-            const char *const *text = cases[i].text[line];
+        while (line < OURS_MAX && c->text[line][0]) {
+            const char *const *text = c->text[line];
             for (size_t j = 0; text[j]; j++)
                 len += snprintf(input + len, sizeof input - (size_t)len, " %s", text[j]);
             want_no_error(input, add(&fixture, text, count_of(text, 3), ++line, &earlier));
         }
-        want_number(input, earlier, cases[i].want);
+        want_number(input, earlier, c->want);
         overrides_free(fixture.overrides);
     }
 }
 
-static void everybody_is_unlimited_by_an_override_for_all_that_stands_first(void **state)
+TEST(a_first_override_that_is_unlimited_for_all_lifts_the_limit)
 {
     static const struct {
         const char *key, *text[OURS_MAX][3];
@@ -834,7 +814,6 @@ static void everybody_is_unlimited_by_an_override_for_all_that_stands_first(void
         {"query:a | ip + path", {{"**"}}, {U}, false},
     };
 
-    (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
         struct fixture fixture = fixture_of(cases[i].key, 64);
         char input[64];
@@ -852,7 +831,7 @@ static void everybody_is_unlimited_by_an_override_for_all_that_stands_first(void
     }
 }
 
-static void what_is_refused_adds_nothing(void **state)
+TEST(a_refused_override_adds_nothing)
 {
     static const char *const wrong[] = {"10.0.0.1/8"}, *const right[] = {"10.0.0.1"};
     struct fixture fixture = fixture_of("query:user | ip", 64);
@@ -860,7 +839,6 @@ static void what_is_refused_adds_nothing(void **state)
                          user = {"GET", "/?user=10.0.0.1/8", "10.0.0.1", (char *[]){NULL}};
     unsigned earlier;
 
-    (void)state;
     want_error("wrong", add(&fixture, wrong, 1, 1, &earlier), "bits are set");
     assert_int_equal(line_for(&fixture, &client), 0);
     assert_int_equal(line_for(&fixture, &user), 0);
@@ -870,7 +848,7 @@ static void what_is_refused_adds_nothing(void **state)
     overrides_free(fixture.overrides);
 }
 
-static void an_override_is_kept_as_it_was_added(void **state)
+TEST(an_override_is_kept_as_it_was_added)
 {
     struct fixture fixture = fixture_of("query:user", 64);
     static const char key[] = "rl:{query:user=a}:" LIMIT;
@@ -879,7 +857,6 @@ static void an_override_is_kept_as_it_was_added(void **state)
     const char *const texts[] = {text}, *const globs[] = {glob};
     unsigned earlier;
 
-    (void)state;
     want_no_error("a", overrides_add(fixture.overrides, &fixture.spec, LIMIT, 64, texts, 1,
                                      &override, &earlier));
     want_no_error("b*", overrides_add(fixture.overrides, &fixture.spec, LIMIT, 64, globs, 1,
@@ -901,7 +878,7 @@ static void an_override_is_kept_as_it_was_added(void **state)
 
 /* ---- Against a reference that looks at each override in turn ---- */
 
-/* What a request has at the three sources of the random keys. */
+/* The values of a request for the three sources of the random keys. */
 struct client {
     char user[8], path[8], ip[INET6_ADDRSTRLEN];
 };
@@ -990,8 +967,8 @@ static size_t slow_alternative(const struct key_spec *spec, const struct client 
     }
 }
 
-/* The line of the first of COUNT RULES (the first is in line 1) that fits CLIENT; those that are no
- * use are skipped. */
+/* The line of the first of COUNT RULES (the first is in line 1) that fits CLIENT; refused ones are
+ * skipped. */
 static unsigned slow_line(const struct key_spec *spec, const struct rule *rules,
                           const bool *refused, unsigned count, const struct client *client)
 {
@@ -1087,12 +1064,11 @@ static const char *const slow_texts[] = {
     "10.0",
 };
 
-static void the_override_is_the_one_that_a_slow_reference_finds(void **state)
+TEST(the_override_is_the_one_that_a_slow_reference_finds)
 {
     uint64_t random = 17;
     unsigned found = 0;
 
-    (void)state;
     for (int round = 0; round < ROUNDS; round++) {
         struct fixture fixture = fixture_of(pick(&random, slow_keys, LENGTH(slow_keys)), 64);
         struct rule rules[12];
@@ -1122,8 +1098,8 @@ static void the_override_is_the_one_that_a_slow_reference_finds(void **state)
     assert_in_range(found, ROUNDS / 2, 4 * ROUNDS);
 }
 
-/* An override that is said to be never used is the answer to no request. */
-static void what_is_said_to_be_never_used_never_is(void **state)
+/* An override that is reported as never used is not found for any request. */
+TEST(an_override_that_is_reported_as_never_used_never_is)
 {
     static const char *const texts[] = {"a",         "b",        "a*",
                                         "*",         "**",       "*b",
@@ -1134,7 +1110,6 @@ static void what_is_said_to_be_never_used_never_is(void **state)
     static const char *const keys[] = {"query:user | ip", "query:user", "ip", "query:user | path"};
     uint64_t random = 19;
 
-    (void)state;
     for (int round = 0; round < ROUNDS; round++) {
         struct fixture fixture = fixture_of(pick(&random, keys, LENGTH(keys)), 64);
         unsigned earlier[8] = {0};
@@ -1153,38 +1128,11 @@ static void what_is_said_to_be_never_used_never_is(void **state)
             snprintf(uri, sizeof uri, "%s?user=%s", client.path, user);
             unsigned line = line_for(&fixture, &request);
             if (earlier[line] > 0)
-                fail_msg("%s from %s: line %u is used, and line %u was said to stand before it",
-                         uri, client.ip, line, earlier[line]);
+                fail_msg("%s from %s: line %u is used, and line %u was said to come before it", uri,
+                         client.ip, line, earlier[line]);
         }
         overrides_free(fixture.overrides);
     }
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_exact_override_is_for_one_client),
-        cmocka_unit_test(a_glob_is_for_the_clients_that_fit_it),
-        cmocka_unit_test(an_address_is_for_the_source_ip_alone),
-        cmocka_unit_test(a_key_of_several_sources_has_a_text_for_each),
-        cmocka_unit_test(an_override_is_for_the_alternatives_of_its_size),
-        cmocka_unit_test(the_same_alternative_twice_is_one),
-        cmocka_unit_test(the_first_override_that_fits_wins),
-        cmocka_unit_test(an_ipv6_client_is_its_prefix),
-        cmocka_unit_test(a_value_of_any_length_is_found),
-        cmocka_unit_test(a_wrong_key_is_an_error_that_says_what_would_be_right),
-        cmocka_unit_test(a_text_has_a_longest),
-        cmocka_unit_test(as_many_patterns_as_are_allowed_are_added_and_no_more),
-        cmocka_unit_test(each_of_ten_thousand_exact_overrides_is_found_and_no_other),
-        cmocka_unit_test(ten_thousand_exact_overrides_cost_a_request_what_ten_do),
-        cmocka_unit_test(no_pattern_behind_an_exact_override_is_looked_at),
-        cmocka_unit_test(an_override_that_is_never_used_is_told_which_one_stands_before),
-        cmocka_unit_test(everybody_is_unlimited_by_an_override_for_all_that_stands_first),
-        cmocka_unit_test(what_is_refused_adds_nothing),
-        cmocka_unit_test(an_override_is_kept_as_it_was_added),
-        cmocka_unit_test(the_override_is_the_one_that_a_slow_reference_finds),
-        cmocka_unit_test(what_is_said_to_be_never_used_never_is),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN
