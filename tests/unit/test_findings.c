@@ -1,3 +1,5 @@
+/* test_findings.c - tests of config/findings: mistakes and warnings, and how they are written. */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "config/findings.h"
 
@@ -5,7 +7,7 @@
 
 #define MANY 1000
 
-/* What FINDINGS writes.  The caller's to free. */
+/* What findings_write writes of FINDINGS.  The caller frees it. */
 static char *written(struct findings *findings, enum findings_what what)
 {
     char *text;
@@ -27,11 +29,10 @@ static void want_written(const char *input, struct findings *findings, enum find
     free(text);
 }
 
-static void a_finding_is_written_with_its_place(void **state)
+TEST(a_finding_is_written_with_its_place)
 {
     struct findings findings = {.file = "a.yaml"};
 
-    (void)state;
     want_written("nothing", &findings, FINDINGS_ALL, "");
     findings_error(&findings, 1, 2, "%s is %d; write %s", "x", 3, "y");
     want_written("one", &findings, FINDINGS_ERRORS, "a.yaml:1:2: x is 3; write y\n");
@@ -52,14 +53,13 @@ static void a_finding_is_written_with_its_place(void **state)
     findings_free(&findings);
 }
 
-static void findings_are_in_the_order_of_their_places(void **state)
+TEST(findings_are_in_the_order_of_their_places)
 {
     static const struct {
         unsigned line, column;
     } places[] = {{10, 1}, {2, 10}, {9, 9}, {2, 9}, {0, 0}, {10, 2}, {2, 9}, {4294967295U, 1}};
     struct findings findings = {.file = "f"};
 
-    (void)state;
     for (size_t i = 0; i < LENGTH(places); i++)
         if (i % 2)
             findings_warning(&findings, places[i].line, places[i].column, "%zu", i);
@@ -81,12 +81,11 @@ static void findings_are_in_the_order_of_their_places(void **state)
     findings_free(&findings);
 }
 
-static void what_is_found_at_one_place_stays_in_its_order(void **state)
+TEST(findings_at_one_place_keep_their_order)
 {
     struct findings findings = {.file = "f"};
     char *text, *at;
 
-    (void)state;
     for (unsigned i = 0; i < MANY; i++)
         findings_error(&findings, 7, 7, "%u", i);
     at = text = written(&findings, FINDINGS_ERRORS);
@@ -103,7 +102,7 @@ static void what_is_found_at_one_place_stays_in_its_order(void **state)
     findings_free(&findings);
 }
 
-static void a_message_forges_no_line(void **state)
+TEST(a_message_cannot_forge_a_line)
 {
     static const struct {
         const char *message, *want;
@@ -116,29 +115,27 @@ static void a_message_forges_no_line(void **state)
         {"", "f:1:1: \n"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         struct findings findings = {.file = "f"};
 
-        findings_error(&findings, 1, 1, "%s", cases[i].message);
-        want_written(cases[i].message, &findings, FINDINGS_ERRORS, cases[i].want);
+        findings_error(&findings, 1, 1, "%s", c->message);
+        want_written(c->message, &findings, FINDINGS_ERRORS, c->want);
         findings_free(&findings);
     }
 }
 
-static void a_message_has_at_most_511_bytes(void **state)
+TEST(a_message_has_at_most_511_bytes)
 {
     static const size_t lengths[] = {0, 1, 510, 511, 512, 2000};
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(lengths); i++) {
+    FOR_EACH(length, lengths) {
         struct findings findings = {.file = "f"};
-        size_t want = lengths[i] < 511 ? lengths[i] : 511;
+        size_t want = *length < 511 ? *length : 511;
 
         char message[2001];
 
-        memset(message, 'x', lengths[i]);
-        message[lengths[i]] = '\0';
+        memset(message, 'x', *length);
+        message[*length] = '\0';
         findings_warning(&findings, 1, 1, "%s", message);
         char *text = written(&findings, FINDINGS_ALL);
         want_number(text, (int64_t)strlen(text), (int64_t)(strlen("f:1:1: warning: \n") + want));
@@ -147,11 +144,10 @@ static void a_message_has_at_most_511_bytes(void **state)
     }
 }
 
-static void a_report_that_was_freed_begins_anew(void **state)
+TEST(freed_findings_can_be_used_again)
 {
     struct findings findings = {.file = "f"};
 
-    (void)state;
     findings_free(&findings);
     findings_error(&findings, 1, 1, "a");
     findings_free(&findings);
@@ -164,16 +160,4 @@ static void a_report_that_was_freed_begins_anew(void **state)
     findings_free(&findings);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_finding_is_written_with_its_place),
-        cmocka_unit_test(findings_are_in_the_order_of_their_places),
-        cmocka_unit_test(what_is_found_at_one_place_stays_in_its_order),
-        cmocka_unit_test(a_message_forges_no_line),
-        cmocka_unit_test(a_message_has_at_most_511_bytes),
-        cmocka_unit_test(a_report_that_was_freed_begins_anew),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN

@@ -1,3 +1,5 @@
+/* test_lint.c - tests of config/lint: warnings about valid limits that are probably a mistake. */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "config/lint.h"
 #include "config/limits_file.h"
@@ -5,7 +7,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* A limit in one line, in a list: NAME at column 3. */
+/* A limit on one line of a list; a warning about it is at column 3. */
 #define LIMIT(name, key, capacity, refill, more)                                                   \
     "- { name: " name ", key: " key ", capacity: " capacity ", refill: " refill more " }\n"
 
@@ -32,8 +34,8 @@
     "no limit is enforced, every one is a shadow; write shadow: false where one should refuse\n"
 #define AT(line) "f:" line ":3: warning: "
 
-/* What a file of LIMITS, which has no mistake, is warned about. */
-static void want_warnings(const char *limits, const char *want)
+/* The warnings about a file of LIMITS, which has no mistake.  The caller frees them. */
+static char *warnings_of(const char *limits)
 {
     struct findings findings = {.file = "f"};
     char file[4096], *got;
@@ -47,10 +49,17 @@ static void want_warnings(const char *limits, const char *want)
     fclose(out);
     if (!read)
         fail_msg("\"%s\": refused: %s", file, got);
-    want_text(file, got, want);
-    free(got);
     findings_free(&findings);
     limits_unref(read);
+    return got;
+}
+
+static void want_warnings(const char *limits, const char *want)
+{
+    char *got = warnings_of(limits);
+
+    want_text(limits, got, want);
+    free(got);
 }
 
 struct warned {
@@ -63,7 +72,7 @@ static void want_all_warnings(const struct warned *cases, size_t count)
         want_warnings(cases[i].limits, cases[i].want);
 }
 
-static void a_file_that_means_what_it_says_has_no_warnings(void **state)
+TEST(a_file_that_means_what_it_says_has_no_warnings)
 {
     static const struct warned cases[] = {
         {LIMIT("a", "query:user | ip", "5", "1/12s", ""), ""},
@@ -75,11 +84,10 @@ static void a_file_that_means_what_it_says_has_no_warnings(void **state)
         {LIMIT("a", "ip", "5", "1/s", ", overrides: [{ key: 10.0.0.0/8, unlimited: true }]"), ""},
     };
 
-    (void)state;
     want_all_warnings(cases, LENGTH(cases));
 }
 
-static void a_limit_that_everybody_is_exempt_from_is_warned_about(void **state)
+TEST(a_limit_that_exempts_every_client_is_warned_about)
 {
 #define A(key, overrides) LIMIT("a", key, "5", "1/s", ", overrides: [" overrides "]")
     static const struct warned cases[] = {
@@ -98,11 +106,10 @@ static void a_limit_that_everybody_is_exempt_from_is_warned_about(void **state)
     };
 #undef A
 
-    (void)state;
     want_all_warnings(cases, LENGTH(cases));
 }
 
-static void a_path_that_no_request_has_is_warned_about(void **state)
+TEST(a_path_that_no_request_has_is_warned_about)
 {
     static const struct {
         const char *path;
@@ -138,17 +145,16 @@ static void a_path_that_no_request_has_is_warned_about(void **state)
         {"/*/*", false},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         char limits[256];
 
         snprintf(limits, sizeof limits, LIMIT("a", "ip", "5", "1/s", ", match: { path: '%s' }"),
-                 cases[i].path);
-        want_warnings(limits, cases[i].warned ? AT("2") NEVER("a") NO_PATH : "");
+                 c->path);
+        want_warnings(limits, c->warned ? AT("2") NEVER("a") NO_PATH : "");
     }
 }
 
-static void a_limit_that_another_always_refuses_before_is_warned_about(void **state)
+TEST(a_limit_that_can_never_refuse_first_is_warned_about)
 {
 #define A(capacity, refill, more) LIMIT("a", "ip", capacity, refill, more)
 #define B(capacity, refill, more) LIMIT("b", "ip", capacity, refill, more)
@@ -158,7 +164,7 @@ static void a_limit_that_another_always_refuses_before_is_warned_about(void **st
         {A("5", "1/s", "") B("5", "2/s", ""), AT("3") NEVER("b") FIRST("a", "2") ALSO_TWIN},
         {A("5", "1/s", "") B("9", "2/s", ""), AT("3") NEVER("b") FIRST("a", "2") ALSO_TWIN},
         {A("9", "2/s", "") B("5", "1/s", ""), AT("2") NEVER("a") FIRST("b", "3") ALSO_TWIN},
-        /* of two alike, the second is the one too many */
+        /* of two equal limits, the second is superfluous */
         {A("5", "1/s", "") B("5", "1/s", ""), AT("3") NEVER("b") FIRST("a", "2") ALSO_TWIN},
         {A("5", "1/s", "") B("5", "60/min", ""), AT("3") NEVER("b") FIRST("a", "2") ALSO_TWIN},
         /* two spans of time: each can refuse */
@@ -184,7 +190,7 @@ static void a_limit_that_another_always_refuses_before_is_warned_about(void **st
         {A("5", "1/s", ", cost: header:X") B("9", "1/s", ", cost: header:x"),
          AT("3") NEVER("b") FIRST("a", "2") ALSO_TWIN},
         {A("5", "1/s", ", cost: header:X") B("9", "1/s", ", cost: header:Y"), ALSO_TWIN},
-        /* a shadow refuses nothing; overrides change who is refused */
+        /* a shadow refuses nothing; overrides change which clients are refused */
         {A("5", "1/s", ", shadow: true") B("9", "1/s", ""), ""},
         {A("5", "1/s", "") B("9", "1/s", ", shadow: true"), AT("3") NEVER("b") FIRST("a", "2")},
         {A("5", "1/s", ", overrides: [{ key: 10.0.0.1, unlimited: true }]") B("9", "1/s", ""),
@@ -200,11 +206,10 @@ static void a_limit_that_another_always_refuses_before_is_warned_about(void **st
 #undef B
 #undef ALSO_TWIN
 
-    (void)state;
     want_all_warnings(cases, LENGTH(cases));
 }
 
-static void two_limits_with_the_same_key_and_match_are_warned_about(void **state)
+TEST(two_limits_with_the_same_key_and_match_are_warned_about)
 {
 #define A(key, more) LIMIT("a", key, "10", "10/s", more)
 #define B(key, more) LIMIT("b", key, "100", "1/s", more)
@@ -232,11 +237,10 @@ static void two_limits_with_the_same_key_and_match_are_warned_about(void **state
 #undef A
 #undef B
 
-    (void)state;
     want_all_warnings(cases, LENGTH(cases));
 }
 
-static void a_cost_above_the_capacity_is_warned_about(void **state)
+TEST(a_cost_above_the_capacity_is_warned_about)
 {
     static const struct warned cases[] = {
         {LIMIT("a", "ip", "5", "1/s", ", cost: 6"), AT("2") DEAR("a")},
@@ -246,14 +250,13 @@ static void a_cost_above_the_capacity_is_warned_about(void **state)
         {LIMIT("a", "ip", "1", "1/s", ", cost: env:COST"), ""},
     };
 
-    (void)state;
     want_all_warnings(cases, LENGTH(cases));
 }
 
-static void a_key_that_a_request_can_lack_is_warned_about(void **state)
+TEST(a_key_that_a_request_can_lack_is_warned_about)
 {
     static const struct {
-        const char *key, *missing; /* NULL: nothing is */
+        const char *key, *missing; /* MISSING: NULL if nothing is */
     } cases[] = {
         {"query:u", "query:u"},
         {"header:X-Key", "header:x-key"},
@@ -273,24 +276,23 @@ static void a_key_that_a_request_can_lack_is_warned_about(void **state)
         {"query:u | global", NULL},
         {"query:u + path | ip + path", NULL},
         {"ip + query:v | query:u", "query:u"},
-        /* those that lack it have a bucket for each client */
+        /* requests that lack it have a bucket for each client */
         {"header:X + ip", NULL},
         {"ip + header:X", NULL},
         {"header:X | ip + query:u", NULL},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         char limits[256], want[256] = "";
 
-        snprintf(limits, sizeof limits, LIMIT("a", "%s", "5", "1/s", ""), cases[i].key);
-        if (cases[i].missing)
-            snprintf(want, sizeof want, AT("2") MISSING("a", "%s"), cases[i].missing);
+        snprintf(limits, sizeof limits, LIMIT("a", "%s", "5", "1/s", ""), c->key);
+        if (c->missing)
+            snprintf(want, sizeof want, AT("2") MISSING("a", "%s"), c->missing);
         want_warnings(limits, want);
     }
 }
 
-static void alternatives_that_no_request_uses_are_warned_about(void **state)
+TEST(alternatives_that_no_request_uses_are_warned_about)
 {
     static const struct {
         const char *key, *first; /* FIRST: the source that every request has; NULL: no warning */
@@ -307,42 +309,35 @@ static void alternatives_that_no_request_uses_are_warned_about(void **state)
         {"query:u + ip | ip", NULL},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         char limits[256], want[400] = "";
 
-        snprintf(limits, sizeof limits, LIMIT("a", "%s", "5", "1/s", ""), cases[i].key);
-        if (cases[i].first)
+        snprintf(limits, sizeof limits, LIMIT("a", "%s", "5", "1/s", ""), c->key);
+        if (c->first)
             snprintf(want, sizeof want,
                      AT("2") "the key of 'a' has alternatives that are never used, because every "
                              "request has the source %s before them; write that one last, or leave "
                              "the others out\n",
-                     cases[i].first);
+                     c->first);
         want_warnings(limits, want);
     }
 }
 
-/* A limit with MATCH is warned about in words that hold FRAGMENT; NULL: not at all. */
+/* A limit with MATCH gives a warning that contains FRAGMENT; if that is NULL, no warning. */
 static void want_match_warning(const char *match, const char *fragment)
 {
-    struct findings findings = {.file = "f"};
-    char file[512], *got;
-    size_t size;
-    FILE *out = open_memstream(&got, &size);
+    char limits[512], *got;
 
-    assert_non_null(out);
-    snprintf(file, sizeof file, "limits:\n" LIMIT("a", "ip", "5", "1/s", ", match: { %s }"), match);
-    struct limits *read = limits_parse(file, strlen(file), &findings);
-    findings_write(&findings, FINDINGS_ALL, out);
-    fclose(out);
-    if (!read || (fragment ? !strstr(got, fragment) : got[0] != '\0'))
-        fail_msg("%s: \"%s\", want \"%s\"", match, got, fragment ? fragment : "");
+    snprintf(limits, sizeof limits, LIMIT("a", "ip", "5", "1/s", ", match: { %s }"), match);
+    got = warnings_of(limits);
+    if (fragment)
+        want_error(match, got, fragment);
+    else
+        want_text(match, got, "");
     free(got);
-    findings_free(&findings);
-    limits_unref(read);
 }
 
-static void a_path_or_host_that_no_request_has_is_warned_about(void **state)
+TEST(a_path_or_host_that_no_request_has_is_warned_about)
 {
     static const struct {
         const char *match, *fragment;
@@ -367,12 +362,11 @@ static void a_path_or_host_that_no_request_has_is_warned_about(void **state)
         {"host: '{a,b}.example'", "holds a '{'"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_match_warning(cases[i].match, cases[i].fragment);
+    FOR_EACH(c, cases)
+        want_match_warning(c->match, c->fragment);
 }
 
-static void proxies_that_could_be_clients_are_warned_about(void **state)
+TEST(proxies_that_could_be_clients_are_warned_about)
 {
     static const struct {
         const char *proxies;
@@ -382,22 +376,21 @@ static void proxies_that_could_be_clients_are_warned_about(void **state)
         {"[0.0.0.0/1]", 1}, {"['2001:db8::/32']", 99}, {"['2000::/3']", 3},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         char limits[256], want[300] = "";
 
         snprintf(limits, sizeof limits, LIMIT("a", "ip", "5", "1/s", "") "trusted_proxies: %s\n",
-                 cases[i].proxies);
-        if (cases[i].bits < 99)
+                 c->proxies);
+        if (c->bits < 99)
             snprintf(want, sizeof want,
                      "f:3:18: warning: trusted_proxies has a network of /%u, whose every address "
                      "could ask on behalf of any client; name the addresses of your proxies\n",
-                     cases[i].bits);
+                     c->bits);
         want_warnings(limits, want);
     }
 }
 
-static void a_file_of_which_no_limit_is_enforced_is_warned_about(void **state)
+TEST(a_file_without_an_enforced_limit_is_warned_about)
 {
     static const struct warned cases[] = {
         {LIMIT("a", "ip", "5", "1/s", ", shadow: true"), AT("2") SHADOWS},
@@ -408,11 +401,10 @@ static void a_file_of_which_no_limit_is_enforced_is_warned_about(void **state)
         {LIMIT("a", "ip", "5", "1/s", ", shadow: false"), ""},
     };
 
-    (void)state;
     want_all_warnings(cases, LENGTH(cases));
 }
 
-static void an_override_that_is_never_used_is_warned_about(void **state)
+TEST(an_override_that_is_never_used_is_warned_about)
 {
     want_warnings(
         "- name: a\n"
@@ -429,10 +421,9 @@ static void an_override_that_is_never_used_is_warned_about(void **state)
         "clients; leave one of them out, or write this one before it\n"
         "f:10:12: warning: this override is never used, the one in line 9 is for the same "
         "clients; leave one of them out, or write this one before it\n");
-    (void)state;
 }
 
-static void all_warnings_of_a_file_come_in_the_order_of_its_lines(void **state)
+TEST(all_warnings_about_a_file_are_in_the_order_of_its_lines)
 {
     want_warnings(LIMIT("a", "query:u", "5", "1/s", ", cost: 9, match: { path: //x }")
                       LIMIT("b", "path", "9", "1/s", ", shadow: true")
@@ -440,41 +431,19 @@ static void all_warnings_of_a_file_come_in_the_order_of_its_lines(void **state)
                   AT("2") NEVER("a") NO_PATH AT("2") DEAR("a") AT("2") MISSING("a", "query:u")
                       AT("4") NEVER("c") NO_PATH AT("4") MISSING("c", "query:u") AT("4")
                           TWIN("c", "a", "2"));
-    (void)state;
 }
 
-/* Warnings about what is a mistake would only be noise. */
-static void a_file_with_a_mistake_has_no_warnings(void **state)
+/* Warnings about a file with a mistake would only be noise. */
+TEST(a_file_with_a_mistake_has_no_warnings)
 {
     static const char file[] =
         "limits:\n" LIMIT("a", "query:u", "5", "1/s", ", cost: 9") LIMIT("b", "ip", "0", "1/s", "");
     struct findings findings = {.file = "f"};
 
-    (void)state;
     assert_null(limits_parse(file, strlen(file), &findings));
     assert_int_equal(findings.error_count, 1);
     assert_int_equal(findings.warning_count, 0);
     findings_free(&findings);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_file_that_means_what_it_says_has_no_warnings),
-        cmocka_unit_test(a_limit_that_everybody_is_exempt_from_is_warned_about),
-        cmocka_unit_test(a_path_that_no_request_has_is_warned_about),
-        cmocka_unit_test(a_limit_that_another_always_refuses_before_is_warned_about),
-        cmocka_unit_test(two_limits_with_the_same_key_and_match_are_warned_about),
-        cmocka_unit_test(a_cost_above_the_capacity_is_warned_about),
-        cmocka_unit_test(a_key_that_a_request_can_lack_is_warned_about),
-        cmocka_unit_test(a_file_of_which_no_limit_is_enforced_is_warned_about),
-        cmocka_unit_test(alternatives_that_no_request_uses_are_warned_about),
-        cmocka_unit_test(a_path_or_host_that_no_request_has_is_warned_about),
-        cmocka_unit_test(proxies_that_could_be_clients_are_warned_about),
-        cmocka_unit_test(an_override_that_is_never_used_is_warned_about),
-        cmocka_unit_test(all_warnings_of_a_file_come_in_the_order_of_its_lines),
-        cmocka_unit_test(a_file_with_a_mistake_has_no_warnings),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN
