@@ -1,3 +1,5 @@
+/* test_fcgi_head.c - tests of front/fcgi_head: the records of a connection, in any pieces. */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "front/fcgi_head.h"
 
@@ -6,11 +8,11 @@
 
 #define SIZE 400000
 
-/* Bytes of a connection that a test makes up, and what was made of them. */
+/* The bytes of a connection, made up by a test, and the events that they give. */
 struct stream {
     unsigned char bytes[SIZE];
     size_t len;
-    char events[4096]; /* one after the other, each with a space behind it */
+    char events[4096]; /* each followed by a space */
 };
 
 static struct stream stream;
@@ -101,7 +103,7 @@ static void say_event(const struct fcgi_head *head, enum fcgi_event event)
     strcat(strcat(stream.events, text), " ");
 }
 
-/* Read the stream in pieces of SIZE bytes.  ANSWER: each request is answered as soon as its head is
+/* Read the stream in pieces of SIZE bytes.  If ANSWER, answer each request as soon as its head is
  * complete. */
 static void read_stream(size_t size, bool answer)
 {
@@ -130,16 +132,15 @@ static void want_events(const char *what, bool answer, const char *want)
 {
     static const size_t sizes[] = {SIZE, 1, 3, 8, 4096};
 
-    for (size_t i = 0; i < LENGTH(sizes); i++) {
-        read_stream(sizes[i], answer);
+    FOR_EACH(size, sizes) {
+        read_stream(*size, answer);
         want_text(what, stream.events, want);
     }
     stream.len = 0;
 }
 
-static void a_request_is_read_to_the_end_of_its_head(void **state)
+TEST(a_request_is_read_to_the_end_of_its_head)
 {
-    (void)state;
     add_begin(FCGI_RESPONDER, FCGI_KEEP_CONN, 1);
     add_pair("A", "1");
     add_pair("B", "");
@@ -160,9 +161,8 @@ static void a_request_is_read_to_the_end_of_its_head(void **state)
     want_events("no parameters", true, "1:respond() between a body");
 }
 
-static void records_of_other_requests_are_skipped(void **state)
+TEST(records_of_other_requests_are_skipped)
 {
-    (void)state;
     add_record(FCGI_STDIN, 5, "left over", 9, 1);
     add_begin(FCGI_RESPONDER, 0, 1);
     add_begin(FCGI_RESPONDER, 0, 2);
@@ -174,9 +174,8 @@ static void records_of_other_requests_are_skipped(void **state)
     want_events("a second request", false, "2:end1 1:respond(A=1) 3:end1 within a body");
 }
 
-static void roles_that_are_not_served_and_aborted_requests_are_ended(void **state)
+TEST(roles_that_are_not_served_and_aborted_requests_are_ended)
 {
-    (void)state;
     add_begin(FCGI_FILTER, FCGI_KEEP_CONN, 7);
     add_record(FCGI_PARAMS, 7, "\1\1A1", 4, 0);
     add_begin(0, 0, 300);
@@ -190,9 +189,8 @@ static void roles_that_are_not_served_and_aborted_requests_are_ended(void **stat
     want_events("roles", true, "7:end3+ 300:end3 1:end0+ 1:respond() between");
 }
 
-static void management_records_are_answered_wherever_they_come(void **state)
+TEST(management_records_are_answered_at_any_point)
 {
-    (void)state;
     add_record(FCGI_GET_VALUES, 0, "", 0, 0);
     add_record(FCGI_GET_VALUES, 0,
                "\xf\0FCGI_MPXS_CONNS\4\0WHAT\xd\0FCGI_MAX_REQS\xd\0FCGI_MAX_REQS", 53, 3);
@@ -206,12 +204,11 @@ static void management_records_are_answered_wherever_they_come(void **state)
                 "values:0 values:6 type:42 values:1 type:4 1:respond(A=1) between a body");
 }
 
-static void a_question_of_any_length_is_read(void **state)
+TEST(get_values_of_any_length_is_read)
 {
     char content[60000];
     size_t len = 0;
 
-    (void)state;
     memset(content, 'x', sizeof content);
     memcpy(content, "\x80\0\x80\0\x80\0\x20\0", 8);
     len = 8 + 0x8000 + 0x2000;
@@ -220,7 +217,7 @@ static void a_question_of_any_length_is_read(void **state)
     want_events("a long name and a known one", true, "values:1 between");
 }
 
-static void what_is_not_well_formed_is_broken(void **state)
+TEST(malformed_input_gives_the_event_broken)
 {
     static const struct {
         const char *what, *params;
@@ -237,14 +234,13 @@ static void what_is_not_well_formed_is_broken(void **state)
         {"lengths that overflow", "\xff\xff\xff\xff\xff\xff\xff\xff", 8},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         add_begin(FCGI_RESPONDER, 0, 1);
-        add_record(FCGI_PARAMS, 1, cases[i].params, cases[i].len, 0);
+        add_record(FCGI_PARAMS, 1, c->params, c->len, 0);
         add_record(FCGI_PARAMS, 1, "", 0, 0);
-        want_events(cases[i].what, true, "broken ");
-        add_record(FCGI_GET_VALUES, 0, cases[i].params, cases[i].len, 0);
-        want_events(cases[i].what, true, "broken ");
+        want_events(c->what, true, "broken ");
+        add_record(FCGI_GET_VALUES, 0, c->params, c->len, 0);
+        want_events(c->what, true, "broken ");
     }
     add("GET / HTTP/1.1\r\n", 16);
     want_events("HTTP", true, "broken ");
@@ -262,12 +258,11 @@ static void what_is_not_well_formed_is_broken(void **state)
     want_events("padding of the empty parameters", true, "broken ");
     add_begin(FCGI_RESPONDER, 0, 1);
     add_record(FCGI_STDIN, 1, "x", 1, 0);
-    want_events("a body amid the parameters", true, "broken ");
+    want_events("a body before the end of the parameters", true, "broken ");
 }
 
-static void what_cannot_be_given_to_libfcgi_is_left_out_and_told(void **state)
+TEST(pairs_that_libfcgi_cannot_take_are_left_out_and_reported)
 {
-    (void)state;
     add_begin(FCGI_RESPONDER, 0, 1);
     add_pair("A", "1");
     add_pair("X=Y", "2");
@@ -281,11 +276,10 @@ static void what_cannot_be_given_to_libfcgi_is_left_out_and_told(void **state)
     want_events("unreadable", true, "1:respond(A=1,B=4;unreadable) between a body");
 }
 
-static void a_head_is_64_kb_and_1000_parameters_at_most(void **state)
+TEST(a_head_has_at_most_64_kb_and_1000_parameters)
 {
     static char value[70000];
 
-    (void)state;
     for (unsigned extra = 0; extra < 2; extra++) {
         static const size_t fits = FCGI_HEAD_SIZE - 6;
         unsigned char pair[6] = {
@@ -314,11 +308,10 @@ static void a_head_is_64_kb_and_1000_parameters_at_most(void **state)
     }
 }
 
-static void the_rest_of_a_head_that_is_too_large_is_skipped(void **state)
+TEST(the_rest_of_a_head_that_is_too_large_is_skipped)
 {
     static char value[65535];
 
-    (void)state;
     add_begin(FCGI_RESPONDER, FCGI_KEEP_CONN, 1);
     add_pair("A", "1");
     for (int i = 0; i < 3; i++)
@@ -330,19 +323,4 @@ static void the_rest_of_a_head_that_is_too_large_is_skipped(void **state)
     want_events("too large", true, "1:respond(too large) 2:respond() between a body");
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_request_is_read_to_the_end_of_its_head),
-        cmocka_unit_test(records_of_other_requests_are_skipped),
-        cmocka_unit_test(roles_that_are_not_served_and_aborted_requests_are_ended),
-        cmocka_unit_test(management_records_are_answered_wherever_they_come),
-        cmocka_unit_test(a_question_of_any_length_is_read),
-        cmocka_unit_test(what_is_not_well_formed_is_broken),
-        cmocka_unit_test(what_cannot_be_given_to_libfcgi_is_left_out_and_told),
-        cmocka_unit_test(a_head_is_64_kb_and_1000_parameters_at_most),
-        cmocka_unit_test(the_rest_of_a_head_that_is_too_large_is_skipped),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN

@@ -1,3 +1,5 @@
+/* test_listener.c - tests of front/listener: opening and closing unix and TCP sockets. */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "front/listener.h"
 
@@ -14,37 +16,34 @@
 #define PATH_MOST 107 /* bytes of a unix socket's path: sizeof sun_path - 1 */
 
 /* A folder for one test, and the address of a socket in it. */
-struct place {
+static struct {
     char folder[32];
     char address[64]; /* unix:FOLDER/socket */
     const char *path; /* FOLDER/socket */
     mode_t mask;
-};
+} place;
 
-static int setup(void **state)
+static int make_place(void **state)
 {
-    struct place *place = calloc(1, sizeof *place);
-
-    assert_non_null(place);
-    strcpy(place->folder, "/tmp/listener.XXXXXX");
-    assert_non_null(mkdtemp(place->folder));
-    snprintf(place->address, sizeof place->address, "unix:%s/socket", place->folder);
-    place->path = place->address + strlen("unix:");
-    place->mask = umask(022);
-    *state = place;
+    (void)state;
+    strcpy(place.folder, "/tmp/listener.XXXXXX");
+    assert_non_null(mkdtemp(place.folder));
+    snprintf(place.address, sizeof place.address, "unix:%s/socket", place.folder);
+    place.path = place.address + strlen("unix:");
+    place.mask = umask(022);
     return 0;
 }
 
-static int teardown(void **state)
+static int remove_place(void **state)
 {
-    struct place *place = *state;
-
-    umask(place->mask);
-    unlink(place->path);
-    rmdir(place->folder);
-    free(place);
+    (void)state;
+    umask(place.mask);
+    unlink(place.path);
+    rmdir(place.folder);
     return 0;
 }
+
+#define TEST_IN_PLACE(name) TEST_WITH(name, make_place, remove_place)
 
 static int open_or_fail(const char *address)
 {
@@ -94,7 +93,7 @@ static int unix_client(const char *path, int flags)
     return -1;
 }
 
-/* A socket of another program at PATH, for which BACKLOG may wait. */
+/* A socket of another program at PATH, with room for BACKLOG connections. */
 static int other_socket(const char *path, int backlog)
 {
     struct sockaddr_un name = unix_name(path);
@@ -123,101 +122,92 @@ static void a_client_can_connect(int listener, int client)
     close(client);
 }
 
-static void a_unix_socket_is_for_its_owner_and_group_alone(void **state)
+TEST_IN_PLACE(only_its_owner_and_group_can_use_a_unix_socket)
 {
     static const mode_t masks[] = {0, 022, 077, 0777};
-    struct place *place = *state;
-
-    for (size_t i = 0; i < LENGTH(masks); i++) {
-        umask(masks[i]);
-        int fd = open_or_fail(place->address);
-        assert_int_equal(mode_of(place->path), S_IFSOCK | 0660);
-        assert_int_equal(umask(022), masks[i]);
-        a_client_can_connect(fd, unix_client(place->path, 0));
-        listener_close(fd, place->address);
-        assert_int_equal(mode_of(place->path), 0);
+    FOR_EACH(mask, masks) {
+        umask(*mask);
+        int fd = open_or_fail(place.address);
+        assert_int_equal(mode_of(place.path), S_IFSOCK | 0660);
+        assert_int_equal(umask(022), *mask);
+        a_client_can_connect(fd, unix_client(place.path, 0));
+        listener_close(fd, place.address);
+        assert_int_equal(mode_of(place.path), 0);
     }
 }
 
-static void a_socket_that_a_dead_process_left_is_replaced(void **state)
+TEST_IN_PLACE(a_socket_that_a_dead_process_left_is_replaced)
 {
-    struct place *place = *state;
-
-    close(other_socket(place->path, 1));
-    assert_int_equal(mode_of(place->path) & S_IFMT, S_IFSOCK);
-    int fd = open_or_fail(place->address);
-    a_client_can_connect(fd, unix_client(place->path, 0));
-    listener_close(fd, place->address);
+    close(other_socket(place.path, 1));
+    assert_int_equal(mode_of(place.path) & S_IFMT, S_IFSOCK);
+    int fd = open_or_fail(place.address);
+    a_client_can_connect(fd, unix_client(place.path, 0));
+    listener_close(fd, place.address);
 }
 
-static void a_socket_that_answers_is_left_alone(void **state)
+TEST_IN_PLACE(a_socket_that_answers_is_left_alone)
 {
-    struct place *place = *state;
-    int fd = open_or_fail(place->address);
+    int fd = open_or_fail(place.address);
 
-    want_refused(place->address, "Address already in use");
-    int client = unix_client(place->path, 0);
-    int probe = accept(fd, NULL, NULL); /* the look whether anyone answers */
+    want_refused(place.address, "Address already in use");
+    int client = unix_client(place.path, 0);
+    int probe = accept(fd, NULL, NULL); /* the connection that checked for an answer */
     assert_true(probe >= 0);
     close(probe);
     a_client_can_connect(fd, client);
-    listener_close(fd, place->address);
+    listener_close(fd, place.address);
 }
 
-static void a_socket_whose_owner_hangs_is_left_alone_and_not_waited_for(void **state)
+TEST_IN_PLACE(a_socket_whose_owner_hangs_is_left_alone_and_not_waited_for)
 {
-    struct place *place = *state;
-    int fd = other_socket(place->path, 0);
+    int fd = other_socket(place.path, 0);
     int clients[16], count = 0;
 
-    while (count < 16 && (clients[count] = unix_client(place->path, SOCK_NONBLOCK)) >= 0)
+    while (count < 16 && (clients[count] = unix_client(place.path, SOCK_NONBLOCK)) >= 0)
         count++;
     assert_in_range(count, 1, 15);
     assert_int_equal(errno, EAGAIN);
-    alarm(10); /* ends the test where it would wait for ever */
-    want_refused(place->address, "Address already in use");
+    alarm(10); /* ends the test if it would wait for ever */
+    want_refused(place.address, "Address already in use");
     alarm(0);
-    assert_int_equal(mode_of(place->path) & S_IFMT, S_IFSOCK);
+    assert_int_equal(mode_of(place.path) & S_IFMT, S_IFSOCK);
     while (count > 0)
         close(clients[--count]);
     close(fd);
 }
 
-static void a_file_that_is_no_socket_is_left_alone(void **state)
+TEST_IN_PLACE(a_file_that_is_not_a_socket_is_left_alone)
 {
-    struct place *place = *state;
-    int file = open(place->path, O_CREAT | O_EXCL | O_WRONLY, 0600);
+    int file = open(place.path, O_CREAT | O_EXCL | O_WRONLY, 0600);
 
     assert_true(file >= 0);
     assert_int_equal(write(file, "precious", 8), 8);
     close(file);
-    want_refused(place->address, "Address already in use");
-    assert_int_equal(mode_of(place->path), S_IFREG | 0600);
-    unlink(place->path);
+    want_refused(place.address, "Address already in use");
+    assert_int_equal(mode_of(place.path), S_IFREG | 0600);
+    unlink(place.path);
 
-    assert_int_equal(symlink("/nonexistent", place->path), 0);
-    want_refused(place->address, "Address already in use");
-    assert_int_equal(mode_of(place->path) & S_IFMT, S_IFLNK);
+    assert_int_equal(symlink("/nonexistent", place.path), 0);
+    want_refused(place.address, "Address already in use");
+    assert_int_equal(mode_of(place.path) & S_IFMT, S_IFLNK);
 }
 
-static void a_link_to_a_dead_socket_is_left_alone(void **state)
+TEST_IN_PLACE(a_link_to_a_dead_socket_is_left_alone)
 {
-    struct place *place = *state;
     char other[64];
 
-    snprintf(other, sizeof other, "%s/other", place->folder);
+    snprintf(other, sizeof other, "%s/other", place.folder);
     close(other_socket(other, 1));
-    assert_int_equal(symlink(other, place->path), 0);
-    want_refused(place->address, "Address already in use");
+    assert_int_equal(symlink(other, place.path), 0);
+    want_refused(place.address, "Address already in use");
     assert_int_equal(mode_of(other) & S_IFMT, S_IFSOCK);
     unlink(other);
 }
 
-static void the_longest_path_is_opened_and_none_longer(void **state)
+TEST_IN_PLACE(the_longest_path_is_opened_and_none_longer)
 {
-    struct place *place = *state;
     char address[256];
-    size_t len = (size_t)sprintf(address, "unix:%s/", place->folder);
+    size_t len = (size_t)sprintf(address, "unix:%s/", place.folder);
 
     memset(address + len, 'x', sizeof address - len);
     address[strlen("unix:") + PATH_MOST + 1] = '\0';
@@ -227,7 +217,7 @@ static void the_longest_path_is_opened_and_none_longer(void **state)
     assert_int_equal(mode_of(address + strlen("unix:")), 0);
 }
 
-static void a_wrong_address_is_an_error_that_says_what_would_be_right(void **state)
+TEST(a_wrong_address_is_an_error_that_says_what_would_be_right)
 {
     char long_path[256] = "unix:/", long_host[600];
     const struct {
@@ -267,29 +257,26 @@ static void a_wrong_address_is_an_error_that_says_what_would_be_right(void **sta
         {"192.0.2.1:0", "Cannot assign requested address"},
     };
 
-    (void)state;
     memset(long_path + strlen(long_path), 'x', 199);
     memset(long_host, 'x', sizeof long_host);
     strcpy(long_host + 300, ":80");
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_refused(cases[i].address, cases[i].error);
+    FOR_EACH(c, cases)
+        want_refused(c->address, c->error);
 }
 
-/* What the resolver does not take is an error in its words, which differ. */
-static void a_host_that_is_none_is_an_error(void **state)
+/* The error is the resolver's, and its words differ from one C library to another. */
+TEST(an_invalid_host_is_an_error)
 {
     static const char *const cases[] = {"[]:80", "[:80", "]:80", "[[::1]]:80", "::1]:80"};
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_refused(cases[i], ": ");
+    FOR_EACH(c, cases)
+        want_refused(*c, ": ");
 }
 
-static void an_error_fits_the_space_it_is_given(void **state)
+TEST(an_error_fits_the_space_it_is_given)
 {
     char error[16];
 
-    (void)state;
     memset(error, 'x', sizeof error);
     assert_int_equal(listener_open("nonsense", error, sizeof error), -1);
     assert_string_equal(error, "nonsense: write");
@@ -297,14 +284,13 @@ static void an_error_fits_the_space_it_is_given(void **state)
     assert_string_equal(error, "unix:relative: ");
 }
 
-static void an_ipv4_address_is_opened_once(void **state)
+TEST(an_ipv4_address_is_opened_once)
 {
     int fd = open_or_fail("127.0.0.1:0"), client = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in name;
     socklen_t len = sizeof name;
     char address[64];
 
-    (void)state;
     assert_int_equal(getsockname(fd, (struct sockaddr *)&name, &len), 0);
     assert_int_equal(name.sin_family, AF_INET);
     assert_int_equal(ntohl(name.sin_addr.s_addr), INADDR_LOOPBACK);
@@ -318,9 +304,8 @@ static void an_ipv4_address_is_opened_once(void **state)
     listener_close(open_or_fail(address), address);
 }
 
-static void a_host_name_is_looked_up(void **state)
+TEST(a_host_name_is_looked_up)
 {
-    (void)state;
     listener_close(open_or_fail("localhost:0"), NULL);
 }
 
@@ -335,12 +320,11 @@ static bool has_ipv6(void)
     return has;
 }
 
-static void an_ipv6_address_is_opened(void **state)
+TEST(an_ipv6_address_is_opened)
 {
     struct sockaddr_in6 name;
     socklen_t len = sizeof name;
 
-    (void)state;
     if (!has_ipv6()) {
         print_message("skipped: this machine has no IPv6\n");
         skip();
@@ -354,18 +338,17 @@ static void an_ipv6_address_is_opened(void **state)
     listener_close(fd, "[::1]:0");
 }
 
-static void closing_removes_the_file_of_a_unix_socket_alone(void **state)
+TEST_IN_PLACE(closing_removes_only_the_file_of_a_unix_socket)
 {
-    struct place *place = *state;
-    int fd = open_or_fail(place->address);
+    int fd = open_or_fail(place.address);
 
     listener_close(fd, NULL);
     assert_int_equal(fcntl(fd, F_GETFD), -1);
-    assert_int_equal(mode_of(place->path) & S_IFMT, S_IFSOCK);
-    listener_close(open_or_fail("127.0.0.1:0"), place->path);
-    assert_int_equal(mode_of(place->path) & S_IFMT, S_IFSOCK);
-    listener_close(open_or_fail(place->address), place->address);
-    assert_int_equal(mode_of(place->path), 0);
+    assert_int_equal(mode_of(place.path) & S_IFMT, S_IFSOCK);
+    listener_close(open_or_fail("127.0.0.1:0"), place.path);
+    assert_int_equal(mode_of(place.path) & S_IFMT, S_IFSOCK);
+    listener_close(open_or_fail(place.address), place.address);
+    assert_int_equal(mode_of(place.path), 0);
 }
 
 /* Returns whether FD listens, and closes it. */
@@ -378,9 +361,8 @@ static bool listens(int fd)
     return listening;
 }
 
-static void only_a_socket_that_listens_is_listening(void **state)
+TEST_IN_PLACE(only_a_socket_that_listens_is_listening)
 {
-    struct place *place = *state;
     int pair[2], ends[2], client;
 
     assert_int_equal(pipe(ends), 0);
@@ -398,34 +380,11 @@ static void only_a_socket_that_listens_is_listening(void **state)
     assert_false(listener_is_unix(-1));
     assert_false(listener_is_listening(pair[0])); /* closed */
 
-    int fd = other_socket(place->path, 1);
-    client = unix_client(place->path, 0);
+    int fd = other_socket(place.path, 1);
+    client = unix_client(place.path, 0);
     assert_false(listens(client));
     assert_true(listens(fd));
     assert_true(listens(open_or_fail("127.0.0.1:0")));
 }
 
-#define WITH_PLACE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        WITH_PLACE(a_unix_socket_is_for_its_owner_and_group_alone),
-        WITH_PLACE(a_socket_that_a_dead_process_left_is_replaced),
-        WITH_PLACE(a_socket_that_answers_is_left_alone),
-        WITH_PLACE(a_socket_whose_owner_hangs_is_left_alone_and_not_waited_for),
-        WITH_PLACE(a_file_that_is_no_socket_is_left_alone),
-        WITH_PLACE(a_link_to_a_dead_socket_is_left_alone),
-        WITH_PLACE(the_longest_path_is_opened_and_none_longer),
-        WITH_PLACE(a_wrong_address_is_an_error_that_says_what_would_be_right),
-        WITH_PLACE(a_host_that_is_none_is_an_error),
-        WITH_PLACE(an_error_fits_the_space_it_is_given),
-        WITH_PLACE(an_ipv4_address_is_opened_once),
-        WITH_PLACE(a_host_name_is_looked_up),
-        WITH_PLACE(an_ipv6_address_is_opened),
-        WITH_PLACE(closing_removes_the_file_of_a_unix_socket_alone),
-        WITH_PLACE(only_a_socket_that_listens_is_listening),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN

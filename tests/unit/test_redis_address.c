@@ -1,3 +1,5 @@
+/* test_redis_address.c - tests of store/redis_address: parsing addresses and showing them. */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "store/redis_address.h"
 
@@ -36,7 +38,7 @@ static void want_refusal(const char *text, const char *fragment)
         fail_msg("\"%s\": refused, and yet the result was written to", text);
 }
 
-static void an_address_is_read_into_its_parts(void **state)
+TEST(an_address_is_read_into_its_parts)
 {
     static const struct {
         const char *text;
@@ -73,16 +75,13 @@ static void an_address_is_read_into_its_parts(void **state)
         {"redis://a%3Ab:c@host", {.host = "host", .port = 6379, .user = "a:b", .password = "c"}},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_address(cases[i].text, &cases[i].want);
+    FOR_EACH(c, cases)
+        want_address(c->text, &c->want);
 }
 
-static void a_wrong_host_or_port_is_an_error_that_says_the_right_form(void **state)
+TEST(a_wrong_host_or_port_is_an_error_that_says_the_right_form)
 {
-    static const struct {
-        const char *text, *error;
-    } cases[] = {
+    static const struct error_case cases[] = {
         {"", "empty: write host:port"},
         {":6379", "no host"},
         {"redis://", "no host"},
@@ -125,16 +124,13 @@ static void a_wrong_host_or_port_is_an_error_that_says_the_right_form(void **sta
         {"redis://010.0.0.1", "four numbers"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_refusal(cases[i].text, cases[i].error);
+    FOR_EACH(c, cases)
+        want_refusal(c->text, c->error);
 }
 
-static void a_wrong_scheme_or_path_is_an_error_that_says_the_right_form(void **state)
+TEST(a_wrong_scheme_or_path_is_an_error_that_says_the_right_form)
 {
-    static const struct {
-        const char *text, *error;
-    } cases[] = {
+    static const struct error_case cases[] = {
         {"rediss://host", "TLS is not supported"},
         {"redis-sentinel://host", "Sentinel is not supported"},
         {"redis+sentinel://host", "Sentinel is not supported"},
@@ -167,16 +163,13 @@ static void a_wrong_scheme_or_path_is_an_error_that_says_the_right_form(void **s
         {"unix:/run/redis.sock?password=secret", "options after '?'"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_refusal(cases[i].text, cases[i].error);
+    FOR_EACH(c, cases)
+        want_refusal(c->text, c->error);
 }
 
-static void a_wrong_user_or_password_is_an_error_that_says_the_right_form(void **state)
+TEST(a_wrong_user_or_password_is_an_error_that_says_the_right_form)
 {
-    static const struct {
-        const char *text, *error;
-    } cases[] = {
+    static const struct error_case cases[] = {
         {"redis://ann@host", "a user without a password"},
         {"redis://ann:@host", "the password is empty"},
         {"redis://:@host", "the password is empty"},
@@ -197,16 +190,15 @@ static void a_wrong_user_or_password_is_an_error_that_says_the_right_form(void *
         {"redis://a%zz:c@host", "write %25"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_refusal(cases[i].text, cases[i].error);
+    FOR_EACH(c, cases)
+        want_refusal(c->text, c->error);
 }
 
-static void a_part_that_does_not_fit_is_an_error_and_never_cut(void **state)
+TEST(a_part_that_does_not_fit_is_an_error_and_never_cut)
 {
     static const struct {
         const char *before, *after;
-        size_t most; /* 'a's between the two that still fit */
+        size_t most; /* the most 'a's that fit between the two */
         const char *error;
     } cases[] = {
         {"", ":6379", 255, "the host is too long"},
@@ -218,26 +210,21 @@ static void a_part_that_does_not_fit_is_an_error_and_never_cut(void **state)
         {"unix:///", "", 106, "the unix path is too long"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         struct redis_address got;
         char many[600], text[700];
 
         memset(many, 'a', sizeof many);
-        snprintf(text, sizeof text, "%s%.*s%s", cases[i].before, (int)cases[i].most, many,
-                 cases[i].after);
+        snprintf(text, sizeof text, "%s%.*s%s", c->before, (int)c->most, many, c->after);
         want_no_error(text, redis_address_parse(text, &got));
-        snprintf(text, sizeof text, "%s%.*s%s", cases[i].before, (int)cases[i].most + 1, many,
-                 cases[i].after);
-        want_refusal(text, cases[i].error);
+        snprintf(text, sizeof text, "%s%.*s%s", c->before, (int)c->most + 1, many, c->after);
+        want_refusal(text, c->error);
     }
 }
 
-static void an_address_is_shown_without_user_and_password(void **state)
+TEST(an_address_is_shown_without_user_and_password)
 {
-    static const struct {
-        const char *text, *want;
-    } cases[] = {
+    static const struct text_case cases[] = {
         {"127.0.0.1", "127.0.0.1:6379"},
         {"redis://ann:secret@host:7000", "host:7000"},
         {"redis://:secret@host:7000/2", "host:7000/2"},
@@ -247,30 +234,28 @@ static void an_address_is_shown_without_user_and_password(void **state)
         {"unix:///run/redis.sock", "unix:/run/redis.sock"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         struct redis_address address;
         char shown[REDIS_ADDRESS_SHOWN_SIZE];
 
-        want_no_error(cases[i].text, redis_address_parse(cases[i].text, &address));
+        want_no_error(c->text, redis_address_parse(c->text, &address));
         assert_ptr_equal(redis_address_show(&address, shown), shown);
-        want_text(cases[i].text, shown, cases[i].want);
+        want_text(c->text, shown, c->want);
     }
 }
 
-static void the_longest_address_is_shown_whole(void **state)
+TEST(the_longest_address_is_shown_whole)
 {
     struct redis_address address = {.port = 65535, .db = 65535};
     char shown[REDIS_ADDRESS_SHOWN_SIZE];
 
-    (void)state;
     memset(address.host, 'a', sizeof address.host - 1);
     redis_address_show(&address, shown);
     assert_int_equal(strlen(shown), 255 + strlen(":65535/65535"));
     assert_string_equal(shown + 255, ":65535/65535");
 }
 
-/* LEN random bytes but NUL into OUT, and percent-encoded into ENCODED, all of them. */
+/* Write LEN random bytes other than NUL to OUT, and all of them percent-encoded to ENCODED. */
 static void random_secret(uint64_t *seed, size_t len, char *out, char *encoded)
 {
     for (size_t i = 0; i < len; i++) {
@@ -282,11 +267,10 @@ static void random_secret(uint64_t *seed, size_t len, char *out, char *encoded)
     out[len] = '\0';
 }
 
-static void whatever_user_and_password_are_encoded_come_back(void **state)
+TEST(any_encoded_user_and_password_come_back)
 {
     uint64_t seed = 1;
 
-    (void)state;
     for (int round = 0; round < ROUNDS; round++) {
         struct redis_address want = {.host = "host", .port = 6379};
         char user[64] = "", password[64] = "", text[160];
@@ -298,7 +282,7 @@ static void whatever_user_and_password_are_encoded_come_back(void **state)
     }
 }
 
-/* What was read is shown in a form that reads the same, the login left aside. */
+/* The shown form of ADDRESS reads the same, except for the user and the password. */
 static void want_shown_form_reads_the_same(const char *text, struct redis_address address)
 {
     struct redis_address again;
@@ -312,13 +296,12 @@ static void want_shown_form_reads_the_same(const char *text, struct redis_addres
     want_same(text, &again, &address);
 }
 
-static void whatever_text_is_accepted_its_shown_form_reads_the_same(void **state)
+TEST(the_shown_form_of_any_accepted_text_reads_the_same)
 {
     static const char *const starts[] = {"", "redis://", "redis://:", "unix:", "["};
     uint64_t seed = 2;
     int accepted = 0;
 
-    (void)state;
     for (int round = 0; round < 20 * ROUNDS; round++) {
         const char *start = starts[random_number(&seed) % LENGTH(starts)];
         char rest[10], text[32];
@@ -334,7 +317,7 @@ static void whatever_text_is_accepted_its_shown_form_reads_the_same(void **state
     assert_true(accepted > 1000);
 }
 
-static void no_error_repeats_what_may_be_a_password(void **state)
+TEST(no_error_repeats_what_may_be_a_password)
 {
     static const char *const forms[] = {
         "hunter2",
@@ -351,30 +334,13 @@ static void no_error_repeats_what_may_be_a_password(void **state)
         "redis://h?hunter2",
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(forms); i++) {
+    FOR_EACH(form, forms) {
         struct redis_address address;
-        const char *error = redis_address_parse(forms[i], &address);
+        const char *error = redis_address_parse(*form, &address);
 
         if (error && strstr(error, "hunter2"))
-            fail_msg("\"%s\": the error repeats it", forms[i]);
+            fail_msg("\"%s\": the error repeats it", *form);
     }
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_address_is_read_into_its_parts),
-        cmocka_unit_test(a_wrong_host_or_port_is_an_error_that_says_the_right_form),
-        cmocka_unit_test(a_wrong_scheme_or_path_is_an_error_that_says_the_right_form),
-        cmocka_unit_test(a_wrong_user_or_password_is_an_error_that_says_the_right_form),
-        cmocka_unit_test(a_part_that_does_not_fit_is_an_error_and_never_cut),
-        cmocka_unit_test(an_address_is_shown_without_user_and_password),
-        cmocka_unit_test(the_longest_address_is_shown_whole),
-        cmocka_unit_test(whatever_user_and_password_are_encoded_come_back),
-        cmocka_unit_test(whatever_text_is_accepted_its_shown_form_reads_the_same),
-        cmocka_unit_test(no_error_repeats_what_may_be_a_password),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN

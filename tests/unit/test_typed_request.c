@@ -1,3 +1,5 @@
+/* test_typed_request.c - tests of command/typed_request: requests from a command line. */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "command/typed_request.h"
 
@@ -15,7 +17,7 @@ static size_t count_of(const char *const list[LIST])
     return count;
 }
 
-/* The parameters of REQUEST, each in a line, into OUT. */
+/* Write the parameters of TEXT to OUT, one on each line. */
 static void list_parameters(const struct typed_request *text, char *out, size_t size)
 {
     size_t len = 0;
@@ -27,205 +29,185 @@ static void list_parameters(const struct typed_request *text, char *out, size_t 
 }
 
 static const struct {
-    const char *text, *headers[LIST], *env[LIST];
-    const char *want; /* behind REQUEST_METHOD and REMOTE_ADDR */
+    const char *text;
+    const char *want; /* after REQUEST_METHOD and REMOTE_ADDR */
+    const char *headers[LIST], *env[LIST];
 } good_cases[] = {
-    {"GET /x", {NULL}, {NULL}, "REQUEST_URI=/x\nQUERY_STRING=\n"},
-    {"GET  /x", {NULL}, {NULL}, "REQUEST_URI=/x\nQUERY_STRING=\n"},
-    {"GET /", {NULL}, {NULL}, "REQUEST_URI=/\nQUERY_STRING=\n"},
-    {"GET /x?a=1&b", {NULL}, {NULL}, "REQUEST_URI=/x?a=1&b\nQUERY_STRING=a=1&b\n"},
-    {"GET /x?", {NULL}, {NULL}, "REQUEST_URI=/x?\nQUERY_STRING=\n"},
-    {"GET /x?a?b", {NULL}, {NULL}, "REQUEST_URI=/x?a?b\nQUERY_STRING=a?b\n"},
-    {"GET /%61/../x", {NULL}, {NULL}, "REQUEST_URI=/%61/../x\nQUERY_STRING=\n"},
-    {"GET //x", {NULL}, {NULL}, "REQUEST_URI=//x\nQUERY_STRING=\n"},
-    {"GET //a://b", {NULL}, {NULL}, "REQUEST_URI=//a://b\nQUERY_STRING=\n"},
-    {"GET /x?u=http://h/",
-     {NULL},
-     {NULL},
-     "REQUEST_URI=/x?u=http://h/\nQUERY_STRING=u=http://h/\n"},
+    {"GET /x", "REQUEST_URI=/x\nQUERY_STRING=\n"},
+    {"GET  /x", "REQUEST_URI=/x\nQUERY_STRING=\n"},
+    {"GET /", "REQUEST_URI=/\nQUERY_STRING=\n"},
+    {"GET /x?a=1&b", "REQUEST_URI=/x?a=1&b\nQUERY_STRING=a=1&b\n"},
+    {"GET /x?", "REQUEST_URI=/x?\nQUERY_STRING=\n"},
+    {"GET /x?a?b", "REQUEST_URI=/x?a?b\nQUERY_STRING=a?b\n"},
+    {"GET /%61/../x", "REQUEST_URI=/%61/../x\nQUERY_STRING=\n"},
+    {"GET //x", "REQUEST_URI=//x\nQUERY_STRING=\n"},
+    {"GET //a://b", "REQUEST_URI=//a://b\nQUERY_STRING=\n"},
+    {"GET /x?u=http://h/", "REQUEST_URI=/x?u=http://h/\nQUERY_STRING=u=http://h/\n"},
     /* a fragment is not sent */
-    {"GET /x#y", {NULL}, {NULL}, "REQUEST_URI=/x\nQUERY_STRING=\n"},
-    {"GET /x?a#y?b", {NULL}, {NULL}, "REQUEST_URI=/x?a\nQUERY_STRING=a\n"},
-    {"GET /#/?a", {NULL}, {NULL}, "REQUEST_URI=/\nQUERY_STRING=\n"},
+    {"GET /x#y", "REQUEST_URI=/x\nQUERY_STRING=\n"},
+    {"GET /x?a#y?b", "REQUEST_URI=/x?a\nQUERY_STRING=a\n"},
+    {"GET /#/?a", "REQUEST_URI=/\nQUERY_STRING=\n"},
     /* the host of a URL */
     {"GET https://api.example.com/x?user=alice",
-     {NULL},
-     {NULL},
      "HTTP_HOST=api.example.com\nREQUEST_URI=/x?user=alice\nQUERY_STRING=user=alice\n"},
-    {"GET http://h", {NULL}, {NULL}, "HTTP_HOST=h\nREQUEST_URI=/\nQUERY_STRING=\n"},
-    {"GET http://h:80/", {NULL}, {NULL}, "HTTP_HOST=h:80\nREQUEST_URI=/\nQUERY_STRING=\n"},
-    {"GET http://h?a", {NULL}, {NULL}, "HTTP_HOST=h\nREQUEST_URI=/?a\nQUERY_STRING=a\n"},
-    {"GET http://h#a", {NULL}, {NULL}, "HTTP_HOST=h\nREQUEST_URI=/\nQUERY_STRING=\n"},
-    {"GET http://[::1]:80/x",
-     {NULL},
-     {NULL},
-     "HTTP_HOST=[::1]:80\nREQUEST_URI=/x\nQUERY_STRING=\n"},
-    {"GET http://ann:pw@h/x", {NULL}, {NULL}, "HTTP_HOST=h\nREQUEST_URI=/x\nQUERY_STRING=\n"},
-    {"GET http://h/a@b", {NULL}, {NULL}, "HTTP_HOST=h\nREQUEST_URI=/a@b\nQUERY_STRING=\n"},
-    {"GET http://h?a@b", {NULL}, {NULL}, "HTTP_HOST=h\nREQUEST_URI=/?a@b\nQUERY_STRING=a@b\n"},
+    {"GET http://h", "HTTP_HOST=h\nREQUEST_URI=/\nQUERY_STRING=\n"},
+    {"GET http://h:80/", "HTTP_HOST=h:80\nREQUEST_URI=/\nQUERY_STRING=\n"},
+    {"GET http://h?a", "HTTP_HOST=h\nREQUEST_URI=/?a\nQUERY_STRING=a\n"},
+    {"GET http://h#a", "HTTP_HOST=h\nREQUEST_URI=/\nQUERY_STRING=\n"},
+    {"GET http://[::1]:80/x", "HTTP_HOST=[::1]:80\nREQUEST_URI=/x\nQUERY_STRING=\n"},
+    {"GET http://ann:pw@h/x", "HTTP_HOST=h\nREQUEST_URI=/x\nQUERY_STRING=\n"},
+    {"GET http://h/a@b", "HTTP_HOST=h\nREQUEST_URI=/a@b\nQUERY_STRING=\n"},
+    {"GET http://h?a@b", "HTTP_HOST=h\nREQUEST_URI=/?a@b\nQUERY_STRING=a@b\n"},
     /* headers */
-    {"GET /", {"X-A: 1"}, {NULL}, "HTTP_X_A=1\nREQUEST_URI=/\nQUERY_STRING=\n"},
-    {"GET /", {"x-a:1"}, {NULL}, "HTTP_X_A=1\nREQUEST_URI=/\nQUERY_STRING=\n"},
-    {"GET /", {"X: \t a b \t "}, {NULL}, "HTTP_X=a b\nREQUEST_URI=/\nQUERY_STRING=\n"},
-    {"GET /", {"X:"}, {NULL}, "HTTP_X=\nREQUEST_URI=/\nQUERY_STRING=\n"},
-    {"GET /", {"X:  \t"}, {NULL}, "HTTP_X=\nREQUEST_URI=/\nQUERY_STRING=\n"},
-    {"GET /", {"X: a: b"}, {NULL}, "HTTP_X=a: b\nREQUEST_URI=/\nQUERY_STRING=\n"},
+    {"GET /", "HTTP_X_A=1\nREQUEST_URI=/\nQUERY_STRING=\n", {"X-A: 1"}},
+    {"GET /", "HTTP_X_A=1\nREQUEST_URI=/\nQUERY_STRING=\n", {"x-a:1"}},
+    {"GET /", "HTTP_X=a b\nREQUEST_URI=/\nQUERY_STRING=\n", {"X: \t a b \t "}},
+    {"GET /", "HTTP_X=\nREQUEST_URI=/\nQUERY_STRING=\n", {"X:"}},
+    {"GET /", "HTTP_X=\nREQUEST_URI=/\nQUERY_STRING=\n", {"X:  \t"}},
+    {"GET /", "HTTP_X=a: b\nREQUEST_URI=/\nQUERY_STRING=\n", {"X: a: b"}},
     {"GET /",
-     {"Content-Type: a/b", "Content-Length: 5", "Cookie: a=1; b=2"},
-     {NULL},
      "CONTENT_TYPE=a/b\nCONTENT_LENGTH=5\nHTTP_COOKIE=a=1; b=2\nREQUEST_URI=/\n"
-     "QUERY_STRING=\n"},
+     "QUERY_STRING=\n",
+     {"Content-Type: a/b", "Content-Length: 5", "Cookie: a=1; b=2"}},
     /* a header Host wins */
-    {"GET http://h/", {"Host: other"}, {NULL}, "HTTP_HOST=other\nREQUEST_URI=/\nQUERY_STRING=\n"},
-    {"GET /", {"hOsT: other:80"}, {NULL}, "HTTP_HOST=other:80\nREQUEST_URI=/\nQUERY_STRING=\n"},
+    {"GET http://h/", "HTTP_HOST=other\nREQUEST_URI=/\nQUERY_STRING=\n", {"Host: other"}},
+    {"GET /", "HTTP_HOST=other:80\nREQUEST_URI=/\nQUERY_STRING=\n", {"hOsT: other:80"}},
     /* FastCGI parameters */
     {"GET /",
+     "HTTP_X=1\nREMOTE_USER=ann\nB=\nC=a=b\nREQUEST_URI=/\nQUERY_STRING=\n",
      {"X: 1"},
-     {"REMOTE_USER=ann", "B=", "C=a=b"},
-     "HTTP_X=1\nREMOTE_USER=ann\nB=\nC=a=b\nREQUEST_URI=/\nQUERY_STRING=\n"},
-    {"GET /", {NULL}, {"A= b "}, "A= b \nREQUEST_URI=/\nQUERY_STRING=\n"},
+     {"REMOTE_USER=ann", "B=", "C=a=b"}},
+    {"GET /", "A= b \nREQUEST_URI=/\nQUERY_STRING=\n", {NULL}, {"A= b "}},
 };
 
-static void a_request_is_what_a_web_server_would_have_made_of_it(void **state)
+TEST(a_request_is_what_a_web_server_would_make_of_it)
 {
-    (void)state;
-    for (size_t i = 0; i < LENGTH(good_cases); i++) {
+    FOR_EACH(c, good_cases) {
         struct typed_request text;
         char got[1024], want[1024];
 
-        want_no_error(good_cases[i].text,
-                      typed_request_read(good_cases[i].text, "192.0.2.7", good_cases[i].headers,
-                                         count_of(good_cases[i].headers), good_cases[i].env,
-                                         count_of(good_cases[i].env), &text));
-        snprintf(want, sizeof want, "REQUEST_METHOD=GET\nREMOTE_ADDR=192.0.2.7\n%s",
-                 good_cases[i].want);
+        want_no_error(c->text,
+                      typed_request_read(c->text, "192.0.2.7", c->headers, count_of(c->headers),
+                                         c->env, count_of(c->env), &text));
+        snprintf(want, sizeof want, "REQUEST_METHOD=GET\nREMOTE_ADDR=192.0.2.7\n%s", c->want);
         list_parameters(&text, got, sizeof got);
-        want_text(good_cases[i].text, got, want);
-        want_text(good_cases[i].text, text.request.method, "GET");
-        want_text(good_cases[i].text, text.request.remote_addr, "192.0.2.7");
-        want_text(good_cases[i].text, text.request.uri,
-                  request_parameter(&text.request, "REQUEST_URI"));
+        want_text(c->text, got, want);
+        want_text(c->text, text.request.method, "GET");
+        want_text(c->text, text.request.remote_addr, "192.0.2.7");
+        want_text(c->text, text.request.uri, request_parameter(&text.request, "REQUEST_URI"));
         typed_request_free(&text);
     }
 }
 
-static void any_method_in_capital_letters_will_do(void **state)
+TEST(any_method_in_capital_letters_is_accepted)
 {
     static const char *const methods[] = {"GET", "M-SEARCH", "A", "PROPFIND"};
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(methods); i++) {
+    FOR_EACH(method, methods) {
         struct typed_request text;
         char line[64];
 
-        snprintf(line, sizeof line, "%s /", methods[i]);
+        snprintf(line, sizeof line, "%s /", *method);
         want_no_error(line, typed_request_read(line, "::1", NULL, 0, NULL, 0, &text));
-        want_text(line, text.request.method, methods[i]);
+        want_text(line, text.request.method, *method);
         want_text(line, text.request.remote_addr, "::1");
         typed_request_free(&text);
     }
 }
 
-static void a_wrong_request_is_an_error_that_says_what_would_be_right(void **state)
+TEST(a_wrong_request_is_an_error_that_says_what_would_be_right)
 {
     static const char method[] = "no method; write 'METHOD URL', such as 'GET https://api",
                       url[] = "neither a URL nor a path; write 'GET https://api.example.com/x?",
                       host[] = "a URL without a host; write https://api.example.com/x, or /x alone",
                       space[] = "a space in the URL; write it percent-encoded, as %20";
     static const struct {
-        const char *text, *headers[LIST], *env[LIST], *error;
+        const char *text, *error, *headers[LIST];
     } cases[] = {
-        {"", {NULL}, {NULL}, method},
-        {" ", {NULL}, {NULL}, method},
-        {"GET", {NULL}, {NULL}, method},
-        {"/x", {NULL}, {NULL}, method},
-        {"https://api.example.com/x", {NULL}, {NULL}, method},
-        {"get /x", {NULL}, {NULL}, method},
-        {"Get /x", {NULL}, {NULL}, method},
-        {"GET\t/x", {NULL}, {NULL}, method},
-        {"GET/x", {NULL}, {NULL}, method},
-        {" GET /x", {NULL}, {NULL}, method},
-        {"G\xc3\x89T /x", {NULL}, {NULL}, method},
-        {"GET ", {NULL}, {NULL}, url},
-        {"GET x", {NULL}, {NULL}, url},
-        {"GET ?a", {NULL}, {NULL}, url},
-        {"GET #a", {NULL}, {NULL}, url},
-        {"GET api.example.com/x", {NULL}, {NULL}, url},
-        {"GET x?http://h/", {NULL}, {NULL}, url},
-        {"GET http:/h", {NULL}, {NULL}, url},
-        {"GET *", {NULL}, {NULL}, url},
-        {"GET http://", {NULL}, {NULL}, host},
-        {"GET http:///x", {NULL}, {NULL}, host},
-        {"GET http://?a", {NULL}, {NULL}, host},
-        {"GET http://#a", {NULL}, {NULL}, host},
-        {"GET http://ann@/x", {NULL}, {NULL}, host},
-        {"GET /x y", {NULL}, {NULL}, space},
-        {"GET /x ", {NULL}, {NULL}, space},
-        {"GET /x HTTP/1.1", {NULL}, {NULL}, space},
-        {"GET /x\ty", {NULL}, {NULL}, space},
-        {"GET /x\r\nHost: h", {NULL}, {NULL}, space},
-        {"GET /", {": x"}, {NULL}, "a source without the name it needs"},
-        {"GET /", {"X Y: x"}, {NULL}, "a space or a control character"},
-        {"GET /", {" X: x"}, {NULL}, "a space or a control character"},
-        {"GET /", {"X : x"}, {NULL}, "a space or a control character"},
-        {"GET /", {"X_Y: x"}, {NULL}, "letters, digits and '-'"},
-        {"GET /", {"X\r\n: x"}, {NULL}, "a space or a control character"},
-        {"GET /", {"X: 1", "x: 2"}, {NULL}, "a duplicate header; write one, its values"},
-        {"GET /", {"Host: a", "host: b"}, {NULL}, "a duplicate header"},
-        {"GET /", {"X: 1", "X Y: 2", "X: 1"}, {NULL}, "a space or a control character"},
+        {"", method},
+        {" ", method},
+        {"GET", method},
+        {"/x", method},
+        {"https://api.example.com/x", method},
+        {"get /x", method},
+        {"Get /x", method},
+        {"GET\t/x", method},
+        {"GET/x", method},
+        {" GET /x", method},
+        {"G\xc3\x89T /x", method},
+        {"GET ", url},
+        {"GET x", url},
+        {"GET ?a", url},
+        {"GET #a", url},
+        {"GET api.example.com/x", url},
+        {"GET x?http://h/", url},
+        {"GET http:/h", url},
+        {"GET *", url},
+        {"GET http://", host},
+        {"GET http:///x", host},
+        {"GET http://?a", host},
+        {"GET http://#a", host},
+        {"GET http://ann@/x", host},
+        {"GET /x y", space},
+        {"GET /x ", space},
+        {"GET /x HTTP/1.1", space},
+        {"GET /x\ty", space},
+        {"GET /x\r\nHost: h", space},
+        {"GET /", "a source without the name it needs", {": x"}},
+        {"GET /", "a space or a control character", {"X Y: x"}},
+        {"GET /", "a space or a control character", {" X: x"}},
+        {"GET /", "a space or a control character", {"X : x"}},
+        {"GET /", "letters, digits and '-'", {"X_Y: x"}},
+        {"GET /", "a space or a control character", {"X\r\n: x"}},
+        {"GET /", "a duplicate header; write one, its values", {"X: 1", "x: 2"}},
+        {"GET /", "a duplicate header", {"Host: a", "host: b"}},
+        {"GET /", "a space or a control character", {"X: 1", "X Y: 2", "X: 1"}},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         struct typed_request text;
 
-        want_error(cases[i].text,
-                   typed_request_read(cases[i].text, "192.0.2.7", cases[i].headers,
-                                      count_of(cases[i].headers), cases[i].env,
-                                      count_of(cases[i].env), &text),
-                   cases[i].error);
+        want_error(c->text,
+                   typed_request_read(c->text, "192.0.2.7", c->headers, count_of(c->headers), NULL,
+                                      0, &text),
+                   c->error);
         typed_request_free(&text);
     }
 }
 
-static void a_name_has_a_longest(void **state)
+TEST(a_name_has_a_maximum_length)
 {
     static const struct {
         size_t len;
         const char *error;
     } cases[] = {{64, NULL}, {65, "is too long; the most is 64 bytes"}, {3000, "is too long"}};
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         char header[3100], env[3100];
         const char *const headers[] = {header}, *const envs[] = {env};
 
-        memset(header, 'X', cases[i].len);
-        memset(env, 'X', cases[i].len);
-        strcpy(header + cases[i].len, ": 1");
-        strcpy(env + cases[i].len, "=1");
+        memset(header, 'X', c->len);
+        memset(env, 'X', c->len);
+        strcpy(header + c->len, ": 1");
+        strcpy(env + c->len, "=1");
         for (int kind = 0; kind < 2; kind++) {
             struct typed_request text;
             const char *error =
                 typed_request_read("GET /", "::1", headers, kind == 0, envs, kind == 1, &text);
 
-            if (cases[i].error)
-                want_error(kind ? env : header, error, cases[i].error);
-            else
-                want_no_error(kind ? env : header, error);
+            want_error_or_none(kind ? env : header, error, c->error);
             typed_request_free(&text);
         }
     }
 }
 
-static void as_many_headers_and_parameters_as_options_hold_fit(void **state)
+TEST(the_most_headers_and_parameters_that_options_hold_fit)
 {
     enum { MOST = 64 };
     char header[MOST][16], env[MOST][16];
     const char *headers[MOST], *envs[MOST];
     struct typed_request text;
 
-    (void)state;
     for (int i = 0; i < MOST; i++) {
         headers[i] = header[i];
         envs[i] = env[i];
@@ -241,12 +223,11 @@ static void as_many_headers_and_parameters_as_options_hold_fit(void **state)
     typed_request_free(&text);
 }
 
-static void whatever_the_text_a_request_is_read_or_refused(void **state)
+TEST(any_text_is_read_as_a_request_or_refused)
 {
     uint64_t random = 23;
     unsigned accepted = 0;
 
-    (void)state;
     for (int round = 0; round < ROUNDS; round++) {
         char text[24] = "GET ", header[12], env[8];
         const char *const headers[] = {header}, *const envs[] = {env};
@@ -267,16 +248,4 @@ static void whatever_the_text_a_request_is_read_or_refused(void **state)
     assert_in_range(accepted, 50, ROUNDS);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_request_is_what_a_web_server_would_have_made_of_it),
-        cmocka_unit_test(any_method_in_capital_letters_will_do),
-        cmocka_unit_test(a_wrong_request_is_an_error_that_says_what_would_be_right),
-        cmocka_unit_test(a_name_has_a_longest),
-        cmocka_unit_test(as_many_headers_and_parameters_as_options_hold_fit),
-        cmocka_unit_test(whatever_the_text_a_request_is_read_or_refused),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN
