@@ -62,7 +62,7 @@ start_guarded() {
 
 @test "a request target that Apache serves and that is no path is limited by every path" {
   local line answers=''
-  printf 'limits: [{ name: two, match: { path: /fcgi/login }, key: ip, capacity: 2, refill: 1/day }]\n' \
+  printf 'redis: { timeout: 5s }\nlimits: [{ name: two, match: { path: /fcgi/login }, key: ip, capacity: 2, refill: 1/day }]\n' \
     >"$BATS_TEST_TMPDIR/limits.yaml"
   LIMITS_FILE=$BATS_TEST_TMPDIR/limits.yaml
   start_listener
@@ -70,7 +70,7 @@ start_guarded() {
   for _ in 1 2 3 4; do
     exec 9<>"/dev/tcp/127.0.0.1/${URL##*:}"
     printf 'GET http:/fcgi/login HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n' >&9
-    IFS= read -r -t 10 line <&9
+    IFS= read -r -t 60 line <&9
     exec 9>&-
     answers+="${line:9:3} "
   done
@@ -172,7 +172,7 @@ start_guarded() {
   local before path
   before=$(asked)
   for path in / /proxy/ /fcgi/; do
-    request "$path" --max-time 5
+    request "$path" --max-time 30
     assert_equal "$path $(header Status)" "$path 500 Internal Server Error"
   done
   assert_equal "$(asked)" "$before"

@@ -19,9 +19,9 @@ setup_file() {
   url_a=http://$(compose port limiter-a 8080)
   url_b=http://$(compose port limiter-b 8080)
   export url_a url_b
-  wait_until 60 all_healthy
-  wait_until 10 limiting "$url_a"
-  wait_until 10 limiting "$url_b"
+  eventually all_healthy
+  eventually limiting "$url_a"
+  eventually limiting "$url_b"
 }
 
 teardown_file() {
@@ -74,16 +74,16 @@ unlimited() { ! limiting "$1" && [[ $(code "$1" waiting) == 200 ]]; }
 
 @test "without Redis they allow and stay healthy; with it they limit again" {
   compose stop redis
-  wait_until 5 unlimited "$url_a"
-  wait_until 5 unlimited "$url_b"
+  eventually unlimited "$url_a"
+  eventually unlimited "$url_b"
   for _ in 1 2 3 4 5 6; do
     assert_equal "$(code "$url_a" "$user" -m 0.5)" 200
     assert_equal "$(code "$url_b" "$user" -m 0.5)" 200
   done
   docker exec "$(compose ps -q limiter-a)" healthcheck
   compose start redis
-  wait_until 20 limiting "$url_a"
-  wait_until 20 limiting "$url_b"
+  eventually limiting "$url_a"
+  eventually limiting "$url_b"
 }
 
 # The last: it takes the stack down.

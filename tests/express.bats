@@ -43,7 +43,7 @@ start_nginx() {
   local listen
   listen=127.0.0.1:$(free_port)
   URL=http://$listen
-  LISTEN=$listen LIMITER=$FOLDER/limiter conf/nginx/adapt.sh "$FOLDER"
+  LISTEN=$listen LIMITER=$FOLDER/limiter adapt_nginx "$FOLDER"
   cat >"$FOLDER/nginx.conf" <<NGINX
 error_log stderr;
 pid nginx.pid;
@@ -63,10 +63,8 @@ http {
   }
 }
 NGINX
-  nginx -p "$FOLDER" -c "$FOLDER/nginx.conf" -g "daemon off; user $(id -un) $(id -gn);" 2>"$FOLDER/nginx.log" 3>&- &
-  NGINX_PID=$!
-  wait_until 20 accepts_tcp "${APP#*:}"
-  wait_until 20 accepts_tcp "${listen#*:}"
+  eventually accepts_tcp "${APP#*:}"
+  run_nginx "$FOLDER" "${listen#*:}"
 }
 
 teardown_file() {

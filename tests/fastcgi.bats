@@ -38,7 +38,7 @@ teardown() {
 checks() {
   ! gone "$PROGRAM_PID" || [[ -n $STOPPED ]] || fail "process $PROGRAM_PID" 'is gone' "$(cat "$LIMITER_LOG")" || return 1
   [[ -z $STOPPED ]] || return 0
-  wait_until 20 descriptors_are "$DESCRIPTORS" || fail "$(descriptors)" 'are not the descriptors of before' "$DESCRIPTORS" || return 1
+  eventually descriptors_are "$DESCRIPTORS" || fail "$(descriptors)" 'are not the descriptors of before' "$DESCRIPTORS" || return 1
   assert_equal "$(fcgi <<<"print(await ask('/?user=after'))" | cut -c 1-6)" '1: 200' || return 1
   sleeps "$PROGRAM_PID"
 }
@@ -56,7 +56,7 @@ start_fastcgi() {
   export SOCKET DESCRIPTORS
   SOCKET=$(mktemp -u "$(tmpdir)/XXXXXX")
   listen_at "unix:$SOCKET" "$@"
-  wait_until 20 answers
+  eventually answers
   DESCRIPTORS=$(descriptors)
 }
 
@@ -84,12 +84,30 @@ descriptors_are() { [[ $(descriptors) == "$1" ]]; }
 # ticks PID - its processor time so far, in units of 10 ms
 ticks() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
 
-# sleeps PID - with nothing to do it takes no processor time
+# sleeps PID - with nothing to do it takes no processor time: in one of three looks, because it may have to finish
+# something first
 sleeps() {
-  local before
-  before=$(ticks "$1")
-  sleep 0.2
-  assert_between $(($(ticks "$1") - before)) 0 2
+  local before used
+  for _ in 1 2 3; do
+    before=$(ticks "$1")
+    sleep 0.2
+    used=$(($(ticks "$1") - before))
+    ((used > 2)) || return 0
+  done
+  fail "$used ticks" 'are more than' 2
+}
+
+# ask_while_redis_sleeps - run the script on standard input as a client while Redis is stopped, until it has created
+# the file args[0]; then the program sleeps.  What it prints, once Redis goes on, is in $BATS_TEST_TMPDIR/out.
+ask_while_redis_sleeps() {
+  kill -STOP "$REDIS_PID"
+  node tests/fastcgi/client.js "$SOCKET" "$BATS_TEST_TMPDIR/sent" <&0 >"$BATS_TEST_TMPDIR/out" 3>&- &
+  HELPER_PIDS=$!
+  eventually test -e "$BATS_TEST_TMPDIR/sent"
+  sleeps "$PROGRAM_PID"
+  kill -CONT "$REDIS_PID"
+  wait "$HELPER_PIDS"
+  HELPER_PIDS=''
 }
 
 # bucket USER - the keys in Redis that have to do with USER
@@ -158,11 +176,11 @@ JS
 1: 200 2997 left, complete
 1: 200 2996 left, complete
 true' <<'JS'
-const from = now();
+const control = await took(() => repeat(4, () => ask('/?user=control'))), from = now();
 for (const role of [ROLE.RESPONDER, ROLE.AUTHORIZER])
   for (const keep of [false, true])
     print(await ask('/?user=endless', { role, keep, stdin: false, params: { CONTENT_LENGTH: '1000000' } }));
-print(now() - from < 1000);
+print(now() - from < 1000 + 10 * control);
 JS
 }
 
@@ -193,7 +211,7 @@ not kept: 1: nothing, unknown role
 closed
 1: 200 2999 left, complete
 true' <<'JS'
-const from = now();
+const control = await took(() => repeat(6, () => ask('/?user=control'))), from = now();
 for (const [role, id] of [[0, 1], [4, 300], [65535, 65535]]) print(role, await ask('/?user=norole', { role, id }));
 const c = await connect();
 c.send(request('/?user=norole', { role: 4, keep: true, body: 'x'.repeat(1000000) }));
@@ -202,9 +220,9 @@ print(await c.left());
 const d = await connect();
 d.send(request('/?user=norole', { role: 4, body: 'x'.repeat(1000000) }));
 print('not kept:', await d.answer());
-print(await d.left(3000));
+print(await d.left(20000));
 print(await ask('/?user=role'));
-print(now() - from < 1000);
+print(now() - from < 1000 + 10 * control);
 JS
   assert_equal "$(bucket norole)" ''
 }
@@ -325,7 +343,7 @@ JS
   assert_fcgi '500 kept
 fast
 500 answered' <<'JS'
-const kept = [];
+const control = await took(() => repeat(100, () => ask('/?user=control'))), kept = [];
 await repeat(500, async () => {
   const c = await connect();
   c.send(request('/?user=idle', { keep: true }));
@@ -333,13 +351,12 @@ await repeat(500, async () => {
   kept.push(c);
 });
 print(kept.length, 'kept');
-const from = now();
-await repeat(100, () => ask('/?user=busy'));
-print(now() - from < 3000 ? 'fast' : `${now() - from} ms`);
+const busy = await took(() => repeat(100, () => ask('/?user=busy')));
+print(busy < 3000 + 3 * control ? 'fast' : `${busy} ms; without them ${control} ms`);
 let answered = 0;
 await all(500, async (i) => {
   kept[i].send(request('/?user=idle', { keep: true }));
-  if ((await kept[i].answer(20000)).startsWith('1: 200')) answered++;
+  if ((await kept[i].answer()).startsWith('1: 200')) answered++;
 });
 print(answered, 'answered');
 JS
@@ -369,22 +386,17 @@ JS
 
 @test "a pipelined request neither mixes answers nor keeps the program busy" {
   redis_cli FLUSHALL >/dev/null
-  kill -STOP "$REDIS_PID"
-  fcgi >"$BATS_TEST_TMPDIR/out" <<'JS' &
+  ask_while_redis_sleeps <<'JS'
 const c = await connect();
 c.send(request('/?user=pipe1', { keep: true }));
 await c.flush();
 await sleep(100);
 c.send(request('/?user=pipe2', { keep: true }));
-print(await c.answer(8000));
-print(await c.answer(500));
+await c.flush();
+require('fs').writeFileSync(args[0], '');
+print(await c.answer());
+print(await c.answer());
 JS
-  HELPER_PIDS=$!
-  sleep 0.4
-  sleeps "$PROGRAM_PID"
-  kill -CONT "$REDIS_PID"
-  wait "$HELPER_PIDS"
-  HELPER_PIDS=''
   assert_equal "$(cat "$BATS_TEST_TMPDIR/out")" '1: 200 2999 left, complete
 closed'
   assert_equal "$(bucket pipe2)" ''
@@ -462,14 +474,13 @@ for (const ms of [20, 200]) {
   print(`${ms} ms:`, await c.answer());
   await c.next(1000);
 }
-const from = now();
 let worst = 0;
 // A server that passes bodies on as they come, with clients that send none and do not say so.
 const slow = all(40, async (i) => {
   await sleep(i * 5);
   const c = await connect();
   c.send(request('/?user=slow', { keep: true, stdin: false }));
-  await sleep(500);
+  await sleep(2000);
   c.drop();
 });
 await repeat(40, async () => {
@@ -478,34 +489,30 @@ await repeat(40, async () => {
   worst = Math.max(worst, now() - at);
 });
 await slow;
-print(worst < 300 ? true : worst);
+print(worst < 1500 ? true : worst);   // one that waits for a body waits for 2 s
 JS
 }
 
 @test "where the body's end comes while Redis is asked, the connection is kept" {
-  kill -STOP "$REDIS_PID"
-  fcgi >"$BATS_TEST_TMPDIR/out" <<'JS' &
+  ask_while_redis_sleeps <<'JS'
 const c = await connect();
 c.send(request('/?user=apart', { keep: true, stdin: false }));
 await c.flush();
 await sleep(200);
 c.send(record(T.STDIN));
-print(await c.answer(8000), await c.left());
+await c.flush();
+require('fs').writeFileSync(args[0], '');
+print(await c.answer(), await c.left());
 c.send(request('/?user=apart', { keep: true }));
 print(await c.answer(), await c.left());
 JS
-  HELPER_PIDS=$!
-  sleep 0.5
-  sleeps "$PROGRAM_PID"
-  kill -CONT "$REDIS_PID"
-  wait "$HELPER_PIDS"
-  HELPER_PIDS=''
   assert_equal "$(cat "$BATS_TEST_TMPDIR/out")" '1: 200 2999 left, complete kept
 1: 200 2998 left, complete kept'
 }
 
 @test "half a request and then nothing is cut off after 10 s, and others are served meanwhile" {
   assert_fcgi '25 cut off, others served' <<'JS'
+const control = await took(() => repeat(100, () => ask('/?user=control')));
 const whole = request('/?user=half', { keep: true }), peers = [];
 for (const kept of [false, true])
   for (const bytes of [...(kept ? [] : [0]), 1, 7, 8, 9, 15, 16, 17, 23, 24, 30, whole.length - 20, whole.length - 9]) {
@@ -518,13 +525,12 @@ for (const kept of [false, true])
     await c.flush();
     peers.push(c);
   }
-const from = now();
-await repeat(100, async () => {
+const others = await took(() => repeat(100, async () => {
   const answer = await ask('/?user=others');
   if (!answer.startsWith('1: 200')) throw new Error(answer);
-});
-if (now() - from > 5000) throw new Error(`100 requests took ${now() - from} ms`);
-const answers = await Promise.all(peers.map((c) => c.answer(20000)));
+}));
+if (others > 5000 + 3 * control) throw new Error(`100 requests took ${others} ms; without half requests ${control} ms`);
+const answers = await Promise.all(peers.map((c) => c.answer()));
 print(answers.filter((answer) => answer === 'closed').length, 'cut off, others served');
 JS
 }
@@ -625,7 +631,7 @@ const one = async (what, params, options = {}) => {
   const c = await connect();
   const names = { REQUEST_METHOD: 'GET', REQUEST_URI: '/?user=large', REMOTE_ADDR: '192.0.2.1', ...params };
   c.send(begin(options.role ?? ROLE.RESPONDER, KEEP), stream(T.PARAMS, options.bytes ?? pairs(names), 1), record(T.STDIN));
-  print(`${what}:`, await c.answer(), await c.left(options.gone ? 3000 : 300));
+  print(`${what}:`, await c.answer(), await c.left(options.gone ? 20000 : 300));
 };
 const gone = { gone: true };
 const c = await connect();
@@ -710,23 +716,26 @@ JS
 1: 200 2996 left, complete kept
 1: 200 2995 left, complete
 true' <<'JS'
-const from = now(), body = 'x'.repeat(10000000);
+const small = 'x'.repeat(100000), body = small.repeat(100);
+const control = await took(() => repeat(40, () => ask('/?user=control', { body: small })));
+const from = now();
 for (const role of [ROLE.RESPONDER, ROLE.AUTHORIZER])
   for (const keep of [false, true]) {
     const bytes = request('/?user=large', { role, keep, body }), c = await connect();
     c.send(bytes);
-    print(await c.answer(), await c.left(keep ? 300 : 3000));
+    print(await c.answer(), await c.left(keep ? 300 : 20000));
     c.drop();
   }
 print(await ask('/?user=large'));
-print(now() - from < 5000);
+print(now() - from < 5000 + 20 * control);   // ten times the bytes
 JS
 }
 
 @test "bodies that never end, sent as fast as can be, stall nobody" {
   assert_fcgi 'true' <<'JS'
 const piece = record(T.STDIN, Buffer.alloc(65535));
-let over = false, worst = 0;
+let over = false, worst = 0, control = 0;
+await repeat(100, async () => { control = Math.max(control, await took(() => ask('/?user=control'))); });
 const floods = all(4, async (i) => {
   while (!over) {
     const c = await connect();
@@ -745,7 +754,7 @@ await repeat(100, async () => {
 });
 over = true;
 await floods;
-print(worst < 1000 ? true : worst);
+print(worst < 1000 + 20 * control ? true : `${worst} ms; without them ${control} ms`);
 JS
 }
 
@@ -753,7 +762,7 @@ JS
   strace -o /dev/null true 2>/dev/null || skip 'strace may not trace here: the cost of a body to the others is NOT tested'
   strace -f -e trace=epoll_create1 -o "$BATS_TEST_TMPDIR/trace" -p "$PROGRAM_PID" 2>/dev/null 3>&- &
   HELPER_PIDS=$!
-  wait_until 20 grep -q '^TracerPid:[^0]*[1-9]' "/proc/$PROGRAM_PID/status"
+  eventually grep -q '^TracerPid:[^0]*[1-9]' "/proc/$PROGRAM_PID/status"
   assert_fcgi 'answered' <<'JS'
 const kept = await connect();
 kept.send(request('/?user=watched', { keep: true }));
@@ -807,7 +816,7 @@ JS
   sleep 0.2
   sleeps "$PROGRAM_PID"
   kill -CONT "$REDIS_PID"
-  wait_until 20 descriptors_are "$DESCRIPTORS"
+  eventually descriptors_are "$DESCRIPTORS"
 }
 
 # ---- The end ----
@@ -830,21 +839,21 @@ const fresh = await connect();
 fresh.send(request('/?user=new', { keep: true }));
 await kept[1].flush();
 fs.writeFileSync(`${dir}/sent`, '');
-print('idle:', await kept[0].answer(9000));
-print('waits:', await kept[1].answer(9000), await kept[1].left());
-print('new:', await fresh.answer(9000), await fresh.left());
+print('idle:', await kept[0].answer());
+print('waits:', await kept[1].answer(), await kept[1].left(20000));
+print('new:', await fresh.answer(), await fresh.left(20000));
 JS
   HELPER_PIDS=$!
-  wait_until 20 test -e "$BATS_TEST_TMPDIR/idle"
+  eventually test -e "$BATS_TEST_TMPDIR/idle"
   kill -STOP "$PROGRAM_PID" "$REDIS_PID"
   touch "$BATS_TEST_TMPDIR/stopped"
-  wait_until 20 test -e "$BATS_TEST_TMPDIR/sent"
+  eventually test -e "$BATS_TEST_TMPDIR/sent"
   kill -TERM "$PROGRAM_PID"
   kill -CONT "$PROGRAM_PID"
-  wait_until 2 test ! -e "$SOCKET" # it has taken what there was
+  eventually test ! -e "$SOCKET" # it has taken what there was
   if gone "$PROGRAM_PID"; then fail 'the process' 'is gone before' 'the answers'; fi
   kill -CONT "$REDIS_PID"
-  wait_until 2 gone "$PROGRAM_PID"
+  ends_at_once "$PROGRAM_PID"
   wait "$HELPER_PIDS"
   HELPER_PIDS=''
   assert_equal "$(cat "$BATS_TEST_TMPDIR/out")" 'idle: closed
@@ -853,7 +862,7 @@ new: 1: 200 2999 left, complete closed'
   STOPPED=yes
 }
 
-@test "with 100 idle connections and Redis silent it still stops, within 6 s" {
+@test "with 100 idle connections and a silent Redis it stops before the timeout of Redis" {
   start_own
   node tests/fastcgi/client.js "$SOCKET" <<'JS' 3>&- & # fcgi in the background would be a shell, and leave it behind
 await all(100, async () => {
@@ -861,14 +870,14 @@ await all(100, async () => {
   c.send(request('/?user=held', { keep: true }));
   await c.answer();
 });
-await sleep(20000);
+await sleep(200000);
 JS
   HELPER_PIDS=$!
-  wait_until 20 descriptors_are $((DESCRIPTORS + 100))
+  eventually descriptors_are $((DESCRIPTORS + 100))
   kill -STOP "$REDIS_PID"
   fcgi <<<"(await connect()).send(request('/?user=last', { keep: true })); await sleep(100)"
   kill -TERM "$PROGRAM_PID"
-  wait_until 6 gone "$PROGRAM_PID"
+  wait_until 8 gone "$PROGRAM_PID" # 5 s for what is in flight; Redis has 10
   kill -CONT "$REDIS_PID"
   stop "$HELPER_PIDS"
   HELPER_PIDS=''
@@ -906,7 +915,7 @@ listen_on_tcp() {
   SOCKET=127.0.0.1:$(free_port)
   listen_at "$SOCKET"
   OWN_PIDS+=" $PROGRAM_PID"
-  wait_until 20 accepts_tcp "${SOCKET#*:}"
+  eventually accepts_tcp "${SOCKET#*:}"
 }
 
 @test "a listening socket that another process makes blocking, as systemd does, holds up neither requests nor the end" {
@@ -919,19 +928,19 @@ listen_on_tcp() {
     while (1) { fcntl $listening, F_SETFL, 0; select undef, undef, undef, 0.0005 }
   ' "$SOCKET" "$PROGRAM" --limits "$LIMITS" 2>"$BATS_TEST_TMPDIR/log" 3>&- &
   OWN_PIDS+=" $!"
-  wait_until 20 answers
+  eventually answers
   PROGRAM_PID=$(pgrep -P "${OWN_PIDS##* }")
   assert_fcgi 'all of them' <<'JS'
-const from = now(), kept = await connect();
+const control = await took(() => repeat(10, () => ask('/?user=control'))), from = now(), kept = await connect();
 await repeat(100, async () => {
   kept.send(request('/?user=blocking', { keep: true }));
   for (const answer of [await ask('/?user=blocking'), await kept.answer()])
     if (!answer.startsWith('1: 200')) throw new Error(answer);
 });
-print(now() - from < 8000 ? 'all of them' : now() - from);
+print(now() - from < 8000 + 20 * control ? 'all of them' : now() - from);
 JS
   kill -TERM "$PROGRAM_PID"
-  wait_until 2 gone "$PROGRAM_PID"
+  ends_at_once "$PROGRAM_PID"
   STOPPED=yes
 }
 
@@ -949,7 +958,7 @@ JS
 
 @test "over TCP all is the same" {
   listen_on_tcp
-  wait_until 20 answers
+  eventually answers
   DESCRIPTORS=$(descriptors)
   assert_fcgi '1: 200 2999 left, complete
 1: 200 2998 left, complete kept
@@ -969,7 +978,7 @@ c.send(request('/?user=tcp', { keep: true, body }));
 print(await c.answer(), await c.left(300));
 c = await connect();
 c.send(bytes);
-print(await c.answer(), await c.left(3000));
+print(await c.answer(), await c.left(20000));
 for (const role of [ROLE.FILTER, 4]) print(await ask('/?user=tcp', { role, body }));
 JS
 }

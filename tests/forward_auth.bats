@@ -8,6 +8,7 @@ load helper
 setup_file() {
   start_redis
   cat >"$BATS_FILE_TMPDIR/limits.yaml" <<'YAML'
+redis: { timeout: 5s }
 trusted_proxies: [127.0.0.1, 10.0.0.0/8]
 limits:
   - { name: user, key: "query:user | ip", capacity: 3, refill: 1/day }

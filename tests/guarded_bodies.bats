@@ -25,12 +25,11 @@ start_nginx() {
   LISTEN=127.0.0.1:$(free_port) CHECK=127.0.0.1:$(free_port)
   spawn-fcgi -s "$FASTCGI" -n -- "$ECHO" 3>&- &
   SERVER_PIDS+=" $!"
-  wait_until 10 test -S "$FASTCGI"
-  conf/nginx/adapt.sh "$dir"
-  nginx -p "$dir" -c "$dir/nginx.conf" -e stderr -g "daemon off; user $(id -un) $(id -gn);" 2>"$dir/log" 3>&- &
-  SERVER_PIDS+=" $!"
+  eventually test -S "$FASTCGI"
+  adapt_nginx "$dir"
   URL=http://$LISTEN PORT=${LISTEN#*:}
-  wait_until 10 accepts_tcp "$PORT"
+  run_nginx "$dir" "$PORT"
+  SERVER_PIDS+=" $NGINX_PID"
 }
 
 # start_apache_with CONF - Apache and a limiter of its own at a port, for mod_authnz_fcgi knows no unix sockets
@@ -45,20 +44,20 @@ start_apache_with() {
 @test "behind nginx's auth_request" {
   start_nginx
   GUARDED=yes bodies /proxy/x
-  assert_equal "$(grep -E '\[(error|crit|alert)\]' "$BATS_TEST_TMPDIR/nginx/log")" ''
+  assert_equal "$(grep -E '\[(error|crit|alert)\]' "$BATS_TEST_TMPDIR/nginx/nginx.log")" ''
 }
 
 @test "behind nginx's auth_request, before a FastCGI program" {
   start_nginx
   GUARDED=yes bodies /fcgi/x
-  assert_equal "$(grep -E '\[(error|crit|alert)\]' "$BATS_TEST_TMPDIR/nginx/log")" ''
+  assert_equal "$(grep -E '\[(error|crit|alert)\]' "$BATS_TEST_TMPDIR/nginx/nginx.log")" ''
 }
 
 @test "behind nginx, for the limiter alone" {
   start_nginx
   URL=http://$CHECK PORT=${CHECK#*:}
   bodies /
-  assert_equal "$(grep -E '\[(error|crit|alert)\]' "$BATS_TEST_TMPDIR/nginx/log")" ''
+  assert_equal "$(grep -E '\[(error|crit|alert)\]' "$BATS_TEST_TMPDIR/nginx/nginx.log")" ''
 }
 
 @test "behind Apache's mod_authnz_fcgi" {

@@ -5,7 +5,8 @@ load helper
 
 setup_file() {
   start_redis
-  start_limiter conf/lighttpd.conf LIMITS_FILE="$PWD/conf/limits.yaml"
+  default_limits >"$BATS_FILE_TMPDIR/limits.yaml"
+  start_limiter conf/lighttpd.conf LIMITS_FILE="$BATS_FILE_TMPDIR/limits.yaml"
 }
 
 teardown_file() { stop_all; }

@@ -18,7 +18,7 @@ setup_file() {
   docker run -d --name "$redis" --network "$network" redis:8
   docker build -t "$image" .
   run_limiter limiter
-  wait_until 10 limiting
+  eventually limiting
 }
 
 teardown_file() {
@@ -102,7 +102,7 @@ stop_in() {
 
 @test "it works with a read-only root, without capabilities and as any user" {
   run_limiter hardened --read-only --cap-drop ALL --security-opt no-new-privileges --user 12345:12345
-  wait_until 10 limiting
+  eventually limiting
   assert_equal "$(codes "$user" 6)" '200 200 200 200 200 429 '
   assert_equal "$(docker top "$container" -o pid,uid | sed '1d;s/.* //' | sort -u)" 12345
   assert_equal "$(code "$user-b" --data-binary "$(printf '%030000d' 0)")" 200 # a body is kept in memory
@@ -112,7 +112,7 @@ stop_in() {
   create_limiter port -e PORT=9000 -e WORKERS=3 -p 127.0.0.1:0:9000
   docker start "port-$id" >/dev/null
   use port 9000
-  wait_until 10 limiting
+  eventually limiting
   assert_equal "$(docker top "$container" -o pid,args | grep -c 'ratelimit\.fcgi')" 3
   docker exec "$container" healthcheck
 }
@@ -131,12 +131,12 @@ stop_in() {
 
 @test "it is healthy while it decides, even where it has to refuse without Redis" {
   run_limiter healthy --health-interval 1s
-  wait_until 10 health_is healthy
+  eventually health_is healthy
   create_limiter denying -e REDIS_ADDR=127.0.0.1:1
   change_limits denying 's/on_redis_failure: allow/on_redis_failure: deny/'
   docker start "denying-$id" >/dev/null
   use denying
-  wait_until 10 answering
+  eventually answering
   assert_equal "$(code "$user")" 503
   docker exec "$container" healthcheck
 }
@@ -149,25 +149,25 @@ stop_in() {
     put alone lighttpd.conf
   docker start "alone-$id" >/dev/null
   use alone
-  wait_until 10 answering
+  eventually answering
   run -1 docker exec "$container" healthcheck
   assert_contains "$output" 'HTTP/1.0 40'
 }
 
 @test "it starts and serves while there is no Redis and no such name" {
   run_limiter early -e REDIS_ADDR="late-redis-$id:6379"
-  wait_until 10 answering
+  eventually answering
   assert_equal "$(codes "$user" 6)" '200 200 200 200 200 200 '
   docker run -d --name "late-redis-$id" --network "$network" redis:8 >/dev/null
-  wait_until 20 limiting
+  eventually limiting
 }
 
 @test "Redis stopped: every request is answered at once; started again: limits are back" {
   docker stop "$redis" >/dev/null
-  wait_until 5 unlimited
+  eventually unlimited
   for _ in $(seq 20); do assert_equal "$(code "$user" -m 0.5)" 200; done
   docker start "$redis" >/dev/null
-  wait_until 20 limiting
+  eventually limiting
   assert_equal "$(codes "$user-after" 6)" '200 200 200 200 200 429 '
   # Looking up the name costs no process: lighttpd would say that it had to start one again.
   run docker logs "$container"
@@ -176,7 +176,7 @@ stop_in() {
 
 @test "docker stop ends it in under 2 seconds with exit status 0" {
   run_limiter stopping
-  wait_until 10 limiting
+  eventually limiting
   stop_in 2000
   assert_contains "$(docker logs "$container" 2>&1)" 'graceful shutdown started'
 }
@@ -184,7 +184,7 @@ stop_in() {
 @test "docker stop does not wait for idle connections" {
   local port answer
   run_limiter idle
-  wait_until 10 limiting
+  eventually limiting
   port=${url##*:}
   exec 7<>"/dev/tcp/127.0.0.1/$port"
   printf 'GET /?user=%s HTTP/1.1\r\nHost: x\r\n\r\n' "$user" >&7
@@ -199,10 +199,10 @@ stop_in() {
   change_limits answering 's/timeout: 50ms/timeout: 1s/'
   docker start "answering-$id" >/dev/null
   use answering
-  wait_until 10 limiting
+  eventually limiting
   docker pause "$redis" >/dev/null
   code "$user" --trace-ascii "$BATS_TEST_TMPDIR/trace" >"$BATS_TEST_TMPDIR/code" 3>&- &
-  wait_until 5 grep -qs '^=> Send header' "$BATS_TEST_TMPDIR/trace"
+  eventually grep -qs '^=> Send header' "$BATS_TEST_TMPDIR/trace"
   docker stop "$container" >/dev/null
   docker unpause "$redis" >/dev/null
   wait $!

@@ -12,6 +12,7 @@ teardown() { stop_limiters; }
 # limit_by KEY - a limiter with one limit of 3 tokens that counts by KEY
 limit_by() {
   cat >"$BATS_TEST_TMPDIR/limits.yaml" <<YAML
+redis: { timeout: 5s }
 limits:
   - { name: three, key: "$1", capacity: 3, refill: 1/day }
 YAML

@@ -19,7 +19,7 @@ teardown_file() { stop_all; }
 
 setup() {
   redis_cli FLUSHALL >/dev/null
-  cp conf/limits.yaml "$root/etc/ratelimit/limits.yaml"
+  default_limits >"$root/etc/ratelimit/limits.yaml"
 }
 
 teardown() {
@@ -41,7 +41,7 @@ start_installed() {
   REDIS_ADDR=unix:$REDIS_SOCK lighttpd -D -f "$root/etc/lighttpd/lighttpd.conf" \
     2>"$BATS_TEST_TMPDIR/stderr" 3>&- &
   LIGHTTPD_PIDS=$!
-  wait_until 10 accepts_tcp "$PORT"
+  eventually accepts_tcp "$PORT"
 }
 
 @test "make install puts files where PREFIX and SYSCONFDIR say, with the paths that they have there" {
@@ -91,9 +91,9 @@ start_installed() {
   local status=0
   lighty_enable_mod ratelimit
   start_installed
-  curl -s --http2-prior-knowledge --max-time 10 --data x "$URL/" >/dev/null || status=$?
+  curl -s --http2-prior-knowledge --max-time 60 --data x "$URL/" >/dev/null || status=$?
   [[ $status != 0 && $status != 28 ]] || fail "$status" 'is no refusal, but success or' 28
-  assert_equal "$(status / --http2 --data x --max-time 10)" 200
+  assert_equal "$(status / --http2 --data x --max-time 60)" 200
 }
 
 @test "lighty-enable-mod ratelimit-headers adds the headers, and what they need" {
@@ -150,6 +150,6 @@ CONF
   start_installed
   stop "$REDIS_PID"
   status / >/dev/null
-  wait_until 5 grep -q 'redis .* is lost' "$BATS_TEST_TMPDIR/stderr"
+  eventually grep -q 'redis .* is lost' "$BATS_TEST_TMPDIR/stderr"
   start_redis
 }

@@ -6,6 +6,7 @@ load helper
 setup_file() {
   start_redis
   cat >"$BATS_FILE_TMPDIR/limits.yaml" <<'YAML'
+redis: { timeout: 5s }
 limits:
   - name: api
     match: { path: /api/**, methods: [GET, POST], host: "*.example.com" }

@@ -57,7 +57,7 @@ storm() {
   local before
   before=$(worker_pids)
   kill -KILL "${before%% *}"
-  wait_until 10 respawned "$before"
+  eventually respawned "$before"
   for _ in {1..30}; do assert_equal "$(status '/?user=killed')" 200; done
   for _ in {1..10}; do assert_equal "$(status '/?user=killed')" 429; done
 }

@@ -8,7 +8,7 @@ setup() {
   export REDIS_PORT
   FIRST=$BATS_TEST_TMPDIR/first
   export LIMITS_FILE=$BATS_TEST_TMPDIR/limits.yaml
-  echo '{ redis: { timeout: 200ms }, limits: [{ name: three, key: "query:user | ip", capacity: 3, refill: 1/day }] }' \
+  echo '{ redis: { timeout: 1s }, limits: [{ name: three, key: "query:user | ip", capacity: 3, refill: 1/day }] }' \
     >"$LIMITS_FILE"
 }
 
@@ -23,7 +23,7 @@ start_two_addresses() {
     mount --bind "$HOSTS" /etc/hosts && exec "$PROGRAM" --redis "redis.test:$REDIS_PORT" --listen "unix:$SOCKET"
   ' 3>&- 2>"$BATS_TEST_TMPDIR/program.log" &
   PROGRAM_PID=$!
-  wait_until 5 test -S "$socket"
+  eventually test -S "$socket"
   start_limiter conf/lighttpd-connect.conf SOCKET="$socket"
   LIMITER_LOG=$BATS_TEST_TMPDIR/program.log
 }
@@ -36,7 +36,7 @@ start_first() {
   printf '%s\n' "$@" >"$FIRST/behaviour"
   perl tests/fake_redis.pl "$FIRST" "127.0.0.2:$REDIS_PORT" 3>&- &
   HELPER_PIDS=$!
-  wait_until 5 test -e "$FIRST/listens"
+  eventually test -e "$FIRST/listens"
 }
 
 # start_redis_at HOST FOLDER - a Redis at HOST:REDIS_PORT
@@ -48,7 +48,7 @@ decided() {
 }
 
 assert_limits() {
-  wait_until 10 decided
+  eventually decided
   local user=limited-$RANDOM
   for _ in 1 2 3; do assert_equal "$(status "/?user=$user")" 200; done
   assert_equal "$(status "/?user=$user")" 429
@@ -87,7 +87,7 @@ assert_limits() {
   REDIS_PORT=$(free_port)
   start_first 'EVALSHA instead -READONLY replica\r\n'
   start_two_addresses
-  wait_until 10 grep -q "is lost (127.0.0.2: READONLY replica; 127.0.0.3: Connection refused)" "$LIMITER_LOG"
+  eventually grep -q "is lost (127.0.0.2: READONLY replica; 127.0.0.3: Connection refused)" "$LIMITER_LOG"
 }
 
 @test "a Redis that becomes a replica is left for the other address of its name" {
@@ -100,7 +100,7 @@ assert_limits() {
   start_two_addresses
   assert_limits
   redis-cli -h 127.0.0.2 -p "$REDIS_PORT" REPLICAOF 127.0.0.1 1
-  wait_until 5 lost
+  eventually lost
   assert_limits
   assert_contains "$(grep 'is lost' "$LIMITER_LOG")" READONLY
 }
@@ -116,7 +116,7 @@ lost() { decided && grep -q 'is lost' "$LIMITER_LOG"; }
   start_two_addresses
   assert_limits
   kill -STOP "$REDIS_PID"
-  wait_until 5 lost
+  eventually lost
   assert_limits
 }
 
@@ -148,7 +148,7 @@ by_eval() {
     'EVALSHA instead -NOSCRIPT No matching script. Please use EVAL.\r\n'; do
     start_first "$behaviour"
     start_program REDIS_ADDR="127.0.0.2:$REDIS_PORT"
-    wait_until 10 decided
+    eventually decided
     assert_equal "$(grep -c '(EVAL)' "$LIMITER_LOG")" 1
     stop_limiters
     stop "$HELPER_PIDS"
@@ -159,11 +159,11 @@ by_eval() {
 @test "an idle TCP connection has a keepalive timer of 15 seconds" {
   start_redis
   start_program REDIS_ADDR="127.0.0.1:$REDIS_PORT"
-  wait_until 10 decided
+  eventually decided
   local port timer
   port=$(printf '0100007F:%04X' "$REDIS_PORT")
   # proc(5): remote address, state (01: established), queues, timer (02: keepalive) and when it is due, in 1/100 s.
-  wait_until 5 keepalive_timer "$port"
+  eventually keepalive_timer "$port"
   timer=$(keepalive_timer "$port")
   assert_between $((16#$timer)) 1 1500
 }

@@ -4,7 +4,7 @@
 
 load helper
 
-TIMEOUT_MS=200
+TIMEOUT_MS=1000
 
 setup() {
   start_redis
@@ -33,19 +33,20 @@ load_with() {
 begin_load() {
   load_with "$1" &
   load_pid=$!
-  wait_until 5 load_has_begun
+  eventually load_has_begun
 }
 load_has_begun() { (($(redis_cli --scan --pattern 'rl:{query:user=load*' | wc -l) > 5)); }
 
-# assert_answers COUNT STATUS - that many and no others, none later than the timeout and 100 ms.
+# assert_answers COUNT STATUS - that many and no others, none later than the timeout and 900 ms, on a busy machine as well:
+# none has waited twice
 assert_answers() {
   assert_equal "$(cut -d' ' -f1 "$BATS_TEST_TMPDIR/answers" | sort | uniq -c | awk '{ print $2 ":" $1 }')" "$2:$1"
-  assert_between "$(cut -d' ' -f2 "$BATS_TEST_TMPDIR/answers" | sort -n | tail -1)" 0 $((TIMEOUT_MS + 100))
+  assert_between "$(cut -d' ' -f2 "$BATS_TEST_TMPDIR/answers" | sort -n | tail -1)" 0 $((TIMEOUT_MS + 900))
 }
 
 # Limiting is back: a fresh user gets three and no more.
 assert_limiting_resumes() {
-  wait_until 10 decided
+  eventually decided
   local user=resumed-$RANDOM
   for _ in 1 2 3; do assert_equal "$(status "/?user=$user")" 200; done
   assert_equal "$(status "/?user=$user")" 429
@@ -82,11 +83,11 @@ log_lines() { grep -c "$1" "$LIMITER_LOG" || true; }
   start_limiter conf/lighttpd.conf WORKERS=1
   decided
   kill -KILL "$REDIS_PID"
-  wait_until 5 undecided
+  eventually undecided
   for _ in {1..20}; do assert_equal "$(status '/?user=x')" 200; done
   start_redis
   # No request meanwhile: how many there were would be a matter of time.
-  wait_until 10 grep -q 'is back' "$LIMITER_LOG"
+  eventually grep -q 'is back' "$LIMITER_LOG"
   decided
   assert_equal "$(log_lines 'is lost')" 1
   assert_equal "$(log_lines 'is back')" 1
@@ -142,7 +143,7 @@ log_lines() { grep -c "$1" "$LIMITER_LOG" || true; }
   start_limiter conf/lighttpd.conf WORKERS=1
   decided
   kill -KILL "$REDIS_PID"
-  wait_until 5 undecided
+  eventually undecided
   request '/?user=x'
   assert_equal "$(header Status)" '503 Service Unavailable'
   assert_equal "$(header Retry-After)" 1
@@ -174,7 +175,7 @@ log_lines() { grep -c "$1" "$LIMITER_LOG" || true; }
   decided
   for _ in 1 2 3; do status '/?user=full' >/dev/null; done
   redis_cli CONFIG SET maxmemory 1
-  wait_until 5 undecided
+  eventually undecided
   load_with 20
   assert_answers 20 200
   assert_equal "$(status '/?user=full')" 429
@@ -191,7 +192,7 @@ log_lines() { grep -c "$1" "$LIMITER_LOG" || true; }
   redis_cli CONFIG SET maxmemory 1
   start_limiter conf/lighttpd.conf WORKERS=1
   assert_equal "$(status '/?user=full')" 429
-  wait_until 5 undecided
+  eventually undecided
   assert_equal "$(status '/?user=full')" 429
   assert_equal "$(log_lines 'is lost')" 0
 }
@@ -205,7 +206,7 @@ log_lines() { grep -c "$1" "$LIMITER_LOG" || true; }
   local part=0
   while fill_part $((part += 1)); do :; done
   redis_cli EVAL 'for i = 1, 1000 do redis.call("DEL", "1:" .. i) end' 0
-  wait_until 30 full_of_names
+  eventually full_of_names
   assert_equal "$(status '/?user=full')" 429
   load_with 50
   assert_equal "$(status '/?user=full')" 429
@@ -226,7 +227,7 @@ full_of_names() {
   start_limiter conf/lighttpd.conf WORKERS=1
   for _ in 1 2 3; do status '/?user=full' >/dev/null; done
   redis_cli CONFIG SET min-replicas-to-write 1
-  wait_until 5 undecided
+  eventually undecided
   assert_equal "$(status '/?user=full')" 429
   assert_equal "$(log_lines 'does not decide every request (NOREPLICAS')" 1
   assert_equal "$(log_lines 'is lost')" 0
@@ -238,19 +239,19 @@ full_of_names() {
   start_limiter conf/lighttpd.conf WORKERS=1
   decided
   redis_cli REPLICAOF 127.0.0.1 1
-  wait_until 5 undecided
+  eventually undecided
   redis_cli REPLICAOF NO ONE
   assert_limiting_resumes
 }
 
 @test "a Redis that is loading its data counts as lost until it is done" {
-  redis_cli EVAL 'for i = 1, 20000 do redis.call("SET", i, i) end' 0
+  redis_cli EVAL 'for i = 1, 200000 do redis.call("SET", i, i) end' 0
   redis_cli SAVE
   stop "$REDIS_PID"
-  start_redis --key-load-delay 500 --loading-process-events-interval-bytes 1024 # us a key: ten seconds, or until the test lowers it
+  start_redis --key-load-delay 500 --loading-process-events-interval-bytes 1024 # us a key: 100 s, or until the test lowers it
   start_limiter conf/lighttpd.conf WORKERS=1
-  wait_until 5 undecided
-  wait_until 5 grep -q 'is lost (LOADING' "$LIMITER_LOG"
+  eventually undecided
+  eventually grep -q 'is lost (LOADING' "$LIMITER_LOG"
   load_with 20
   assert_answers 20 200
   redis_cli CONFIG SET key-load-delay 0
@@ -264,7 +265,7 @@ full_of_names() {
   start_limiter conf/lighttpd.conf WORKERS=1 REDIS_ADDR="$not_redis"
   load_with 20
   assert_answers 20 200
-  wait_until 5 grep -q "redis $not_redis is lost" "$LIMITER_LOG"
+  eventually grep -q "redis $not_redis is lost" "$LIMITER_LOG"
 }
 
 @test "a name server that does not answer stalls nothing" {
@@ -272,16 +273,16 @@ full_of_names() {
   local socket=$BATS_TEST_TMPDIR/socket
   # A name server that takes every question and answers none; only this program is told of it.
   perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(Proto => "udp", LocalAddr => "127.0.0.99:53") or die;
-    open F, ">", $ARGV[0]; close F; sleep 60' "$BATS_TEST_TMPDIR/bound" 3>&- &
+    open F, ">", $ARGV[0]; close F; sleep 300' "$BATS_TEST_TMPDIR/bound" 3>&- &
   HELPER_PIDS=$!
-  wait_until 5 test -e "$BATS_TEST_TMPDIR/bound"
+  eventually test -e "$BATS_TEST_TMPDIR/bound"
   echo 'nameserver 127.0.0.99' >"$BATS_TEST_TMPDIR/resolv.conf"
   # shellcheck disable=SC2016 # the inner shell expands
   RESOLV=$BATS_TEST_TMPDIR/resolv.conf SOCKET=$socket unshare --mount sh -c '
     mount --bind "$RESOLV" /etc/resolv.conf && exec "$PROGRAM" --redis redis.test:6379 --listen "unix:$SOCKET"
   ' 3>&- 2>"$BATS_TEST_TMPDIR/program.log" &
   PROGRAM_PID=$!
-  wait_until 5 test -S "$socket"
+  eventually test -S "$socket"
   start_limiter conf/lighttpd-connect.conf SOCKET="$socket"
   load_with 20
   assert_answers 20 200
@@ -305,7 +306,7 @@ acl_user() {
       assert_limiting_resumes
     else
       status / >/dev/null
-      wait_until 5 grep -q 'is lost (.*\(no permissions to run\|can.t run\)' "$LIMITER_LOG"
+      eventually grep -q 'is lost (.*\(no permissions to run\|can.t run\)' "$LIMITER_LOG"
     fi
     stop_limiters
   done

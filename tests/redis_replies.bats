@@ -5,14 +5,14 @@
 
 load helper
 
-TIMEOUT_MS=200
+TIMEOUT_MS=1000
 
 setup() {
   FAKE=$BATS_TEST_TMPDIR/fake
   mkdir "$FAKE"
   perl tests/fake_redis.pl "$FAKE" 3>&- &
   HELPER_PIDS=$!
-  wait_until 5 test -e "$FAKE/listens"
+  eventually test -e "$FAKE/listens"
   printf '{ redis: { timeout: %sms }, limits: [{ name: a, key: ip, capacity: 1000000, refill: 1/s }] }\n' \
     "$TIMEOUT_MS" >"$BATS_TEST_TMPDIR/limits.yaml"
   start_program REDIS_ADDR="unix:$FAKE/socket" LIMITS_FILE="$BATS_TEST_TMPDIR/limits.yaml"
@@ -38,7 +38,7 @@ lost_again() { request / && (($(lines 'is lost') > $1)); }
 # assert_survives - it is the same process, has not taken much memory, and limits again when Redis behaves
 assert_survives() {
   behave
-  wait_until 10 decided
+  eventually decided
   assert_equal "$PROGRAM_PID" "$program"
   kill -0 "$program"
   # Sanitizers take a lot for themselves.
@@ -48,10 +48,10 @@ assert_survives() {
 # assert_lost LINE... - so behaves Redis, which is lost then, and requests are answered all the same
 assert_lost() {
   local before
-  wait_until 10 decided
+  eventually decided
   before=$(lines 'is lost')
   behave "$@"
-  wait_until 10 lost_again "$before"
+  eventually lost_again "$before"
   assert_equal "$(status /)" 200
   assert_survives
 }
@@ -111,12 +111,12 @@ assert_lost() {
   mkdir "$BATS_TEST_TMPDIR/tcp"
   perl tests/fake_redis.pl "$BATS_TEST_TMPDIR/tcp" "127.0.0.1:$port" 3>&- &
   HELPER_PIDS+=" $!"
-  wait_until 5 test -e "$BATS_TEST_TMPDIR/tcp/listens"
+  eventually test -e "$BATS_TEST_TMPDIR/tcp/listens"
   for bytes in '+OK\r\n' ':1\r\n' '$-1\r\n' '*0\r\n' '-ERR \x9b\xff\r\n'; do
     printf 'AUTH before %s\n' "$bytes" >"$BATS_TEST_TMPDIR/tcp/behaviour"
     start_program REDIS_ADDR="redis://:secret@127.0.0.1:$port/3" LIMITS_FILE="$BATS_TEST_TMPDIR/limits.yaml"
     program=$PROGRAM_PID
-    wait_until 10 grep -q 'is lost' "$LIMITER_LOG"
+    eventually grep -q 'is lost' "$LIMITER_LOG"
     assert_equal "$(status /)" 200
     kill -0 "$program"
     stop_limiters
@@ -129,14 +129,14 @@ assert_lost() {
     'ASK 3999 127.0.0.1:6381' "CROSSSLOT Keys in request don't hash to the same slot" 'ERR something' \
     'MISCONF Redis is configured to save' 'NOSCRIPT No matching script.' 'WHATEVER \x9b'; do
     behave "take instead -$error\r\n"
-    wait_until 10 refused_by_error "${error%% *}"
+    eventually refused_by_error "${error%% *}"
     connections=$(wc -l <"$FAKE/connections")
     for _ in {1..10}; do assert_equal "$(status /)" 200; done
     assert_equal "$(wc -l <"$FAKE/connections")" "$connections"
     stop_limiters
     rm "$FAKE/behaviour"
     start_program REDIS_ADDR="unix:$FAKE/socket" LIMITS_FILE="$BATS_TEST_TMPDIR/limits.yaml"
-    wait_until 10 decided
+    eventually decided
   done
 }
 refused_by_error() { request / && grep -q "does not decide every request ($1" "$LIMITER_LOG"; }

@@ -25,7 +25,7 @@ limits() {
 begin() {
   [[ -e $LIMITS_FILE ]] || limits old >"$LIMITS_FILE"
   start_limiter conf/lighttpd.conf "$@"
-  wait_until 20 all_serve
+  eventually all_serve
 }
 # Every worker has read its file: it has a socket besides the one that it was given, the one to Redis.
 all_serve() {
@@ -69,7 +69,7 @@ the_limits() {
   assert_equal "$(the_limits)" old
   limits new >"$LIMITS_FILE"
   hang_up
-  wait_until 20 again
+  eventually again
   assert_equal "$(the_limits)" new
   # The watcher has nothing to add to it: its next look sees the file that was taken.
   sleep 1.2
@@ -79,22 +79,22 @@ the_limits() {
 @test "SIGHUP reads a file that is as it was, too" {
   begin
   hang_up
-  wait_until 20 again
+  eventually again
   hang_up
-  wait_until 20 again 2
+  eventually again 2
 }
 
 @test "SIGHUP with the built-in limits says that there is no file" {
   begin LIMITS_FILE=
   hang_up
-  wait_until 20 logged 'SIGHUP: there is no limits file to read again, the built-in limits are in force'
+  eventually logged 'SIGHUP: there is no limits file to read again, the built-in limits are in force'
   assert_equal "$(the_limits)" per-user
 }
 
 @test "a file that is rewritten in place is read again by every worker" {
   begin
   limits new >"$LIMITS_FILE"
-  wait_until 20 again
+  eventually again
   assert_equal "$(the_limits)" new
 }
 
@@ -105,7 +105,7 @@ the_limits() {
   limits new >"$folder/limits.yaml.tmp"
   touch -d '2020-01-01' "$folder/limits.yaml.tmp"
   mv "$folder/limits.yaml.tmp" "$LIMITS_FILE"
-  wait_until 20 again
+  eventually again
   assert_equal "$(the_limits)" new
 }
 
@@ -117,11 +117,11 @@ the_limits() {
   begin
   assert_equal "$(the_limits)" one
   swap 2 two
-  wait_until 20 again
+  eventually again
   assert_equal "$(the_limits)" two
   rm -r "$folder/..v1"
   swap 3 three
-  wait_until 20 again 2
+  eventually again 2
   assert_equal "$(the_limits)" three
 }
 # swap NUMBER NAME - ..data becomes the folder ..vNUMBER, which has the limits NAME
@@ -140,7 +140,7 @@ limits:
     capacity: -5
     refil: 1/s
 YAML
-  wait_until 20 logged "$LIMITS_FILE is refused for 3 mistakes, the limits stay as they were"
+  eventually logged "$LIMITS_FILE is refused for 3 mistakes, the limits stay as they were"
   logged "$LIMITS_FILE:2:5: the field 'refill' is missing"
   logged "$LIMITS_FILE:4:15: capacity: a sign is not allowed"
   logged "$LIMITS_FILE:5:5: unknown field 'refil'"
@@ -148,7 +148,7 @@ YAML
   # Put right it is taken.
   limits new >"$LIMITS_FILE"
   hang_up
-  wait_until 20 again
+  eventually again
   assert_equal "$(the_limits)" new
 }
 
@@ -156,7 +156,7 @@ YAML
   begin WORKERS=1
   { echo 'limits:' && yes '  - { name: a b }' | head -n 30; } >"$LIMITS_FILE"
   hang_up
-  wait_until 20 logged "$LIMITS_FILE is refused for 120 mistakes, the limits stay as they were"
+  eventually logged "$LIMITS_FILE is refused for 120 mistakes, the limits stay as they were"
   assert_equal "$(grep -c "]: $LIMITS_FILE:[0-9]*:[0-9]*: " "$LIMITER_LOG")" 10
 }
 
@@ -164,12 +164,12 @@ YAML
   begin
   mv "$LIMITS_FILE" "$folder/away"
   gone_line="$LIMITS_FILE: No such file or directory"
-  wait_until 20 logged "$gone_line"
+  eventually logged "$gone_line"
   assert_equal "$(the_limits)" old
   sleep 1.2 # one look more
   logged "$gone_line"
   mv "$folder/away" "$LIMITS_FILE"
-  wait_until 20 again
+  eventually again
   assert_equal "$(the_limits)" old
 }
 
@@ -178,34 +178,59 @@ YAML
   rm "$LIMITS_FILE"
   mkfifo "$LIMITS_FILE"
   hang_up
-  wait_until 20 logged "$LIMITS_FILE: a pipe cannot be read again; name a file"
-  assert_equal "$(status / --max-time 2)" 200
+  eventually logged "$LIMITS_FILE: a pipe cannot be read again; name a file"
+  assert_equal "$(status / --max-time 60)" 200
   rm "$LIMITS_FILE"
   mkdir "$LIMITS_FILE"
   hang_up
-  wait_until 20 logged "$LIMITS_FILE: Is a directory"
+  eventually logged "$LIMITS_FILE: Is a directory"
   assert_equal "$(the_limits)" old
+}
+
+# write_in_pieces FILE PIECES SECONDS - append FILE to LIMITS_FILE in so many pieces, with pauses of SECONDS.  It fails if the
+# machine was too busy for it: the file was then left alone for a second.
+write_in_pieces() {
+  # shellcheck disable=SC2016  # the variables are Perl's
+  perl -MTime::HiRes=time,sleep -e '
+    my ($from, $pieces, $pause, $to) = @ARGV;
+    my ($bytes, $last, $longest) = (do { local (@ARGV, $/) = $from; <> }, time, 0);
+    my $size = int(length($bytes) / $pieces) + 1;
+    for (my $at = 0; $at < length $bytes; $at += $size) {
+      sleep $pause if $at > 0;
+      open my $file, ">>", $to or die;
+      syswrite $file, substr($bytes, $at, $size);
+      close $file;
+      $longest = time - $last if time - $last > $longest;
+      $last = time;
+    }
+    exit($longest > 0.95)' "$@" "$LIMITS_FILE"
+}
+
+# rewrite_in_pieces FILE PIECES SECONDS - replace LIMITS_FILE like this, for new workers with the limits "old"
+rewrite_in_pieces() {
+  stop_limiters
+  limits old >"$LIMITS_FILE"
+  begin
+  : >"$LIMITS_FILE"
+  write_in_pieces "$@"
 }
 
 @test "a file that is being written is not taken before it is finished" {
-  begin
-  # Whatever stands there is a good file, and would be taken.
-  limits one >"$LIMITS_FILE"
-  for i in {1..8}; do
-    sleep 0.3
-    assert_equal "$(grep -c 'is read again' "$LIMITER_LOG" || true)" 0
-    echo "  - { name: more-$i, key: ip, capacity: 1000, refill: 1/s }" >>"$LIMITS_FILE"
-  done
-  assert_equal "$(the_limits)" old
-  wait_until 20 again 1 '9 limits'
+  # It is a good file after each of its lines, and would be taken.
+  {
+    limits one
+    seq -f '  - { name: more-%g, key: ip, capacity: 1000, refill: 1/s }' 8
+  } >"$BATS_TEST_TMPDIR/whole"
+  eventually rewrite_in_pieces "$BATS_TEST_TMPDIR/whole" 20 0.15
+  eventually again 1 '9 limits'
+  [[ $(<"$LIMITER_LOG") != *refused* ]] || fail "$(<"$LIMITER_LOG")" contains 'nothing refused'
+  assert_equal "$(grep -c 'is read again' "$LIMITER_LOG")" 2
 }
 
 @test "half a file, left for less than the second in which it must stay as it is, is not taken" {
-  begin
-  limits new | head -c 60 >"$LIMITS_FILE"
-  sleep 0.7
-  limits new | tail -c +61 >>"$LIMITS_FILE"
-  wait_until 20 again
+  limits new >"$BATS_TEST_TMPDIR/whole"
+  eventually rewrite_in_pieces "$BATS_TEST_TMPDIR/whole" 2 0.7
+  eventually again
   assert_equal "$(the_limits)" new
   [[ $(<"$LIMITER_LOG") != *refused* ]] || fail "$(<"$LIMITER_LOG")" contains 'nothing refused'
 }
@@ -215,7 +240,7 @@ change_to() {
   limits user "$@" >"$LIMITS_FILE"
   hang_up
   changes=$((changes + 1))
-  wait_until 20 again "$changes"
+  eventually again "$changes"
 }
 
 @test "a larger capacity holds at once, and gives a used-up client nothing" {
@@ -245,7 +270,7 @@ change_to() {
   change_to 3 1/day
   request '/?user=u'
   assert_equal "$(header Status)" '429 Too Many Requests'
-  assert_equal "$(header Retry-After)" 86400
+  assert_equal_by_now "$(header Retry-After)" 86400
 }
 
 @test "a faster refill lets a used-up client wait by the new one, and no less" {
@@ -255,7 +280,7 @@ change_to() {
   change_to 3 1/h
   request '/?user=u'
   assert_equal "$(header Status)" '429 Too Many Requests'
-  assert_between "$(header Retry-After)" 3590 3600
+  assert_equal_by_now "$(header Retry-After)" 3600
   change_to 1000 1/h
   assert_equal "$(status '/?user=u')" 429
 }
@@ -266,12 +291,12 @@ change_to() {
   burst 7 '/?user=u' >/dev/null
   { limits two && limits three | tail -n 1; } >"$LIMITS_FILE"
   hang_up
-  wait_until 20 again 1 '2 limits'
+  eventually again 1 '2 limits'
   assert_equal "$(the_limits)" two,three
   assert_equal "$(status '/?user=u')" 200
   { limits three && limits one | tail -n 1; } >"$LIMITS_FILE"
   hang_up
-  wait_until 20 again 2 '2 limits'
+  eventually again 2 '2 limits'
   assert_equal "$(the_limits)" three,one
   request '/?user=u'
   assert_contains "$body" '"violated-policies":["one"]'
@@ -281,11 +306,11 @@ change_to() {
   begin WORKERS=1
   limits new >"$LIMITS_FILE"
   hang_up
-  wait_until 20 again
+  eventually again
   assert_equal "$(grep -c restart "$LIMITER_LOG" || true)" 0
   limits new | sed 's/5s/4s/' >"$LIMITS_FILE"
   hang_up
-  wait_until 20 again 2
+  eventually again 2
   logged 'the limits file has other settings of redis, which take a restart'
 }
 
@@ -296,46 +321,69 @@ overrides() {
   seq -f '      - { key: c%06g, capacity: 7 }' "$1"
 }
 
+# worst_latency SECONDS - of requests by 4 clients, in ms
+worst_latency() {
+  wrk -t 1 -c 4 -d "$1s" "$URL/?user=beside" 3>&- |
+    awk '$1 == "Latency" && $2 ~ /s$/ { ms = $4 ~ /us$/ ? 0.001 : $4 ~ /ms$/ ? 1 : 1000; print int($4 * ms) }'
+}
+
 @test "98,000 overrides are loaded beside the loop: no request waits for them, and none for the old ones to be freed" {
+  local worst without times=0
   overrides 98000 old >"$LIMITS_FILE"
   begin WORKERS=1
   overrides 97000 new >"$BATS_TEST_TMPDIR/new"
-  wrk -t 1 -c 4 -d 6s --latency "$URL/?user=beside" >"$BATS_TEST_TMPDIR/wrk" 3>&- &
-  local load=$! worst
-  sleep 1
-  cp "$BATS_TEST_TMPDIR/new" "$LIMITS_FILE.new"
-  mv "$LIMITS_FILE.new" "$LIMITS_FILE"
-  hang_up
-  wait_until 20 again
-  limits old >"$LIMITS_FILE"
-  hang_up
-  wait_until 20 again 2
-  wait "$load"
-  # wrk says how long the slowest took; on the loop it took more than 300 ms.
-  worst=$(awk '$1 == "Latency" && $2 ~ /s$/ { print $4 }' "$BATS_TEST_TMPDIR/wrk")
-  assert_matches "$worst" '^([0-9.]+us|[0-9]\.[0-9]+ms|[0-9]{1,2}\.[0-9]+ms|1[0-4][0-9]\.[0-9]+ms)$'
+  # On the loop it took more than 300 ms.  A busy machine may take as long without any limits file.
+  for _ in 1 2 3; do
+    worst_latency 6 >"$BATS_TEST_TMPDIR/worst" &
+    sleep 1
+    cp "$BATS_TEST_TMPDIR/new" "$LIMITS_FILE.new"
+    mv "$LIMITS_FILE.new" "$LIMITS_FILE"
+    hang_up
+    eventually again $((times += 1))
+    limits old >"$LIMITS_FILE"
+    hang_up
+    eventually again $((times += 1))
+    wait $!
+    worst=$(<"$BATS_TEST_TMPDIR/worst")
+    ((worst >= 150)) || break
+    without=$(worst_latency 4)
+    ((worst >= 2 * without)) || break
+  done
+  ((worst < 150 || worst < 2 * without)) || fail "$worst ms" 'is too long; without a change of the file it is' "$without ms"
   request '/?user=c000007'
   assert_fields "$(printf 'RateLimit-Policy old q=5 w=432000')" "$(printf 'RateLimit old r=4 t=345600')"
 }
 
 @test "a SIGHUP that comes while the file is read is not lost" {
+  eventually hung_up_while_it_reads
+  eventually again 2
+  assert_equal "$(the_limits)" second
+}
+# Start one that has the limits "first", and change them to "second".  Fails if it read too fast for the signals.
+hung_up_while_it_reads() {
+  stop_limiters
   overrides 98000 first >"$LIMITS_FILE"
   begin WORKERS=1
-  overrides 97000 second >"$LIMITS_FILE"
+  # shellcheck disable=SC2046  # a pid and a space
+  set -- $(worker_pids)
+  threads=$(thread_count "$1")
+  overrides 97000 second >"$LIMITS_FILE.new"
+  mv "$LIMITS_FILE.new" "$LIMITS_FILE"
   hang_up
-  sleep 0.05
+  wait_until 10 reading "$1" || return
   # Of the same file: the look each second would not find it.
   hang_up
   hang_up
-  wait_until 20 again 2
-  assert_equal "$(the_limits)" second
+  reading "$1"
 }
+thread_count() { find "/proc/$1/task" -mindepth 1 -maxdepth 1 | wc -l; }
+reading() { (($(thread_count "$1") > threads)); } # there is a thread for it
 
 @test "warnings are hinted at, and change nothing" {
   begin WORKERS=1
   echo '  - { name: twin, key: "query:user | ip", capacity: 5, refill: 1/day }' >>"$LIMITS_FILE"
   hang_up
-  wait_until 20 logged "$LIMITS_FILE is read again: 2 limits in force; --check has warnings for it"
+  eventually logged "$LIMITS_FILE is read again: 2 limits in force; --check has warnings for it"
   assert_equal "$(the_limits)" old,twin
 }
 
@@ -374,7 +422,7 @@ end
 LUA
   cp "$first" "$LIMITS_FILE"
   begin
-  wrk -t 1 -c 32 -d 5s --timeout 5s -s "$BATS_TEST_TMPDIR/count.lua" "$URL/x?user=u" >"$BATS_TEST_TMPDIR/wrk" 3>&- &
+  wrk -t 1 -c 32 -d 5s --timeout 30s -s "$BATS_TEST_TMPDIR/count.lua" "$URL/x?user=u" >"$BATS_TEST_TMPDIR/wrk" 3>&- &
   HELPER_PIDS=$!
   # By SIGHUP, with the file replaced and with it rewritten, some of it while it is being written ...
   for _ in {1..8}; do
@@ -394,7 +442,7 @@ LUA
   local before
   before=$(grep -c 'is read again' "$LIMITER_LOG")
   cp "$second" "$LIMITS_FILE"
-  wait_until 20 read_since "$before"
+  eventually read_since "$before"
   wait "$HELPER_PIDS"
   HELPER_PIDS=''
   cat "$BATS_TEST_TMPDIR/wrk"

@@ -6,7 +6,7 @@ load helper
 
 setup() {
   start_redis
-  printf '%s\n' 'redis: { timeout: 100ms }' \
+  printf '%s\n' 'redis: { timeout: 2s }' \
     'limits: [{ name: two, key: "query:user", capacity: 2, refill: 1/day }]' >"$BATS_TEST_TMPDIR/limits.yaml"
   SOCKET=$BATS_TEST_TMPDIR/socket
 }
@@ -23,7 +23,7 @@ start() {
   REDIS_ADDR=unix:$REDIS_SOCK "$@" "$PROGRAM" --limits "$BATS_TEST_TMPDIR/limits.yaml" --listen "unix:$SOCKET" \
     2>"$LIMITER_LOG" 3>&- &
   PROGRAM_PID=$!
-  wait_until 10 limited
+  eventually limited
 }
 
 limited() { [[ $(fcgi <<<"print(await ask('/?user=empty'))" 2>/dev/null) == '1: 429, complete' ]]; }
@@ -65,10 +65,10 @@ const deaf = async () => {
 for (let i = 0; i < 100; i++) deaf();
 await sleep(300);
 require('fs').writeFileSync(args[0], '');
-await sleep(50000);
+await sleep(200000);
 JS
   HELPER_PIDS=$!
-  wait_until 20 test -e "$BATS_TEST_TMPDIR/hostile"
+  eventually test -e "$BATS_TEST_TMPDIR/hostile"
 }
 
 # honest - 1000 requests of clients of their own, one after the other, and of one whose bucket is empty: the 99th percentile
@@ -94,7 +94,7 @@ JS
   start
   REDIS_ADDR=unix:$REDIS_SOCK "$PROGRAM" --limits "$BATS_TEST_TMPDIR/limits.yaml" --listen "unix:$other" 2>/dev/null 3>&- &
   OTHER_PID=$!
-  wait_until 10 test -S "$other"
+  eventually test -S "$other"
   for _ in 1 2 3 4 5; do
     hostile "$other"
     apart=$(honest)
@@ -109,11 +109,11 @@ JS
   assert_equal "$(grep -c 'redis ' "$LIMITER_LOG" || true)" 0
 }
 
-@test "with all of them there, SIGTERM ends the program within 6 s" {
+@test "with all of them there, SIGTERM ends the program in a few seconds" {
   start
   hostile "$SOCKET"
   kill -TERM "$PROGRAM_PID"
-  wait_until 6 gone "$PROGRAM_PID"
+  wait_until 8 gone "$PROGRAM_PID" # half a request has 10 s while the program runs
   assert_equal "$(grep -c 'redis ' "$LIMITER_LOG" || true)" 0
 }
 
@@ -129,7 +129,7 @@ for (let i = 0; i < 150; i++) {
   slow.push(c);
 }
 print((await ask('/?user=honest')));
-for (let i = 0; i < 500 && closed === 0; i++) await sleep(10);
+for (let i = 0; i < 3000 && closed === 0; i++) await sleep(10);
 print(closed > 0);
 JS
   assert_equal "$(cat "$BATS_TEST_TMPDIR/out")" '1: 200 1 left, complete
@@ -160,7 +160,7 @@ JS
   fcgi >"$BATS_TEST_TMPDIR/out" <<'JS'
 // A write fails when the program has closed.
 const cut = async (c, bytes) => {
-  for (const from = now(); !c.socket.destroyed && now() - from < 10000;) {
+  for (const from = now(); !c.socket.destroyed && now() - from < 60000;) {
     c.send(bytes);
     await sleep(5);
   }

@@ -36,7 +36,10 @@ teardown_file() {
 
 setup() { user=user-$BATS_TEST_NUMBER; }
 
-teardown() { stop "$other_lighttpd"; }
+teardown() {
+  stop "$other_lighttpd"
+  stop "$toucher"
+}
 
 needs_boot() { [[ -z $unable ]] || skip "$unable: conf/systemd is NOT run"; }
 
@@ -47,7 +50,7 @@ needs_systemd() {
   inside systemctl start ratelimit@1.service ratelimit@2.service
   inside systemctl reload 'ratelimit@*'
   redis_has_a_name
-  wait_until 10 limited_to 3
+  eventually limited_to 3
 }
 
 # boot - systemd with the installed units; init, its pid; a drop-in for the tests
@@ -55,9 +58,9 @@ boot() {
   export init
   tests/systemd_boot.sh "$root" >"$BATS_FILE_TMPDIR/init" 2>"$BATS_FILE_TMPDIR/console" 3>&- &
   HELPER_PIDS=$!
-  wait_until 10 test -s "$BATS_FILE_TMPDIR/init"
+  eventually test -s "$BATS_FILE_TMPDIR/init"
   init=$(<"$BATS_FILE_TMPDIR/init")
-  wait_until 10 booted
+  eventually booted
   drop_in ratelimit@.service 'SystemCallErrorNumber=kill' 'StandardError=append:/run/ratelimit.log'
 }
 booted() { [[ $(inside systemctl is-system-running 2>/dev/null) == running ]]; }
@@ -82,7 +85,7 @@ YAML
 
 redis_has_a_name() {
   grep -qs redis.test "/proc/$init/root/etc/hosts" || echo '127.0.0.1 redis.test' >>"/proc/$init/root/etc/hosts"
-  wait_until 20 decided
+  eventually decided
 }
 # With both processes: ten answers in a row.
 decided() {
@@ -199,10 +202,10 @@ statuses() {
   local pids
   pids="$(pid_of 1) $(pid_of 2)"
   stop "$REDIS_PID"
-  wait_until 5 undecided
+  eventually undecided
   assert_equal "$(statuses 5 "$user")" ' 200 200 200 200 200'
   start_redis
-  wait_until 20 decided
+  eventually decided
   assert_equal "$(statuses 4 "$user-again")" ' 200 200 200 429'
   assert_equal "$(pid_of 1) $(pid_of 2)" "$pids"
 }
@@ -212,8 +215,12 @@ statuses() {
   local pids
   pids="$(pid_of 1) $(pid_of 2)"
   limits 2
+  # They do not notice it themselves, because the file goes on to change.
+  while touch "/proc/$init/root/etc/ratelimit/limits.yaml"; do sleep 0.1; done 3>&- &
+  toucher=$!
   inside systemctl reload 'ratelimit@*'
-  wait_until 1 limited_to 2 # before they would notice it themselves
+  eventually limited_to 2
+  stop "$toucher"
   assert_equal "$(statuses 3 "$user")" ' 200 200 429'
   limits none
   run ! inside systemctl reload 'ratelimit@*'
@@ -229,7 +236,7 @@ statuses() {
   kill -KILL "$victim"
   assert_equal "$(statuses 4 "$user")" ' 200 200 200 429'
   another() { [[ -n $(pid_of 1) ]] && [[ $(pid_of 1) != "$victim" ]]; }
-  wait_until 10 another
+  eventually another
   assert_equal "$(show Result ratelimit@1.service)" success
 }
 
@@ -239,7 +246,7 @@ statuses() {
   seq 400 | xargs -P 4 -I{} curl -s -o /dev/null -w '%{http_code}\n' "$URL/?user=$user-{}" >"$answers" &
   load=$!
   under_way() { [[ $(wc -l <"$answers") -gt 20 ]]; }
-  wait_until 10 under_way
+  eventually under_way
   inside systemctl restart 'ratelimit@*'
   wait "$load"
   assert_equal "$(sort "$answers" | uniq -c | awk '{ print $2 ":" $1 }')" 200:400
@@ -253,10 +260,10 @@ statuses() {
   assert_contains "$(tail -n 5 "$log")" 'limits.yaml:3:'
   # More often than systemd would try by default.
   restarted() { (($(show NRestarts ratelimit@1.service) >= 6)); }
-  wait_until 20 restarted
+  eventually restarted
   limits 3
   answered() { [[ $(status "/?user=$user" -m 5) == 200 ]]; }
-  wait_until 10 answered
+  eventually answered
 }
 
 @test "stopping the socket stops every process, and leaves no socket; the next start has it back" {
@@ -275,7 +282,7 @@ statuses() {
   inside systemctl stop ratelimit.socket
   inside systemctl start ratelimit.socket
   assert_equal "$(pid_of 1)" ''
-  wait_until 10 decided
+  eventually decided
   assert_equal "$(statuses 4 "$user")" ' 200 200 200 429'
   [[ -n $(pid_of 1) ]]
 }
@@ -292,7 +299,7 @@ statuses() {
   sed "s/\"socket\" => env.SOCKET/\"host\" => \"127.0.0.1\", \"port\" => $port/" conf/lighttpd-connect.conf >"$conf"
   start_limiter "$conf"
   other_lighttpd=$LIGHTTPD_PID
-  wait_until 10 decided
+  eventually decided
   assert_equal "$(statuses 4 "$user")" ' 200 200 200 429'
   rm -r "$override"
   inside systemctl daemon-reload
@@ -303,16 +310,16 @@ statuses() {
 @test "a Redis at a unix socket that is for its group is reached with SupplementaryGroups=" {
   needs_systemd
   inside redis-server --port 0 --unixsocket /run/redis.sock --unixsocketperm 770 --save '' >/dev/null 3>&- &
-  wait_until 10 test -S "/proc/$init/root/run/redis.sock"
+  eventually test -S "/proc/$init/root/run/redis.sock"
   inside chgrp games /run/redis.sock
   sed 's/^REDIS_ADDR=.*/REDIS_ADDR=unix:\/run\/redis.sock/' "/proc/$init/root/etc/default/ratelimit" >"$BATS_TEST_TMPDIR/default"
   cp "$BATS_TEST_TMPDIR/default" "/proc/$init/root/etc/default/ratelimit"
   inside systemctl restart 'ratelimit@*'
-  wait_until 5 undecided
+  eventually undecided
   assert_contains "$(tail -n 2 "$log")" 'Permission denied'
   drop_in ratelimit@.service 'SystemCallErrorNumber=kill' 'StandardError=append:/run/ratelimit.log' \
     'SupplementaryGroups=games'
   inside systemctl restart 'ratelimit@*'
-  wait_until 10 decided
+  eventually decided
   assert_equal "$(statuses 4 "$user")" ' 200 200 200 429'
 }

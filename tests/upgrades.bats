@@ -22,7 +22,7 @@ require('http').createServer((request, response) => response.end('no upgrade'))
   }).listen(port, '127.0.0.1');
 JS
   HELPER_PIDS+=" $!"
-  wait_until 20 accepts_tcp "${BACKEND#*:}"
+  eventually accepts_tcp "${BACKEND#*:}"
 }
 
 teardown_file() { stop_all; }
@@ -46,7 +46,7 @@ handshake() {
 const [to, path] = process.argv.slice(2), [host, port] = to.split(':');
 const socket = require('net').connect(Number(port), host);
 let got = '', sent = false;
-setTimeout(() => { console.log(`silent after ${JSON.stringify(got)}`); process.exit(); }, 5000).unref();
+setTimeout(() => { console.log(`silent after ${JSON.stringify(got)}`); process.exit(); }, 60000).unref();
 socket.write(`GET ${path} HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
   'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
 socket.on('data', (bytes) => {
@@ -75,15 +75,14 @@ assert_guards_upgrades() {
   LISTEN=127.0.0.1:$(free_port) CHECK=127.0.0.1:$(free_port)
   "$PROGRAM" --redis "unix:$REDIS_SOCK" --limits "$LIMITS_FILE" --listen "unix:$LIMITER" 2>"$dir/log" 3>&- &
   SERVER_PIDS+=" $!"
-  wait_until 10 test -S "$LIMITER"
-  conf/nginx/adapt.sh "$dir"
+  eventually test -S "$LIMITER"
+  adapt_nginx "$dir"
   # shellcheck disable=SC2016  # the variables are nginx's
   sed -i 's,^ *location /proxy/ {,&\n      proxy_http_version 1.1;\n      proxy_set_header Upgrade $http_upgrade;\n      proxy_set_header Connection upgrade;,' \
     "$dir/nginx.conf"
-  nginx -p "$dir" -c "$dir/nginx.conf" -e stderr -g "daemon off; user $(id -un) $(id -gn);" 2>"$dir/nginx.log" 3>&- &
-  SERVER_PIDS+=" $!"
   URL=http://$LISTEN
-  wait_until 10 accepts_tcp "${LISTEN#*:}"
+  run_nginx "$dir" "${LISTEN#*:}"
+  SERVER_PIDS+=" $NGINX_PID"
   assert_guards_upgrades
 }
 

@@ -17,9 +17,10 @@
 //     .drop()                   close
 //   ask(uri, options)           connect, send a request, return the answer
 //   repeat(n, f), all(n, f)     call f n times, one after the other or all at once
+//   took(f)                     the ms that f takes
 //   print(...)  sleep(ms)  now(): ms  args
 //
-// The exit status is 1 if the script throws.  It is stopped after 60 s.
+// The exit status is 1 if the script throws.  It is stopped after 300 s.
 'use strict';
 
 const net = require('net');
@@ -127,7 +128,7 @@ class Connection {
 
   flush() { return new Promise((done) => { this.socket.write('', done); }); }
 
-  next(ms = 5000) {
+  next(ms = 30000) {
     return new Promise((done) => {
       const timer = setTimeout(() => finish('silent'), ms);
       const finish = (what) => {
@@ -148,7 +149,7 @@ class Connection {
   async left(ms = 100) {
     const next = await this.next(ms);
     if (next === 'silent') return 'kept';
-    if (next !== 'closed') throw new Error(`an answer that nobody asked for: ${line(next)}`);
+    if (next !== 'closed') throw new Error(`an answer without a request: ${line(next)}`);
     return next;
   }
 
@@ -174,12 +175,13 @@ async function ask(uri, options) {
 
 const sleep = (ms) => new Promise((done) => { setTimeout(done, ms); });
 const now = () => performance.now();
+const took = async (f) => { const from = now(); await f(); return now() - from; };
 const print = (...what) => console.log(...what);
 async function repeat(n, f) { for (let i = 0; i < n; i++) await f(i); }
 const all = (n, f) => Promise.all(Array.from({ length: n }, (_, i) => f(i)));
 
-const scope = { require, T, ROLE, KEEP, args, record, begin, pairs, stream, request, connect, ask, line, sleep, now, print, repeat, all };
+const scope = { require, T, ROLE, KEEP, args, record, begin, pairs, stream, request, connect, ask, line, sleep, now, took, print, repeat, all };
 const AsyncFunction = (async () => {}).constructor;
-setTimeout(() => { console.error('client.js: cut off'); process.exit(1); }, 60000).unref();
+setTimeout(() => { console.error('client.js: cut off'); process.exit(1); }, 300000).unref();
 new AsyncFunction(...Object.keys(scope), readFileSync(0, 'utf8'))(...Object.values(scope))
   .then(() => process.exit(0), (error) => { console.error(error); process.exit(1); });
