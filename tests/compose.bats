@@ -5,7 +5,7 @@ bats_require_minimum_version 1.5.0
 load helper
 
 setup_file() {
-  docker info >/dev/null 2>&1 || return 0 # setup skips every test
+  docker_runs || return 0 # setup skips every test
   if docker compose version >/dev/null 2>&1; then
     export COMPOSE='docker compose'
   elif command -v docker-compose >/dev/null; then
@@ -20,8 +20,7 @@ setup_file() {
   url_b=http://$(compose port limiter-b 8080)
   export url_a url_b
   eventually all_healthy
-  eventually limiting "$url_a"
-  eventually limiting "$url_b"
+  eventually both_do decided
 }
 
 teardown_file() {
@@ -41,21 +40,28 @@ of_project() { docker "$@" --filter label=com.docker.compose.project="$COMPOSE_P
 
 all_healthy() { [[ $(of_project ps -q --filter health=healthy | wc -l) == 3 ]]; }
 
-# code URL USER [CURL-OPTION...]: the status.
-code() { curl -s -m 5 -o /dev/null -w '%{http_code}' "${@:3}" "$1/?user=$2"; }
-limiting() { curl -s -m 5 -i "$1/?user=waiting-$RANDOM" | grep -q '^RateLimit:'; }
-unlimited() { ! limiting "$1" && [[ $(code "$1" waiting) == 200 ]]; }
+# both_do COMMAND...: it succeeds with each limiter at URL.
+both_do() {
+  local URL
+  for URL in "$url_a" "$url_b"; do "$@" || return 1; done
+}
+
+# share_five: a client that is new is served five times by the two of them, and then refused by both.
+share_five() {
+  local user=shared-$RANDOM list='' url
+  for url in "$url_a" "$url_b" "$url_a" "$url_b" "$url_a" "$url_a" "$url_b"; do
+    list+=" $(URL=$url status "/?user=$user" --max-time 30)"
+  done
+  [[ $list == ' 200 200 200 200 200 429 429' ]]
+}
 
 @test "Redis and both limiters become healthy" {
   all_healthy
 }
 
 @test "two limiters share one limit: five requests over both, then both refuse" {
-  for url in "$url_a" "$url_b" "$url_a" "$url_b" "$url_a"; do
-    assert_equal "$(code "$url" "$user")" 200
-  done
-  assert_equal "$(code "$url_a" "$user")" 429
-  assert_equal "$(code "$url_b" "$user")" 429
+  # With the limits of the image Redis has 50 ms: on a busy machine try again.
+  eventually share_five
 }
 
 @test "they are published for this machine alone, Redis not at all" {
@@ -74,16 +80,13 @@ unlimited() { ! limiting "$1" && [[ $(code "$1" waiting) == 200 ]]; }
 
 @test "without Redis they allow and stay healthy; with it they limit again" {
   compose stop redis
-  eventually unlimited "$url_a"
-  eventually unlimited "$url_b"
+  eventually both_do undecided
   for _ in 1 2 3 4 5 6; do
-    assert_equal "$(code "$url_a" "$user" -m 0.5)" 200
-    assert_equal "$(code "$url_b" "$user" -m 0.5)" 200
+    for URL in "$url_a" "$url_b"; do assert_equal "$(status "/?user=$user" --max-time 2)" 200; done
   done
   docker exec "$(compose ps -q limiter-a)" healthcheck
   compose start redis
-  eventually limiting "$url_a"
-  eventually limiting "$url_b"
+  eventually both_do decided
 }
 
 # The last: it takes the stack down.

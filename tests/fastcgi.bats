@@ -68,9 +68,6 @@ start_own() {
 
 answers() { [[ $(fcgi 2>/dev/null <<<"print(await ask('/?user=start'))") == '1: 200 '* ]]; }
 
-# fcgi [ARGUMENT...] - run the script on standard input as a FastCGI client of SOCKET
-fcgi() { node tests/fastcgi/client.js "$SOCKET" "$@" 3>&-; }
-
 # assert_fcgi LINES - what the script on standard input prints
 assert_fcgi() {
   local actual

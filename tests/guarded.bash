@@ -135,16 +135,8 @@ assert_matches_the_request_itself() {
   assert_equal "$(status '/fcgi/posted?user=poster')" 200
 }
 
-# storm COUNT PATH - that many requests at once; each status and how often, by the status
-storm() {
-  local i
-  for ((i = 0; i < $1; i++)); do echo "$URL$2"; done |
-    xargs -P "$1" -n 1 curl -s -o /dev/null -w '%{http_code}\n' |
-    sort | uniq -c | awk '{ printf "%s%s:%s", sep, $2, $1; sep = " " }'
-}
-
 assert_admits_exactly_the_capacity() {
-  assert_equal "$(storm 200 '/fcgi/?user=storm')" '200:3 429:197'
+  assert_equal "$(storm 200 "$URL/fcgi/?user=storm")" '200:3 429:197'
 }
 
 # load_during COMMAND... - run COMMAND three times while 4 clients ask on and on; all must be answered 200

@@ -32,11 +32,14 @@ start_nginx() {
   SERVER_PIDS+=" $NGINX_PID"
 }
 
-# start_apache_with CONF - Apache and a limiter of its own at a port, for mod_authnz_fcgi knows no unix sockets
+# start_apache_with CONF - Apache and a limiter of its own at a port, because mod_authnz_fcgi has no unix sockets.  Apache
+# opens a new connection to the backend for each request: it answers 502 if the backend closes a kept one, idle for 5 s,
+# at that moment (mod_proxy's documentation of proxy-initial-not-pooled).
 start_apache_with() {
   REDIS_ADDR=unix:$REDIS_SOCK start_listener
   SERVER_PIDS+=" $PROGRAM_PID"
-  start_apache "$PWD/conf/apache/$1" || return
+  sed 's,^ProxyPass "/proxy/" .*,& disablereuse=on,' "conf/apache/$1" >"$BATS_TEST_TMPDIR/apache2.conf"
+  start_apache "$BATS_TEST_TMPDIR/apache2.conf" || return
   SERVER_PIDS+=" $APACHE_PID"
   PORT=${URL##*:}
 }

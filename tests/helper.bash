@@ -119,6 +119,14 @@ tokens() {
     return math.min(ARGV[1], (time[1] + time[2] / 1000000 - empty_at / 1000000) / ARGV[2])' 1 "$@"
 }
 
+# start_fake_redis FOLDER [HOST:PORT] - tests/fake_redis.pl; FAKE_PID
+start_fake_redis() {
+  perl tests/fake_redis.pl "$@" 3>&- &
+  FAKE_PID=$!
+  HELPER_PIDS+=" $FAKE_PID"
+  eventually test -e "$1/listens"
+}
+
 # ---- The limiter ----
 
 # start_limiter CONF [VARIABLE=VALUE...] - lighttpd with CONF and 2 workers on a free port, in front of
@@ -150,10 +158,13 @@ start_limits() {
   start_limiter conf/lighttpd.conf "$@"
 }
 
+# fcgi [ARGUMENT...] - run the script on standard input as a FastCGI client of SOCKET (tests/fastcgi/client.js)
+fcgi() { node tests/fastcgi/client.js "$SOCKET" "$@" 3>&-; }
+
 # default_limits - conf/limits.yaml, which is also built in, but Redis has more time: a busy machine decides all requests
 default_limits() { sed 's/timeout: 50ms/timeout: 5s/' conf/limits.yaml; }
 
-# start_program [VARIABLE=VALUE...] [-- OPTION...] - one ratelimit.fcgi on a socket of its own, and a
+# start_program [VARIABLE=VALUE...] [-- OPTION...] - one ratelimit.fcgi, run by LAUNCHER, on a socket of its own, and a
 # lighttpd that connects to it; PROGRAM_PID, PROGRAM_SOCKET and LIMITER_LOG, the program's log.
 start_program() {
   local variables=()
@@ -165,12 +176,24 @@ start_program() {
   PROGRAM_SOCKET=$(tmpdir)/program.sock
   local log
   log=$(tmpdir)/program.log
-  env "${variables[@]}" "$PROGRAM" --listen "unix:$PROGRAM_SOCKET" "$@" 2>"$log" 3>&- &
+  env "${variables[@]}" "${LAUNCHER[@]}" "$PROGRAM" --listen "unix:$PROGRAM_SOCKET" "$@" 2>"$log" 3>&- &
   PROGRAM_PID=$!
   eventually test -S "$PROGRAM_SOCKET"
   start_limiter conf/lighttpd-connect.conf SOCKET="$PROGRAM_SOCKET"
   LIMITER_LOG=$log
 }
+
+# start_program_seeing FILE PATH [OPTION...] - the same, for a program that sees FILE at PATH, which needs mount_or_skip
+start_program_seeing() {
+  # shellcheck disable=SC2016  # the inner shell expands
+  local LAUNCHER=(unshare --mount sh -c 'mount --bind "$0" "$1" && shift && exec "$@"' "$1" "$2")
+  shift 2
+  start_program -- "$@"
+}
+mount_or_skip() { unshare --mount true 2>/dev/null || skip 'no right to mount a file over another one'; }
+
+# log_count PATTERN - the lines of LIMITER_LOG that match
+log_count() { grep -c "$1" "$LIMITER_LOG" || true; }
 
 # worker_pids - the pids of the ratelimit.fcgi that LIGHTTPD_PID started
 worker_pids() { cat "/proc/$LIGHTTPD_PID/task/$LIGHTTPD_PID/children"; }
@@ -221,7 +244,46 @@ run_nginx() {
   eventually accepts_tcp "$2"
 }
 
+# ---- Docker ----
+
+# docker_runs - a Docker daemon answers here
+docker_runs() { docker info >/dev/null 2>&1; }
+
+# statuses COUNT USER - of so many requests by USER, one after the other, as '200 200 429'
+statuses() {
+  local list='' _
+  for _ in $(seq "$1"); do list+=" $(status "/?user=$2" --max-time 30)"; done
+  echo "${list# }"
+}
+
+# admits_five - a client that is new is served five times and then refused.  With the limits of the image a request waits
+# for Redis for 50 ms and is then allowed; on a busy machine try again.
+admits_five() { [[ $(statuses 6 "fresh-$RANDOM") == '200 200 200 200 200 429' ]]; }
+
 # ---- Requests ----
+
+# decided [COUNT] - Redis decides about a request; with COUNT about so many in a row, and so in every worker
+decided() {
+  local _
+  for _ in $(seq "${1:-1}"); do
+    request "/?user=decided-$RANDOM" --max-time 60
+    [[ -n $(header RateLimit) ]] || return 1
+  done
+}
+
+# undecided - a request is answered without Redis
+undecided() {
+  request "/?user=undecided-$RANDOM" --max-time 60
+  [[ -n $(header Status) && -z $(header RateLimit) ]]
+}
+
+# assert_limits - soon all workers decide, and a new client has three requests and no more
+assert_limits() {
+  eventually decided 10
+  local user=limited-$RANDOM
+  for _ in 1 2 3; do assert_equal "$(status "/?user=$user")" 200; done
+  assert_equal "$(status "/?user=$user")" 429
+}
 
 # request PATH [CURL-OPTION...] - ask URL; the answer's head and body are in $head and $body
 request() {
@@ -289,11 +351,24 @@ status() {
   curl --globoff --silent --output /dev/null --write-out '%{http_code}' "$@" "$URL$path"
 }
 
-# burst COUNT PATH [CURL-OPTION...] - that many requests, 50 at once; print how many got each status, as 200:40 429:160
+# count_statuses - of the statuses on standard input, one a line, how many there are of each, as 200:40 429:160
+count_statuses() { sort | uniq -c | awk '{ printf "%s%s:%s", separator, $2, $1; separator = " " }'; }
+
+# storm COUNT URL... - that many requests, each of a process of its own and all at once, to the URLs in turn;
+# count_statuses
+storm() {
+  local i count=$1
+  shift
+  local urls=("$@")
+  for ((i = 0; i < count; i++)); do echo "${urls[i % $#]}"; done |
+    xargs -P "$count" -n 1 curl --globoff -s -o /dev/null -w '%{http_code}\n' | count_statuses
+}
+
+# burst COUNT PATH [CURL-OPTION...] - that many requests, 50 at once; count_statuses
 burst() {
   local count=$1 path=$2
   shift 2
   # A fragment is not sent: all requests are the same.
   curl --silent --parallel --parallel-immediate --parallel-max 50 --output /dev/null --write-out '%{http_code}\n' \
-    "$@" "$URL$path#[1-$count]" | sort | uniq -c | awk '{ printf "%s%s:%s", separator, $2, $1; separator = " " }'
+    "$@" "$URL$path#[1-$count]" | count_statuses
 }

@@ -290,9 +290,7 @@ quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
 }
 
 @test "200 parallel requests admit exactly the capacity" {
-  seq -f "$URL/fcgi/storm?user=load%.0f" 200 | xargs -P 200 -n 1 curl -s -o /dev/null -w '%{http_code}\n' |
-    sort | uniq -c | awk '{ print $2, $1 }' >"$BATS_TEST_TMPDIR/statuses"
-  assert_equal "$(<"$BATS_TEST_TMPDIR/statuses")" $'200 50\n429 150'
+  assert_equal "$(storm 200 "$URL/fcgi/storm?user=load")" '200:50 429:150'
   assert_equal "$(wc -l <"$ECHO_LOG")" 50
 }
 
@@ -385,7 +383,7 @@ answer_in() {
     reload_nginx
   done
   wait "$load"
-  assert_equal "$(sort "$BATS_TEST_TMPDIR/statuses" | uniq -c | xargs)" '600 200'
+  assert_equal "$(count_statuses <"$BATS_TEST_TMPDIR/statuses")" 200:600
 }
 
 # ---- check.conf ----
@@ -424,17 +422,11 @@ count_sockets() { sockets | wc -l; }
 # Where the limiter is passed the request, and where it is asked about it.
 both=("http://$CHECK/" "http://$LISTEN/index.html")
 
-# burst URL COUNT - so many requests at once; count each status
-burst() {
-  seq -f "$1?user=load%.0f" "$2" | xargs -P "$2" -n 1 curl -s -o /dev/null -w '%{http_code}\n' |
-    sort | uniq -c | xargs
-}
-
 @test "a connection is kept for the next request, by auth_request, too, and after a refusal" {
   local before url
   # Two processes of nginx: those from before a reload are gone, and their connections with them.
   eventually renewed
-  for url in "${both[@]}"; do assert_equal "$(burst "$url" 1)" '1 200'; done
+  for url in "${both[@]}"; do assert_equal "$(storm 1 "$url?user=load")" 200:1; done
   before=$(sockets)
   for _ in {1..20}; do
     for URL in "${both[@]}"; do assert_equal "$(status '?user=load') $(status '?user=mallory')" '200 403'; done
@@ -447,12 +439,12 @@ burst() {
   local url kept start without
   for url in "${both[@]}"; do
     start=${EPOCHREALTIME/./}
-    assert_equal "$(burst "$url" 3)" '3 200'
+    assert_equal "$(storm 3 "$url?user=load")" 200:3
     without=$((${EPOCHREALTIME/./} - start))
-    assert_equal "$(burst "$url" 200)" '200 200'
+    assert_equal "$(storm 200 "$url?user=load")" 200:200
     kept=$(count_sockets)
     start=${EPOCHREALTIME/./}
-    assert_equal "$(burst "$url" 3)" '3 200'
+    assert_equal "$(storm 3 "$url?user=load")" 200:3
     assert_between $((${EPOCHREALTIME/./} - start)) 0 $((2000000 + 10 * without))
     assert_between "$(count_sockets)" 5 "$((kept + 3))"
   done
@@ -460,13 +452,13 @@ burst() {
 
 @test "a reload of nginx closes the kept connections, and the limiter lets go of them" {
   local url
-  for url in "${both[@]}"; do burst "$url" 100 >/dev/null; done
+  for url in "${both[@]}"; do storm 100 "$url?user=load" >/dev/null; done
   reload_nginx
   few() { (($(count_sockets) <= idle)); }
   # Of each worker: the listening socket, and one to Redis.
   local idle=4
   eventually few
-  for url in "${both[@]}"; do assert_equal "$(burst "$url" 20)" '20 200'; done
+  for url in "${both[@]}"; do assert_equal "$(storm 20 "$url?user=load")" 200:20; done
 }
 
 @test "an nginx that is killed in the middle takes nobody with it" {
@@ -477,9 +469,9 @@ burst() {
   eventually more
   # shellcheck disable=SC2046  # words
   kill -KILL $(nginx_workers)
-  answers() { [[ $(burst "http://$CHECK/" 1) == '1 200' ]]; } # by the nginx workers that the master starts anew
+  answers() { [[ $(storm 1 "http://$CHECK/?user=load") == 200:1 ]]; } # by the nginx workers that the master starts anew
   eventually answers
-  for url in "${both[@]}"; do assert_equal "$(burst "$url" 20)" '20 200'; done
+  for url in "${both[@]}"; do assert_equal "$(storm 20 "$url?user=load")" 200:20; done
   kill "$load" 2>/dev/null || true
   for pid in $(workers); do kill -0 "$pid"; done
   wait "$load" || true
@@ -487,8 +479,8 @@ burst() {
 
 @test "a limiter that is started again is asked again at once, over new connections" {
   local url
-  for url in "${both[@]}"; do burst "$url" 20 >/dev/null; done
+  for url in "${both[@]}"; do storm 20 "$url?user=load" >/dev/null; done
   stop_workers
   start_workers
-  for url in "${both[@]}"; do assert_equal "$(burst "$url" 20)" '20 200'; done
+  for url in "${both[@]}"; do assert_equal "$(storm 20 "$url?user=load")" 200:20; done
 }

@@ -222,7 +222,7 @@ YAML
 }
 
 @test "an address that does not answer is passed over for the next one of the name" {
-  unshare --mount true 2>/dev/null || skip 'no right to mount a hosts file of its own'
+  mount_or_skip
   start_redis --bind 127.0.0.2
   # The same port of 127.0.0.1 takes connections and says nothing.
   perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(Listen => 9, LocalAddr => "127.0.0.1:$ARGV[0]") or die;
@@ -230,13 +230,7 @@ YAML
   HELPER_PIDS=$!
   eventually test -e "$BATS_TEST_TMPDIR/bound"
   printf '127.0.0.1 two.test\n127.0.0.2 two.test\n' >"$BATS_TEST_TMPDIR/hosts"
-  # shellcheck disable=SC2016 # the inner shell expands
-  HOSTS=$BATS_TEST_TMPDIR/hosts unshare --mount sh -c '
-    mount --bind "$HOSTS" /etc/hosts && exec "$PROGRAM" --redis "two.test:$REDIS_PORT" --listen "unix:$1"
-  ' - "$BATS_TEST_TMPDIR/socket" 3>&- 2>"$BATS_TEST_TMPDIR/program.log" &
-  PROGRAM_PID=$!
-  eventually test -S "$BATS_TEST_TMPDIR/socket"
-  start_limiter conf/lighttpd-connect.conf SOCKET="$BATS_TEST_TMPDIR/socket"
+  start_program_seeing "$BATS_TEST_TMPDIR/hosts" /etc/hosts --redis "two.test:$REDIS_PORT"
   eventually ratelimited
 }
 

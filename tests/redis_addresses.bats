@@ -16,46 +16,22 @@ teardown() { stop_all; }
 
 # start_two_addresses - Redis on 127.0.0.3, and a program for which redis.test is 127.0.0.2 and 127.0.0.3
 start_two_addresses() {
-  local socket=$BATS_TEST_TMPDIR/program.sock
   printf '127.0.0.2 redis.test\n127.0.0.3 redis.test\n' >"$BATS_TEST_TMPDIR/hosts"
-  # shellcheck disable=SC2016 # the inner shell expands
-  HOSTS=$BATS_TEST_TMPDIR/hosts SOCKET=$socket unshare --mount sh -c '
-    mount --bind "$HOSTS" /etc/hosts && exec "$PROGRAM" --redis "redis.test:$REDIS_PORT" --listen "unix:$SOCKET"
-  ' 3>&- 2>"$BATS_TEST_TMPDIR/program.log" &
-  PROGRAM_PID=$!
-  eventually test -S "$socket"
-  start_limiter conf/lighttpd-connect.conf SOCKET="$socket"
-  LIMITER_LOG=$BATS_TEST_TMPDIR/program.log
+  start_program_seeing "$BATS_TEST_TMPDIR/hosts" /etc/hosts --redis "redis.test:$REDIS_PORT"
 }
-
-two_addresses_or_skip() { unshare --mount true 2>/dev/null || skip 'no right to mount a hosts file of its own'; }
 
 # start_first LINE... - tests/fake_redis.pl on 127.0.0.2, which behaves like that
 start_first() {
   mkdir "$FIRST"
   printf '%s\n' "$@" >"$FIRST/behaviour"
-  perl tests/fake_redis.pl "$FIRST" "127.0.0.2:$REDIS_PORT" 3>&- &
-  HELPER_PIDS=$!
-  eventually test -e "$FIRST/listens"
+  start_fake_redis "$FIRST" "127.0.0.2:$REDIS_PORT"
 }
 
 # start_redis_at HOST FOLDER - a Redis at HOST:REDIS_PORT
 start_redis_at() { REDIS_DIR=$2 start_redis --bind "$1"; }
 
-decided() {
-  request "/?user=decided-$RANDOM"
-  [[ -n $(header RateLimit) ]]
-}
-
-assert_limits() {
-  eventually decided
-  local user=limited-$RANDOM
-  for _ in 1 2 3; do assert_equal "$(status "/?user=$user")" 200; done
-  assert_equal "$(status "/?user=$user")" 429
-}
-
 @test "a first address that is unfit, silent, or talks nonsense is skipped for the second" {
-  two_addresses_or_skip
+  mount_or_skip
   REDIS_PORT=$(free_port)
   start_redis_at 127.0.0.3 "$BATS_TEST_TMPDIR/second"
   local behaviour
@@ -68,13 +44,13 @@ assert_limits() {
     assert_limits
     assert_equal "$(wc -l <"$FIRST/connections")" 1
     stop_limiters
-    stop "$HELPER_PIDS"
+    stop "$FAKE_PID"
     rm -r "$FIRST"
   done
 }
 
 @test "a first address that may run neither EVALSHA nor EVAL is skipped for the second" {
-  two_addresses_or_skip
+  mount_or_skip
   REDIS_PORT=$(free_port)
   start_redis_at 127.0.0.3 "$BATS_TEST_TMPDIR/second"
   start_first "EVALSHA instead -NOPERM no 'evalsha'\r\n" "EVAL instead -NOPERM no 'eval'\r\n"
@@ -83,7 +59,7 @@ assert_limits() {
 }
 
 @test "when all addresses fail, the log names each with its reason" {
-  two_addresses_or_skip
+  mount_or_skip
   REDIS_PORT=$(free_port)
   start_first 'EVALSHA instead -READONLY replica\r\n'
   start_two_addresses
@@ -91,7 +67,7 @@ assert_limits() {
 }
 
 @test "a Redis that becomes a replica is left for the other address of its name" {
-  two_addresses_or_skip
+  mount_or_skip
   REDIS_PORT=$(free_port)
   start_redis_at 127.0.0.3 "$BATS_TEST_TMPDIR/second"
   HELPER_PIDS=$REDIS_PID
@@ -107,7 +83,7 @@ assert_limits() {
 lost() { decided && grep -q 'is lost' "$LIMITER_LOG"; }
 
 @test "a Redis that answers nothing any more is left for the other address of its name" {
-  two_addresses_or_skip
+  mount_or_skip
   REDIS_PORT=$(free_port)
   start_redis_at 127.0.0.3 "$BATS_TEST_TMPDIR/second"
   HELPER_PIDS=$REDIS_PID
@@ -129,8 +105,8 @@ by_eval() {
   assert_limits
   assert_limits
   assert_matches "$(redis_cli INFO commandstats)" 'cmdstat_eval:calls=[0-9]'
-  assert_equal "$(grep -c 'the whole script is sent with each request (EVAL)' "$LIMITER_LOG")" 1
-  assert_equal "$(grep -c 'is lost' "$LIMITER_LOG")" 0
+  assert_equal "$(log_count 'the whole script is sent with each request (EVAL)')" 1
+  assert_equal "$(log_count 'is lost')" 0
   stop_limiters
 }
 
@@ -149,9 +125,9 @@ by_eval() {
     start_first "$behaviour"
     start_program REDIS_ADDR="127.0.0.2:$REDIS_PORT"
     eventually decided
-    assert_equal "$(grep -c '(EVAL)' "$LIMITER_LOG")" 1
+    assert_equal "$(log_count '(EVAL)')" 1
     stop_limiters
-    stop "$HELPER_PIDS"
+    stop "$FAKE_PID"
     rm -r "$FIRST"
   done
 }

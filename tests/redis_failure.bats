@@ -40,85 +40,62 @@ load_has_begun() { (($(redis_cli --scan --pattern 'rl:{query:user=load*' | wc -l
 # assert_answers COUNT STATUS - that many and no others, none later than the timeout and 900 ms, on a busy machine as well:
 # none has waited twice
 assert_answers() {
-  assert_equal "$(cut -d' ' -f1 "$BATS_TEST_TMPDIR/answers" | sort | uniq -c | awk '{ print $2 ":" $1 }')" "$2:$1"
+  assert_equal "$(cut -d' ' -f1 "$BATS_TEST_TMPDIR/answers" | count_statuses)" "$2:$1"
   assert_between "$(cut -d' ' -f2 "$BATS_TEST_TMPDIR/answers" | sort -n | tail -1)" 0 $((TIMEOUT_MS + 900))
 }
 
-# Limiting is back: a fresh user gets three and no more.
-assert_limiting_resumes() {
-  eventually decided
-  local user=resumed-$RANDOM
-  for _ in 1 2 3; do assert_equal "$(status "/?user=$user")" 200; done
-  assert_equal "$(status "/?user=$user")" 429
-}
-
-# All workers decide with Redis again: ten answers in a row carry the numbers.
-decided() {
-  for _ in {1..10}; do
-    request "/?user=decided-$RANDOM"
-    [[ -n $(header RateLimit) ]] || return 1
-  done
-}
-
-undecided() {
-  request "/?user=undecided-$RANDOM"
-  [[ -z $(header RateLimit) ]]
-}
-
-log_lines() { grep -c "$1" "$LIMITER_LOG" || true; }
-
 @test "Redis killed under load: every request is answered in time, and limiting resumes" {
   start_limiter conf/lighttpd.conf WORKERS=2
-  decided
+  eventually decided 10
   begin_load 400
   kill -KILL "$REDIS_PID"
   wait "$load_pid"
   assert_answers 400 200
   undecided
   start_redis
-  assert_limiting_resumes
+  assert_limits
 }
 
 @test "the loss and the return are one log line each, and say how long and how many" {
   start_limiter conf/lighttpd.conf WORKERS=1
-  decided
+  eventually decided 10
   kill -KILL "$REDIS_PID"
   eventually undecided
   for _ in {1..20}; do assert_equal "$(status '/?user=x')" 200; done
   start_redis
   # No request meanwhile: how many there were would be a matter of time.
   eventually grep -q 'is back' "$LIMITER_LOG"
-  decided
-  assert_equal "$(log_lines 'is lost')" 1
-  assert_equal "$(log_lines 'is back')" 1
+  decided 10
+  assert_equal "$(log_count 'is lost')" 1
+  assert_equal "$(log_count 'is back')" 1
   assert_matches "$(grep 'is back' "$LIMITER_LOG")" 'is back after [0-9]+\.[0-9] s; requests decided without it: 21$'
 }
 
 @test "Redis paused under load: every request is answered in time, and limiting resumes" {
   start_limiter conf/lighttpd.conf WORKERS=2
-  decided
+  eventually decided 10
   begin_load 400
   kill -STOP "$REDIS_PID"
   wait "$load_pid"
   kill -CONT "$REDIS_PID"
   assert_answers 400 200
-  assert_limiting_resumes
+  assert_limits
 }
 
 @test "Redis restarted under load: every request is answered in time, and limiting resumes" {
   start_limiter conf/lighttpd.conf WORKERS=2
-  decided
+  eventually decided 10
   begin_load 400
   stop "$REDIS_PID"
   start_redis
   wait "$load_pid"
   assert_answers 400 200
-  assert_limiting_resumes
+  assert_limits
 }
 
 @test "SCRIPT FLUSH and FLUSHALL under load go unnoticed" {
   start_limiter conf/lighttpd.conf WORKERS=2
-  decided
+  eventually decided 10
   begin_load 400
   for _ in {1..20}; do
     redis_cli SCRIPT FLUSH >/dev/null
@@ -126,22 +103,22 @@ log_lines() { grep -c "$1" "$LIMITER_LOG" || true; }
   done
   wait "$load_pid"
   assert_answers 400 200
-  assert_equal "$(log_lines 'is lost')" 0
-  assert_limiting_resumes
+  assert_equal "$(log_count 'is lost')" 0
+  assert_limits
 }
 
 @test "an idle connection that Redis closes is replaced before anybody notices" {
   start_limiter conf/lighttpd.conf WORKERS=1
-  decided
+  eventually decided 10
   redis_cli CLIENT KILL TYPE normal SKIPME yes
-  decided
-  assert_equal "$(log_lines 'is lost')" 0
+  decided 10
+  assert_equal "$(log_count 'is lost')" 0
 }
 
 @test "deny: without Redis the answer is 503 with Retry-After: 1" {
   limits deny
   start_limiter conf/lighttpd.conf WORKERS=1
-  decided
+  eventually decided 10
   kill -KILL "$REDIS_PID"
   eventually undecided
   request '/?user=x'
@@ -167,22 +144,22 @@ log_lines() { grep -c "$1" "$LIMITER_LOG" || true; }
   load_with 50
   assert_answers 50 200
   start_redis
-  assert_limiting_resumes
+  assert_limits
 }
 
 @test "a Redis out of memory: an empty bucket refuses, a request that cannot be charged is undecided, and nothing is lost" {
   start_limiter conf/lighttpd.conf WORKERS=1
-  decided
+  eventually decided 10
   for _ in 1 2 3; do status '/?user=full' >/dev/null; done
   redis_cli CONFIG SET maxmemory 1
   eventually undecided
   load_with 20
   assert_answers 20 200
   assert_equal "$(status '/?user=full')" 429
-  assert_equal "$(log_lines "does not decide every request (OOM")" 1
-  assert_equal "$(log_lines 'is lost')" 0
+  assert_equal "$(log_count "does not decide every request (OOM")" 1
+  assert_equal "$(log_count 'is lost')" 0
   redis_cli CONFIG SET maxmemory 0
-  assert_limiting_resumes
+  assert_limits
 }
 
 @test "a Redis that is out of memory when the limiter connects refuses for empty buckets" {
@@ -194,12 +171,12 @@ log_lines() { grep -c "$1" "$LIMITER_LOG" || true; }
   assert_equal "$(status '/?user=full')" 429
   eventually undecided
   assert_equal "$(status '/?user=full')" 429
-  assert_equal "$(log_lines 'is lost')" 0
+  assert_equal "$(log_count 'is lost')" 0
 }
 
 @test "names that are made up until Redis is full unlimit no client whose bucket is empty" {
   start_limiter conf/lighttpd.conf WORKERS=2
-  decided
+  eventually decided 10
   for _ in 1 2 3; do status '/?user=full' >/dev/null; done
   # Most is filled by other keys, and what is left by requests.
   redis_cli CONFIG SET maxmemory 20mb
@@ -211,7 +188,7 @@ log_lines() { grep -c "$1" "$LIMITER_LOG" || true; }
   load_with 50
   assert_equal "$(status '/?user=full')" 429
   assert_equal "$(burst 100 '/?user=full')" 429:100
-  assert_equal "$(log_lines 'is lost')" 0
+  assert_equal "$(log_count 'is lost')" 0
 }
 # fill_part NUMBER - 1000 keys, unless Redis is out of memory: a script that has begun to write goes on
 fill_part() {
@@ -229,19 +206,19 @@ full_of_names() {
   redis_cli CONFIG SET min-replicas-to-write 1
   eventually undecided
   assert_equal "$(status '/?user=full')" 429
-  assert_equal "$(log_lines 'does not decide every request (NOREPLICAS')" 1
-  assert_equal "$(log_lines 'is lost')" 0
+  assert_equal "$(log_count 'does not decide every request (NOREPLICAS')" 1
+  assert_equal "$(log_count 'is lost')" 0
   redis_cli CONFIG SET min-replicas-to-write 0
-  assert_limiting_resumes
+  assert_limits
 }
 
 @test "a Redis that became a replica counts as lost until it is none" {
   start_limiter conf/lighttpd.conf WORKERS=1
-  decided
+  eventually decided 10
   redis_cli REPLICAOF 127.0.0.1 1
   eventually undecided
   redis_cli REPLICAOF NO ONE
-  assert_limiting_resumes
+  assert_limits
 }
 
 @test "a Redis that is loading its data counts as lost until it is done" {
@@ -255,7 +232,7 @@ full_of_names() {
   load_with 20
   assert_answers 20 200
   redis_cli CONFIG SET key-load-delay 0
-  assert_limiting_resumes
+  assert_limits
 }
 
 @test "a server that is no Redis is answered for in time" {
@@ -269,21 +246,14 @@ full_of_names() {
 }
 
 @test "a name server that does not answer stalls nothing" {
-  unshare --mount true 2>/dev/null || skip 'no right to mount a resolv.conf of its own'
-  local socket=$BATS_TEST_TMPDIR/socket
+  mount_or_skip
   # A name server that takes every question and answers none; only this program is told of it.
   perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(Proto => "udp", LocalAddr => "127.0.0.99:53") or die;
     open F, ">", $ARGV[0]; close F; sleep 300' "$BATS_TEST_TMPDIR/bound" 3>&- &
   HELPER_PIDS=$!
   eventually test -e "$BATS_TEST_TMPDIR/bound"
   echo 'nameserver 127.0.0.99' >"$BATS_TEST_TMPDIR/resolv.conf"
-  # shellcheck disable=SC2016 # the inner shell expands
-  RESOLV=$BATS_TEST_TMPDIR/resolv.conf SOCKET=$socket unshare --mount sh -c '
-    mount --bind "$RESOLV" /etc/resolv.conf && exec "$PROGRAM" --redis redis.test:6379 --listen "unix:$SOCKET"
-  ' 3>&- 2>"$BATS_TEST_TMPDIR/program.log" &
-  PROGRAM_PID=$!
-  eventually test -S "$socket"
-  start_limiter conf/lighttpd-connect.conf SOCKET="$socket"
+  start_program_seeing "$BATS_TEST_TMPDIR/resolv.conf" /etc/resolv.conf --redis redis.test:6379
   load_with 20
   assert_answers 20 200
 }
@@ -303,7 +273,7 @@ acl_user() {
     acl_user "${commands[@]}" ${missing:+-${missing#+}}
     start_limiter conf/lighttpd.conf WORKERS=1 REDIS_ADDR="redis://limiter:secret@127.0.0.1:$REDIS_PORT"
     if [[ -z $missing ]]; then
-      assert_limiting_resumes
+      assert_limits
     else
       status / >/dev/null
       eventually grep -q 'is lost (.*\(no permissions to run\|can.t run\)' "$LIMITER_LOG"

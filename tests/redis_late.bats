@@ -15,14 +15,7 @@ start() {
   start_program LIMITS_FILE="$BATS_TEST_TMPDIR/limits.yaml" REDIS_ADDR="${2:-unix:$REDIS_SOCK}"
 }
 
-decided() {
-  request "/?user=decided-$RANDOM"
-  [[ -n $(header RateLimit) ]]
-}
-
 empty() { [[ $(status "/?user=$1") == 429 ]]; }
-
-lines() { grep -c "$1" "$LIMITER_LOG" || true; }
 
 @test "a process that is stopped again and again under load refuses every client whose bucket is empty" {
   start 500ms
@@ -43,7 +36,7 @@ lines() { grep -c "$1" "$LIMITER_LOG" || true; }
   requests=$(sed -n 's/^ *\([0-9]*\) requests in .*/\1/p' "$BATS_TEST_TMPDIR/wrk")
   assert_between "$requests" 1 10000000
   assert_equal "$(sed -n 's/^ *Non-2xx or 3xx responses: //p' "$BATS_TEST_TMPDIR/wrk")" "$requests"
-  assert_equal "$(lines 'redis ')" 0
+  assert_equal "$(log_count 'redis ')" 0
 }
 
 @test "a Redis that sleeps for longer than the timeout costs the requests of that time, and not the connection" {
@@ -62,7 +55,7 @@ lines() { grep -c "$1" "$LIMITER_LOG" || true; }
     eventually decided
     assert_equal "$(status '/?user=full')" 429
   done
-  assert_equal "$(lines 'is lost')" 0
+  assert_equal "$(log_count 'is lost')" 0
   assert_equal "$(limiter_connection)" "$connection"
 }
 limiter_connection() { redis_cli CLIENT LIST | grep cmd=evalsha | cut -d' ' -f1; }
@@ -73,9 +66,7 @@ asleep() { ! timeout 0.2 redis-cli -s "$REDIS_SOCK" PING >/dev/null; }
 start_fake() {
   FAKE=$BATS_TEST_TMPDIR/fake
   mkdir "$FAKE"
-  perl tests/fake_redis.pl "$FAKE" 3>&- &
-  HELPER_PIDS+=" $!"
-  eventually test -e "$FAKE/listens"
+  start_fake_redis "$FAKE"
 }
 
 @test "a late reply is discarded, and the connection stays" {
@@ -91,7 +82,7 @@ start_fake() {
   assert_equal "$(header RateLimit)" ''
   eventually two_takes
   assert_equal "$(wc -l <"$FAKE/connections")" 1
-  assert_equal "$(lines 'is lost')" 0
+  assert_equal "$(log_count 'is lost')" 0
 }
 two_takes() { [[ $(cat "$FAKE/takes") == .. ]]; }
 
@@ -108,7 +99,7 @@ two_takes() { [[ $(cat "$FAKE/takes") == .. ]]; }
   assert_equal "$(cat "$BATS_TEST_TMPDIR"/[12] | grep -c '^RateLimit:')" 1
   request '/?n=3'
   assert_equal "$(wc -l <"$FAKE/connections")" 1
-  assert_equal "$(lines 'is lost')" 0
+  assert_equal "$(log_count 'is lost')" 0
 }
 
 @test "a Redis that owes a reply and sends none for twice the timeout is lost" {

@@ -10,9 +10,7 @@ TIMEOUT_MS=1000
 setup() {
   FAKE=$BATS_TEST_TMPDIR/fake
   mkdir "$FAKE"
-  perl tests/fake_redis.pl "$FAKE" 3>&- &
-  HELPER_PIDS=$!
-  eventually test -e "$FAKE/listens"
+  start_fake_redis "$FAKE"
   printf '{ redis: { timeout: %sms }, limits: [{ name: a, key: ip, capacity: 1000000, refill: 1/s }] }\n' \
     "$TIMEOUT_MS" >"$BATS_TEST_TMPDIR/limits.yaml"
   start_program REDIS_ADDR="unix:$FAKE/socket" LIMITS_FILE="$BATS_TEST_TMPDIR/limits.yaml"
@@ -24,16 +22,10 @@ teardown() { stop_all; }
 # behave [LINE...] - what Redis does on its connections from now on: the one that there is ends
 behave() {
   printf '%s\n' "$@" >"$FAKE/behaviour"
-  pkill -KILL -P "$HELPER_PIDS" || true
+  pkill -KILL -P "$FAKE_PID" || true
 }
 
-decided() {
-  request /
-  [[ -n $(header RateLimit) ]]
-}
-
-lines() { grep -c "$1" "$LIMITER_LOG" || true; }
-lost_again() { request / && (($(lines 'is lost') > $1)); }
+lost_again() { request / && (($(log_count 'is lost') > $1)); }
 
 # assert_survives - it is the same process, has not taken much memory, and limits again when Redis behaves
 assert_survives() {
@@ -49,7 +41,7 @@ assert_survives() {
 assert_lost() {
   local before
   eventually decided
-  before=$(lines 'is lost')
+  before=$(log_count 'is lost')
   behave "$@"
   eventually lost_again "$before"
   assert_equal "$(status /)" 200
@@ -109,9 +101,7 @@ assert_lost() {
   local port bytes
   port=$(free_port)
   mkdir "$BATS_TEST_TMPDIR/tcp"
-  perl tests/fake_redis.pl "$BATS_TEST_TMPDIR/tcp" "127.0.0.1:$port" 3>&- &
-  HELPER_PIDS+=" $!"
-  eventually test -e "$BATS_TEST_TMPDIR/tcp/listens"
+  start_fake_redis "$BATS_TEST_TMPDIR/tcp" "127.0.0.1:$port"
   for bytes in '+OK\r\n' ':1\r\n' '$-1\r\n' '*0\r\n' '-ERR \x9b\xff\r\n'; do
     printf 'AUTH before %s\n' "$bytes" >"$BATS_TEST_TMPDIR/tcp/behaviour"
     start_program REDIS_ADDR="redis://:secret@127.0.0.1:$port/3" LIMITS_FILE="$BATS_TEST_TMPDIR/limits.yaml"

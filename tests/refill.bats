@@ -16,7 +16,7 @@ YAML
 teardown_file() { stop_all; }
 
 @test "a client that waits exactly Retry-After seconds is served" {
-  assert_equal "$(statuses 4 patient)" '200 200 200 429 '
+  assert_equal "$(at_once 4 patient)" '200 200 200 429 '
   request '/?user=patient'
   assert_equal "$(header Status)" '429 Too Many Requests'
   assert_between "$(header Retry-After)" 1 2
@@ -25,7 +25,7 @@ teardown_file() { stop_all; }
 }
 
 @test "an empty bucket gets one token back at a time" {
-  assert_equal "$(statuses 4 single)" '200 200 200 429 '
+  assert_equal "$(at_once 4 single)" '200 200 200 429 '
   for _ in 1 2; do
     eventually allowed single
     assert_matches "$answers" '^(200 429|429 200) $'
@@ -33,16 +33,16 @@ teardown_file() { stop_all; }
 }
 
 @test "a bucket that was left alone is full again, and no fuller" {
-  assert_equal "$(statuses 3 rested)" '200 200 200 '
+  assert_equal "$(at_once 3 rested)" '200 200 200 '
   eventually forgotten 'rl:{query:user=rested}:fast'
-  assert_equal "$(statuses 4 rested)" '200 200 200 429 '
+  assert_equal "$(at_once 4 rested)" '200 200 200 429 '
 }
 
-# statuses COUNT USER - of that many requests in the shortest time: none gains a token meanwhile
-statuses() { curl -s -o /dev/null -w '%{http_code} ' "$URL/?user=$2#[1-$1]"; }
+# at_once COUNT USER - of that many requests in the shortest time: none gains a token meanwhile
+at_once() { curl -s -o /dev/null -w '%{http_code} ' "$URL/?user=$2#[1-$1]"; }
 # allowed USER - one of two requests was; $answers has both
 allowed() {
-  answers=$(statuses 2 "$1")
+  answers=$(at_once 2 "$1")
   [[ $answers == *200* ]]
 }
 forgotten() { [[ $(redis_cli EXISTS "$1") == 0 ]]; }

@@ -28,8 +28,6 @@ start() {
 
 limited() { [[ $(fcgi <<<"print(await ask('/?user=empty'))" 2>/dev/null) == '1: 429, complete' ]]; }
 
-fcgi() { node tests/fastcgi/client.js "$SOCKET" 3>&-; }
-
 # hostile SOCKET - at the program there: 60 half requests, 60 silent peers, 20 that send a byte every 45 ms, on new connections and on kept ones, and
 # 100 that ask on and on and never read; until the test ends.  $BATS_TEST_TMPDIR/hostile is there when all are.
 hostile() {

@@ -108,7 +108,7 @@ limits:
   - { name: two, key: ip, capacity: 2, refill: 1/day, match: { path: /login } }
 YAML
   start_program REDIS_ADDR="unix:$REDIS_SOCK" -- --limits "$BATS_TEST_TMPDIR/limits.yaml"
-  assert_equal "$(node tests/fastcgi/client.js "$PROGRAM_SOCKET" 3>&- <<'JS'
+  assert_equal "$(SOCKET=$PROGRAM_SOCKET fcgi <<'JS'
 const out = [];
 for (const uri of ['/login', 'http:/login', 'login', '*', 'http:///login', 'host:443', '/other', 'http://host/other'])
   out.push(/: (\d+)/.exec(await ask(uri))[1]);

@@ -85,14 +85,7 @@ YAML
 
 redis_has_a_name() {
   grep -qs redis.test "/proc/$init/root/etc/hosts" || echo '127.0.0.1 redis.test' >>"/proc/$init/root/etc/hosts"
-  eventually decided
-}
-# With both processes: ten answers in a row.
-decided() {
-  for _ in {1..10}; do
-    request "/?user=decided-$RANDOM"
-    [[ -n $(header RateLimit) ]] || return 1
-  done
+  eventually decided 10
 }
 # limited_to CAPACITY - by both
 limited_to() {
@@ -101,11 +94,6 @@ limited_to() {
     [[ $(header RateLimit-Policy) == *";q=$1;"* ]] || return 1
   done
 }
-undecided() {
-  request "/?user=undecided-$RANDOM"
-  [[ -z $(header RateLimit) ]]
-}
-
 # show PROPERTY UNIT
 show() { inside systemctl show --value -p "$1" "$2"; }
 
@@ -116,12 +104,6 @@ pid_of() {
   [[ $pid != 0 ]] && grep -lsE "^NSpid:.*[^0-9]$pid\$" /proc/[0-9]*/status | grep -o '[0-9]\+' | while read -r outer; do
     [[ $(readlink "/proc/$outer/ns/pid") != "$(readlink "/proc/$init/ns/pid")" ]] || echo "$outer"
   done
-}
-
-# statuses COUNT USER - of that many requests, one after the other
-statuses() {
-  local i
-  for ((i = 0; i < $1; i++)); do status "/?user=$2" -w ' %{http_code}'; done
 }
 
 @test "systemd-analyze verify has nothing to say about the installed units" {
@@ -153,10 +135,10 @@ statuses() {
 @test "it starts where the name of Redis is unknown, and limits once the name server knows it" {
   needs_boot
   run -0 inside systemctl enable --now ratelimit@1.service ratelimit@2.service
-  assert_equal "$(statuses 4 "$user")" ' 200 200 200 200'
+  assert_equal "$(statuses 4 "$user")" '200 200 200 200'
   undecided
   redis_has_a_name
-  assert_equal "$(statuses 4 "$user")" ' 200 200 200 429'
+  assert_equal "$(statuses 4 "$user")" '200 200 200 429'
 }
 
 @test "the processes share one socket, which is for the web server's group alone" {
@@ -168,9 +150,7 @@ statuses() {
 
 @test "200 parallel requests admit exactly the capacity" {
   needs_systemd
-  local counts
-  counts=$(seq 200 | xargs -P 200 -I{} curl -s -o /dev/null -w '%{http_code}\n' "$URL/?user=$user" | sort | uniq -c | awk '{ printf "%s:%s ", $2, $1 }')
-  assert_equal "$counts" '200:3 429:197 '
+  assert_equal "$(storm 200 "$URL/?user=$user")" '200:3 429:197'
 }
 
 @test "a process has no privilege, no file to write and a system-call filter" {
@@ -203,10 +183,10 @@ statuses() {
   pids="$(pid_of 1) $(pid_of 2)"
   stop "$REDIS_PID"
   eventually undecided
-  assert_equal "$(statuses 5 "$user")" ' 200 200 200 200 200'
+  assert_equal "$(statuses 5 "$user")" '200 200 200 200 200'
   start_redis
-  eventually decided
-  assert_equal "$(statuses 4 "$user-again")" ' 200 200 200 429'
+  eventually decided 10
+  assert_equal "$(statuses 4 "$user-again")" '200 200 200 429'
   assert_equal "$(pid_of 1) $(pid_of 2)" "$pids"
 }
 
@@ -221,11 +201,11 @@ statuses() {
   inside systemctl reload 'ratelimit@*'
   eventually limited_to 2
   stop "$toucher"
-  assert_equal "$(statuses 3 "$user")" ' 200 200 429'
+  assert_equal "$(statuses 3 "$user")" '200 200 429'
   limits none
   run ! inside systemctl reload 'ratelimit@*'
   assert_contains "$(tail -n 5 "$log")" 'limits.yaml:3:'
-  assert_equal "$(statuses 3 "$user-again")" ' 200 200 429'
+  assert_equal "$(statuses 3 "$user-again")" '200 200 429'
   assert_equal "$(pid_of 1) $(pid_of 2)" "$pids"
 }
 
@@ -234,7 +214,7 @@ statuses() {
   local victim
   victim=$(pid_of 1)
   kill -KILL "$victim"
-  assert_equal "$(statuses 4 "$user")" ' 200 200 200 429'
+  assert_equal "$(statuses 4 "$user")" '200 200 200 429'
   another() { [[ -n $(pid_of 1) ]] && [[ $(pid_of 1) != "$victim" ]]; }
   eventually another
   assert_equal "$(show Result ratelimit@1.service)" success
@@ -249,7 +229,7 @@ statuses() {
   eventually under_way
   inside systemctl restart 'ratelimit@*'
   wait "$load"
-  assert_equal "$(sort "$answers" | uniq -c | awk '{ print $2 ":" $1 }')" 200:400
+  assert_equal "$(count_statuses <"$answers")" 200:400
 }
 
 @test "a limits file with a mistake keeps it from starting and says why; once corrected it starts by itself" {
@@ -282,8 +262,8 @@ statuses() {
   inside systemctl stop ratelimit.socket
   inside systemctl start ratelimit.socket
   assert_equal "$(pid_of 1)" ''
-  eventually decided
-  assert_equal "$(statuses 4 "$user")" ' 200 200 200 429'
+  eventually decided 10
+  assert_equal "$(statuses 4 "$user")" '200 200 200 429'
   [[ -n $(pid_of 1) ]]
 }
 
@@ -299,8 +279,8 @@ statuses() {
   sed "s/\"socket\" => env.SOCKET/\"host\" => \"127.0.0.1\", \"port\" => $port/" conf/lighttpd-connect.conf >"$conf"
   start_limiter "$conf"
   other_lighttpd=$LIGHTTPD_PID
-  eventually decided
-  assert_equal "$(statuses 4 "$user")" ' 200 200 200 429'
+  eventually decided 10
+  assert_equal "$(statuses 4 "$user")" '200 200 200 429'
   rm -r "$override"
   inside systemctl daemon-reload
   inside systemctl restart ratelimit.socket
@@ -320,6 +300,6 @@ statuses() {
   drop_in ratelimit@.service 'SystemCallErrorNumber=kill' 'StandardError=append:/run/ratelimit.log' \
     'SupplementaryGroups=games'
   inside systemctl restart 'ratelimit@*'
-  eventually decided
-  assert_equal "$(statuses 4 "$user")" ' 200 200 200 429'
+  eventually decided 10
+  assert_equal "$(statuses 4 "$user")" '200 200 200 429'
 }
