@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# apache.bats - conf/apache/apache2.conf guards a site, a proxied backend and a FastCGI one, and keeps what it promises.
+# apache.bats - conf/apache/apache2.conf guards a site, a proxied backend and a FastCGI one, as its comments say.
 
 load helper
 load guarded
@@ -46,13 +46,13 @@ start_guarded() {
   assert_matches_the_request_itself
 }
 
-@test "limits that an application tells of itself give way to those of the limiter" {
+@test "the limiter's fields replace RateLimit fields of the application" {
   start_guarded
   assert_replaces_own_limits /proxy/?user=own
   assert_replaces_own_limits /fcgi/?user=own
 }
 
-@test "a part of a file, or a file that has not changed, is answered by the file server" {
+@test "range and conditional requests are answered by the file server" {
   write_limits
   sed -i 's/capacity: 3/capacity: 100/' "$LIMITS_FILE"
   start_listener
@@ -60,7 +60,7 @@ start_guarded() {
   assert_answers_ranges_and_conditions '/index.html?user=ranges'
 }
 
-@test "a request target that Apache serves and that is no path is limited by every path" {
+@test "a request target without a leading slash, which Apache serves, is matched by limits on every path" {
   local line answers=''
   printf 'redis: { timeout: 5s }\nlimits: [{ name: two, match: { path: /fcgi/login }, key: ip, capacity: 2, refill: 1/day }]\n' \
     >"$BATS_TEST_TMPDIR/limits.yaml"
@@ -74,7 +74,7 @@ start_guarded() {
     exec 9>&-
     answers+="${line:9:3} "
   done
-  # What is refused by Apache itself (400) is no way out, either.
+  # If Apache itself refuses it with 400, it is no way out either.
   assert_matches "$answers" '^(200 200 429 429 |400 400 400 400 )$'
 }
 
@@ -101,7 +101,7 @@ start_guarded() {
   done
 }
 
-@test "no Require of a section lets a request slip past, and what sections deny stays denied" {
+@test "a Require in a section does not bypass the limiter, and what a section denies stays denied" {
   local path
   # mod_access_compat, which Debian has enabled, is older than Require.
   printf '%s\n' 'LoadModule access_compat_module /usr/lib/apache2/modules/mod_access_compat.so' \
@@ -120,9 +120,9 @@ start_guarded() {
   assert_contains "$(header Content-Type)" text/html
 }
 
-@test "an area with a password, left out of the condition, keeps it; behind the password it is limited, by 403" {
+@test "an area with a password that the condition leaves out keeps its password and is then limited with 403" {
   local conf=$BATS_TEST_TMPDIR/conf passwords=$BATS_TEST_TMPDIR/passwords
-  # The condition as the recipe's comment has it, and its example at the end, uncommented.
+  # The condition from the recipe's comment, and the example at its end, uncommented.
   awk -v passwords="$passwords" '
     /^#   <If/ { sub(/^# */, ""); condition = $0; next }
     /^<If/ { print condition; next }
@@ -149,7 +149,7 @@ start_guarded() {
   assert_equal "$(header Status)" '429 Too Many Requests'
 }
 
-@test "Redis away: on_redis_failure: allow lets all pass without fields, deny answers 503" {
+@test "without Redis, on_redis_failure: allow passes all requests without fields, and deny answers 503" {
   REDIS_ADDR=unix:$BATS_TEST_TMPDIR/nowhere start_guarded
   request '/fcgi/?user=a'
   assert_equal "$(header Status)" '200 OK'
@@ -166,7 +166,7 @@ start_guarded() {
   assert_equal "$(asked)" "$before"
 }
 
-@test "the limiter away: 500 at once, no backend is asked, and it is used again when it is back" {
+@test "without the limiter the answer is an immediate 500, no backend is asked, and limiting resumes with the limiter" {
   start_guarded
   stop "$PROGRAM_PID"
   local before path
@@ -180,7 +180,7 @@ start_guarded() {
   assert_equal "$(status '/fcgi/?user=back')" 200
 }
 
-@test "a spoofed X-Forwarded-For changes nothing, and a proxy's says who the client is" {
+@test "a client's X-Forwarded-For is ignored, and that of a trusted proxy names the client" {
   start_guarded 'trusted_proxies: [127.0.0.1]'
   local i
   for i in 1 2 3; do assert_equal "$(status / -H "X-Forwarded-For: 203.0.113.$i" -H 'X-Forwarded-Uri: /?user=x')" 200; done
@@ -189,7 +189,7 @@ start_guarded() {
   PROXIES='127.0.0.1 10.0.0.0/8' start_apache
   assert_equal "$(status / -H 'X-Forwarded-For: 203.0.113.1')" 200
   assert_equal "$(redis_cli --scan | sort | tail -1)" 'rl:{ip=203.0.113.1}:three'
-  # Whom the client names is left of what the proxies say.
+  # What the client sends is to the left of what the proxies add.
   for i in 1 2; do assert_equal "$(status / -H "X-Forwarded-For: 198.51.100.$i, 203.0.113.1, 10.0.0.7")" 200; done
   assert_equal "$(status / -H 'X-Forwarded-For: 198.51.100.3, 203.0.113.1')" 429
 }
@@ -213,7 +213,7 @@ start_guarded() {
   assert_equal "$(header Status)" '429 Too Many Requests'
   assert_equal "$(header Content-Type)" application/problem+json
   assert_fields "$POLICY" "RateLimit three r=0 t=$(header Retry-After)"
-  # There may be another one by now, for each process of Apache has its own.
+  # There may be more by now, because each process of Apache has its own.
   assert_equal "$(comm -23 <(echo "$connections") <(program_sockets))" ''
   assert_equal "$(status /)" 404
 }

@@ -1,5 +1,5 @@
-# bodies.bash - what the tests of request bodies share: the limiter, the bodies, and what has to come of each of them,
-# through whichever server and in whichever role.
+# bodies.bash - shared by the tests of request bodies: the limiter, the bodies, and what has to happen with each of them,
+# through any server and in any role.
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154  # as in helper.bash
 
@@ -25,7 +25,7 @@ YAML
   head -c 10000000 /dev/zero >"$BATS_FILE_TMPDIR/large"
 }
 
-# end_bodies - for teardown: stop SERVER_PIDS.  The limiter, PROGRAM_PID, is alive, and had nothing to say.
+# end_bodies - for teardown: stop SERVER_PIDS.  The limiter, PROGRAM_PID, must be alive and must have logged nothing.
 end_bodies() {
   local pid found=alive
   ! gone "$PROGRAM_PID" || found=gone
@@ -68,7 +68,7 @@ answered() {
   [[ -z $GUARDED ]] || assert_equal "$(header X-Uri) $(header X-Length)" "$next 0"
 }
 
-# abort PATH LENGTH - send half of the body, then go
+# abort PATH LENGTH - send half of the body, then close
 abort() {
   exec 9<>"/dev/tcp/127.0.0.1/$PORT"
   {

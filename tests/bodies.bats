@@ -1,7 +1,6 @@
 #!/usr/bin/env bats
-# bodies.bats - whatever body a client sends, or does not send to its end, with the limiter as nginx's responder and as
-# lighttpd's responder and authorizer: its request is answered, and the next one as well.  The other servers are in
-# guarded_bodies.bats.
+# bodies.bats - whatever body a client sends, whole or not, its request is answered, and the next one as well.  The limiter
+# is nginx's responder and lighttpd's responder and authorizer; the other servers are in guarded_bodies.bats.
 
 load helper
 load bodies
@@ -11,7 +10,7 @@ teardown_file() { stop_all; }
 setup() { redis_cli FLUSHALL >/dev/null; }
 teardown() { end_bodies; }
 
-# start_nginx - every request goes to the program; bodies below /streamed as they come, all others when they are whole
+# start_nginx - every request goes to the program; bodies below /streamed are streamed, and others are passed on when they are complete
 start_nginx() {
   local dir=$BATS_TEST_TMPDIR/nginx fastcgi
   mkdir -p "$dir"
@@ -83,13 +82,13 @@ CONF
   assert_equal "$(grep -E '\[(error|crit|alert)\]' "$SERVER_LOG")" ''
 }
 
-@test "behind nginx that passes bodies on as they come" {
+@test "behind nginx that streams request bodies" {
   start_nginx
   bodies /streamed
   assert_equal "$(grep -E '\[(error|crit|alert)\]' "$SERVER_LOG")" ''
 }
 
-@test "behind nginx with HTTP/2, where a body may come without a length" {
+@test "behind nginx with HTTP/2, in which a body may have no length" {
   start_nginx
   local from got
   DELAY=$(seconds_of twenty_requests '/?user=delay')
@@ -105,7 +104,7 @@ CONF
   answered 200 '/streamed?user=h2'
   assert_equal "$(grep -c 'HTTP/2.0 /streamed' "$BATS_TEST_TMPDIR/nginx/access.log")" 20
   assert_equal "$(grep -v '^200 ' "$BATS_TEST_TMPDIR/nginx/access.log")" ''
-  # Ten clients that begin a body and do not go on.
+  # Ten clients send the beginning of a body and then nothing.
   local pids=''
   for _ in {1..10}; do
     sleep 3 | curl --http2-prior-knowledge -s -o /dev/null --max-time 4 -T - "$HTTP2/streamed?user=slow" 3>&- &
@@ -123,7 +122,7 @@ CONF
   assert_equal "$(grep -v 'server started\|graceful' "$SERVER_LOG")" ''
 }
 
-@test "behind lighttpd as an authorizer; the backend gets the body" {
+@test "behind lighttpd as an authorizer, and the backend gets the body" {
   start_lighttpd authorizer
   GUARDED=yes bodies /echo
   request '/echo?user=authorizer' --data-binary "@$BATS_FILE_TMPDIR/large" -o "$BATS_TEST_TMPDIR/echoed"

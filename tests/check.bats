@@ -31,7 +31,7 @@ assert_bad_value() {
   assert_contains "${stderr_lines[0]}" "$3"
 }
 
-@test "every mistake, in the order of their places, with what would be right" {
+@test "every mistake is reported in the order of the file, with a correction" {
   assert_refused <<'YAML' \
     "limits.yaml:2:3: unknown field 'timeouts' in redis; did you mean 'timeout'? its fields are password_file, address, timeout" \
     "limits.yaml:3:15: 'itef' is neither; did you mean 'ietf'? write ietf or x-ratelimit" \
@@ -59,7 +59,7 @@ limits:
 YAML
 }
 
-@test "mistakes in overrides stand at their line" {
+@test "mistakes in overrides are reported with their lines" {
   assert_refused <<'YAML' \
     "limits.yaml:7:7: the field 'key' is missing in an override; add key: VALUE" \
     "limits.yaml:8:9: an override says one thing of its clients; write capacity and refill (one of them leaves the other as it is), or unlimited: true, or blocked: true" \
@@ -124,7 +124,7 @@ TEXT
     'limits.yaml:1:10: warning: no limit is enforced, every one is a shadow; write shadow: false where one should refuse'
 }
 
-@test "without warnings and mistakes it says one line, with --strict as well" {
+@test "a file without warnings and mistakes gets one line, with --strict as well" {
   echo 'limits: [{ name: a, key: ip, capacity: 5, refill: 1/s }]' >limits.yaml
   for options in limits.yaml '--strict limits.yaml' 'limits.yaml --strict' '--limits limits.yaml'; do
     # shellcheck disable=SC2086 # words
@@ -133,7 +133,7 @@ TEXT
   done
 }
 
-@test "without a file it is the one of LIMITS_FILE, and without that the built-in limits" {
+@test "without an argument it checks LIMITS_FILE, and without that the built-in limits" {
   echo 'limits: 5' >limits.yaml
   LIMITS_FILE=limits.yaml run -2 "$PROGRAM" --check
   assert_contains "$output" 'limits.yaml:1:9: '
@@ -143,7 +143,7 @@ TEXT
   assert_equal "$output" 'the built-in limits: fine, 1 limit'
 }
 
-@test "it reads one file, and --strict is for it alone" {
+@test "it takes one file, and --strict only goes with --check" {
   run -2 "$PROGRAM" --check one.yaml two.yaml
   assert_equal "$output" "ratelimit.fcgi: 'two.yaml' is one file too many; see --help"
   run -2 "$PROGRAM" --check one.yaml --limits two.yaml
@@ -152,7 +152,7 @@ TEXT
   assert_contains "$output" '--check'
 }
 
-@test "a file that cannot be read is one line" {
+@test "an unreadable file is reported in one line" {
   run -2 "$PROGRAM" --check /no/such/file
   assert_equal "$output" '/no/such/file: No such file or directory; name a file that can be read'
   run -2 "$PROGRAM" --check .
@@ -161,14 +161,14 @@ TEXT
 
 # ---- Bad input ----
 
-@test "numbers that are none, or too large" {
+@test "invalid and too large numbers are refused" {
   for value in 1e309 1E5 -0 +5 007 5.0 0x10 1_000 '1,000' '"5 "' '""' '~' five .inf 0 1000000001 99999999999999999999; do
     assert_bad_value capacity "$value" "capacity"
   done
   for value in 0 -1 1000001 1e309 007; do assert_bad_value cost "$value" 'cost: '; done
 }
 
-@test "refills that are none, too fast or too slow" {
+@test "invalid, too fast and too slow refills are refused" {
   assert_bad_value refill 5/0s 'the duration is 0'
   assert_bad_value refill 0/5s 'the count is 0'
   assert_bad_value refill 1/999999999day 'the duration is too long: write 366day or less'
@@ -180,7 +180,7 @@ TEXT
   done
 }
 
-@test "names that would break a header" {
+@test "names that would break a header are refused" {
   # shellcheck disable=SC1003 # a backslash
   for value in '"a\"b"' '"a\nb"' '"a\rb"' '"a\tb"' '"a b"' '"a\\b"' "'a;b'" '"a,b"' 'ä' "$(printf 'a%.0s' {1..65})"; do
     assert_bad_value name "$value" "a limit's name is used in headers and keys"
@@ -188,7 +188,7 @@ TEXT
   assert_bad_value name '"a\0b"' 'a NUL character'
 }
 
-@test "2000 characters in a key" {
+@test "a key of 2000 characters is refused" {
   local long
   long=$(printf 'x%.0s' {1..2000})
   assert_bad_value key "$long" 'unknown source in a key'
@@ -202,7 +202,7 @@ TEXT
   assert_contains "${stderr_lines[1]}" 'this glob is too long; the most is 256 bytes'
 }
 
-@test "65 limits that apply to every request, and 1001 limits" {
+@test "65 limits that apply to every request are refused, and so are 1001 limits" {
   assert_refused 'limits.yaml:66:3: over 64 limits apply to every request, and 64 are the most; give some of them a match' < <(
     echo 'limits:'
     seq -f '- { name: l%g, key: ip, capacity: 5, refill: 1/s }' 65
@@ -213,14 +213,14 @@ TEXT
   )
 }
 
-@test "257 globs" {
+@test "257 globs are refused" {
   assert_refused "limits.yaml:263:12: key 'a*257': too many globs and CIDRs in the overrides of one limit; the most is 256, and exact keys are not bounded" < <(
     printf '%s\n' limits: '- name: a' '  key: query:u' '  capacity: 5' '  refill: 1/s' '  overrides:'
     seq -f '- { key: a*%g, capacity: 6 }' 257 | sed 's/^/  /;s/- {/- {/'
   )
 }
 
-@test "anchors, aliases and tags" {
+@test "anchors, aliases and tags are refused" {
   assert_refused <<'YAML' \
     'limits.yaml:2:5: an anchor (&name); leave it out, and write each value where it belongs' \
     'limits.yaml:2:55: a tag (!name); leave it out, every type here is known' \
@@ -231,7 +231,7 @@ limits:
 YAML
 }
 
-@test "billion laughs" {
+@test "a billion laughs are refused" {
   {
     echo 'a: &a [x, x, x, x, x, x, x, x, x]'
     for pair in ab bc cd de ef fg gh hi; do
@@ -242,7 +242,7 @@ YAML
   assert_contains "$stderr" 'limits.yaml:2:8: an alias (*name); write the value out'
 }
 
-@test "a tab, and what else is no YAML" {
+@test "tabs and invalid YAML are refused" {
   printf 'limits:\n\t- { name: a }\n' >limits.yaml
   refused
   assert_contains "$stderr" 'limits.yaml:2:1: a tab in front of a line; indent with spaces'
@@ -251,7 +251,7 @@ YAML
   assert_contains "$stderr" 'limits.yaml:2:21: this quote is never closed; close it, or leave it out'
 }
 
-@test "a field that stands twice" {
+@test "duplicate fields are refused" {
   assert_refused <<'YAML' \
     'limits.yaml:4:3: duplicate field; keep one of them' \
     'limits.yaml:7:1: duplicate field; keep one of them'
@@ -265,7 +265,7 @@ limits: []
 YAML
 }
 
-@test "two documents, an empty one, and none" {
+@test "several documents, an empty file and an empty list are refused" {
   assert_refused 'limits.yaml:2:1: a second document; put everything in the first' \
     <<<$'limits: [{ name: a, key: ip, capacity: 5, refill: 1/s }]\n---\nlimits: []'
   assert_refused 'limits.yaml: the file is empty; it needs limits:' </dev/null
@@ -273,7 +273,7 @@ YAML
   assert_refused "limits.yaml:1:9: 'limits' must be a list of at least one limit; write - name: NAME" <<<'limits: []'
 }
 
-@test "10 MB, of comments, of text and of brackets" {
+@test "10 MB of comments, text or brackets are refused" {
   for byte in '#' x '[' '{' $'\n'; do
     head -c 10485760 /dev/zero | tr '\0' "$byte" >limits.yaml
     refused
@@ -284,7 +284,7 @@ YAML
   assert_equal "$stderr" 'limits.yaml:1:17: nested too deeply; a limits file needs six levels'
 }
 
-@test "bytes that are no text, and control characters" {
+@test "invalid UTF-8 and control characters are refused" {
   printf 'limits:\n- { name: a\xff }\n' >limits.yaml
   refused
   assert_equal "$stderr" 'limits.yaml:2:12: this is not UTF-8 text; write it as UTF-8'
@@ -293,7 +293,7 @@ YAML
   assert_equal "$stderr" 'limits.yaml:2:11: a control character; leave it out'
 }
 
-@test "random bytes, and a good file with one of its bytes changed or cut off there, are no crash" {
+@test "a file with a random byte or a missing end does not crash it" {
   cat >good.yaml <<'YAML'
 redis: { address: "redis://u:p@h:1/2", timeout: 50ms }
 limits: [{ name: a, key: ip + path, capacity: 5, refill: 1/s, cost: header:X,

@@ -13,7 +13,7 @@ setup_file() {
   else
     return 0
   fi
-  # A project of its own: nothing of a user's is touched.  Port 0: any that is free.
+  # A project name of its own leaves other projects alone.  Port 0 is any free port.
   export COMPOSE_PROJECT_NAME=ratelimit-test-$$-$RANDOM PORT_A=0 PORT_B=0
   compose up --build -d
   url_a=http://$(compose port limiter-a 8080)
@@ -35,7 +35,7 @@ setup() {
 # shellcheck disable=SC2086  # COMPOSE is one word or two
 compose() { $COMPOSE "$@"; }
 
-# Anything of this project's: docker LIST-COMMAND...
+# of_project LIST-COMMAND...: the objects of this project that docker lists
 of_project() { docker "$@" --filter label=com.docker.compose.project="$COMPOSE_PROJECT_NAME"; }
 
 all_healthy() { [[ $(of_project ps -q --filter health=healthy | wc -l) == 3 ]]; }
@@ -46,7 +46,7 @@ both_do() {
   for URL in "$url_a" "$url_b"; do "$@" || return 1; done
 }
 
-# share_five: a client that is new is served five times by the two of them, and then refused by both.
+# share_five: a new client is served five times by the two limiters, and then refused by both.
 share_five() {
   local user=shared-$RANDOM list='' url
   for url in "$url_a" "$url_b" "$url_a" "$url_b" "$url_a" "$url_a" "$url_b"; do
@@ -89,7 +89,7 @@ share_five() {
   eventually both_do decided
 }
 
-# The last: it takes the stack down.
+# This is the last test, because it takes the stack down.
 @test "docker-compose down leaves nothing behind" {
   compose down
   assert_equal "$(of_project ps -aq)" ''

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# contract.bats - what a client sees: status, headers, body, and whose bucket it is.
+# contract.bats - what a client sees: status, headers and body, and which bucket is charged.
 
 load helper
 
@@ -20,7 +20,7 @@ setup() { user=user-$BATS_TEST_NUMBER; }
   assert_equal "$(status "/?user=$user-other")" 200
 }
 
-@test "an allowed answer tells the policy, what is left and until when, and is not to be stored" {
+@test "an allowed answer has the policy, the tokens left and the time until the bucket is full, and is not stored" {
   request "/?user=$user"
   assert_equal "$(header Status)" '200 OK'
   assert_fields 'RateLimit-Policy per-user q=5 w=60' 'RateLimit per-user r=4 t=48'
@@ -30,7 +30,7 @@ setup() { user=user-$BATS_TEST_NUMBER; }
   assert_equal "$body" '{"allowed":true,"limit":5,"remaining":4,"reset":12}'
 }
 
-@test "a refusal tells when to come back, as a problem that names the policy" {
+@test "a refusal says when to retry, in a problem document that names the policy" {
   for _ in 1 2 3 4 5; do request "/?user=$user"; done
   assert_equal_by_now "$body" '{"allowed":true,"limit":5,"remaining":0,"reset":60}'
   request "/?user=$user"
@@ -78,12 +78,12 @@ setup() { user=user-$BATS_TEST_NUMBER; }
   assert_equal "$(redis_cli KEYS 'rl:{ip=*')" 'rl:{ip=127.0.0.1}:per-user'
 }
 
-@test "a user that is called like an address is not the client at that address" {
+@test "a user named like an address is not the client at that address" {
   request "/?user=127.0.0.1"
   assert_contains "$body" '"remaining":4'
 }
 
-@test "a bucket is one integer, the moment when it was empty, and is forgotten when it is full" {
+@test "a bucket is one integer, the time at which it was empty, and is deleted when it is full" {
   request "/?user=$user"
   local empty_at now
   empty_at=$(redis_cli GET "rl:{query:user=$user}:per-user")
@@ -92,7 +92,7 @@ setup() { user=user-$BATS_TEST_NUMBER; }
   assert_between "$(redis_cli PTTL "rl:{query:user=$user}:per-user")" 1 12001
 }
 
-@test "a bucket weighs less than 120 bytes" {
+@test "a bucket takes less than 120 bytes" {
   request "/?user=user000001"
   assert_between "$(redis_cli MEMORY USAGE 'rl:{query:user=user000001}:per-user')" 1 119
 }

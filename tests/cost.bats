@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# cost.bats - how many tokens a request takes: a number of the limits file, or one that stands in the request.
+# cost.bats - how many tokens a request takes: a number in the limits file or in the request.
 
 load helper
 
@@ -37,7 +37,7 @@ assert_never() {
   assert_contains "$body" '"violated-policies":["hundred"]'
 }
 
-@test "a cost of 3 takes 3, and what is left over is too little for one more" {
+@test "a cost of 3 takes three tokens, and a remainder of one admits no more" {
   limit_costing 3
   assert_costs 3
   assert_equal "$(burst 50 /)" '200:32 429:18'
@@ -47,14 +47,14 @@ assert_never() {
   assert_fields 'RateLimit-Policy hundred q=100 w=8640000' 'RateLimit hundred r=1 t=86400'
 }
 
-@test "header: the number that the request has" {
+@test "header: the cost is the number in the request" {
   limit_costing header:X-Cost
   assert_costs 7 -H 'X-Cost: 7'
   assert_costs 100 -H 'x-cost:100'
   assert_costs 12 -H 'X-Cost:   0012  '
 }
 
-@test "header: one that is missing, empty, broken or below 1 counts as 1" {
+@test "header: a missing, empty, invalid or too small number counts as 1" {
   limit_costing header:X-Cost
   assert_costs 1
   assert_costs 1 -H 'X-Cost;' # the header without a value
@@ -64,7 +64,7 @@ assert_never() {
   assert_costs 1 -H 'X-Cost: 7' -H 'X-Cost: 8' # lighttpd makes "7, 8" of them
 }
 
-@test "a cost above the capacity is refused for good, says so, and takes nothing" {
+@test "a cost above the capacity is refused for good, takes nothing, and the answer says so" {
   limit_costing header:X-Cost
   request / -H 'X-Cost: 101'
   assert_never 101
@@ -74,11 +74,11 @@ assert_never() {
   assert_costs 100 -H 'X-Cost: 100'
   request / -H 'X-Cost: 101'
   assert_never 101
-  # No time to name: this cost never fits.
+  # There is no t=, because this cost never fits.
   assert_fields 'RateLimit-Policy hundred q=100 w=8640000' 'RateLimit hundred r=0'
 }
 
-@test "a cost is 1000000 at most, whatever its digits are" {
+@test "a cost is at most 1000000, however many digits it has" {
   limit_costing header:X-Cost
   for value in 1000000 1000001 18446744073709551617 "$(printf '9%.0s' {1..4000})"; do
     request / -H "X-Cost: $value"
@@ -86,7 +86,7 @@ assert_never() {
   done
 }
 
-@test "query and cookie" {
+@test "query: and cookie: the cost is the number in them" {
   limit_costing query:cost
   path='/?cost=5' assert_costs 5
   assert_equal "$(status '/?cost=1&cost=9')" 400
@@ -97,7 +97,7 @@ assert_never() {
   assert_costs 6 -H 'Cookie: a=3; cost=6'
 }
 
-@test "env: what the web server sets, and no client can" {
+@test "env: the web server sets the cost, and no client can" {
   sed 's/^server.modules = .*/server.modules = ( "mod_setenv", "mod_fastcgi" )/' conf/lighttpd.conf \
     >"$BATS_TEST_TMPDIR/lighttpd.conf"
   cat >>"$BATS_TEST_TMPDIR/lighttpd.conf" <<'CONF'
@@ -112,7 +112,7 @@ CONF
   path=/other assert_costs 1 -H 'REQUEST_COST: 50' -H 'Request-Cost: 50'
 }
 
-@test "two limits each take their own cost, both or neither" {
+@test "each of two limits takes its own cost, or neither takes any" {
   start_limits <<'YAML'
 redis: { timeout: 5s }
 limits:
@@ -122,7 +122,7 @@ YAML
   request / -H 'X-Cost: 20'
   assert_contains "$(header RateLimit)" '"requests";r=9;'
   assert_contains "$(header RateLimit)" '"bytes";r=30;'
-  # Room for one more of 20 in bytes, for nine in requests.
+  # "bytes" has room for one more such request, "requests" for nine.
   assert_equal "$body" '{"allowed":true,"limit":50,"remaining":30,"reset":1728000}'
   request / -H 'X-Cost: 40'
   assert_equal "$(header Status)" '429 Too Many Requests'
@@ -130,7 +130,7 @@ YAML
   request / -H 'X-Cost: 51'
   assert_equal "$(header Retry-After)" ''
   request / -H 'X-Cost: 1'
-  # Room for 29 in bytes, for 8 in requests.
+  # "bytes" has room for 29 more such requests, "requests" for 8.
   assert_equal_by_now "$body" '{"allowed":true,"limit":10,"remaining":8,"reset":172800}'
   assert_contains "$(header RateLimit)" '"bytes";r=29;'
 }

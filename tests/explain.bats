@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# explain.bats - `ratelimit.fcgi --explain`: what the limits file does with a request, and no more than that.
+# explain.bats - `ratelimit.fcgi --explain` says what the limits file does with a request, without side effects.
 
 bats_require_minimum_version 1.5.0
 load helper
@@ -52,22 +52,22 @@ setup() {
   export REDIS_ADDR=unix:$REDIS_SOCK
 }
 
-# explain REQUEST [OPTION...] - what is told of REQUEST; $output
+# explain REQUEST [OPTION...] - explain REQUEST, in $output
 explain() { run -0 --separate-stderr "$PROGRAM" --explain "$@"; }
 
-# assert_explained - what was told is standard input, and nothing went to standard error
+# assert_explained - $output is standard input, and standard error is empty
 assert_explained() {
   assert_equal "$output" "$(cat)"
   assert_equal "$stderr" ''
 }
 
-# about LIMIT - what was told of that limit
+# about LIMIT - the part of $output about that limit
 about() { awk -v name="$1" 'BEGIN { RS = "" } $1 == name' <<<"$output"; }
 
-# assert_about LIMIT - that is standard input
+# assert_about LIMIT - this part is standard input
 assert_about() { assert_equal "$(about "$1")" "$(cat)"; }
 
-@test "every limit: those that apply, with key, bucket, capacity, refill and cost, and why the others do not" {
+@test "it shows key, bucket, capacity, refill and cost of every limit that applies, and why the others do not" {
   explain 'GET https://api.example.com//api/./%78?user=alice' -H 'X-Cost: 3'
   assert_explained <<TEXT
 $LIMITS_FILE: 5 limits
@@ -97,7 +97,7 @@ sign does not apply: the path /api/x does not fit /sign
 TEXT
 }
 
-@test "the method, the path and the host that do not fit" {
+@test "it names the method, path or host that does not match" {
   explain 'DELETE https://api.example.com/api/x'
   assert_about api <<<'api does not apply: the method DELETE is none of GET, POST'
   explain 'GET https://api.example.com/apix'
@@ -110,7 +110,7 @@ TEXT
   assert_contains "$(about api)" 'api applies'
 }
 
-@test "an override's capacity and refill, with its line" {
+@test "it shows an override's capacity and refill, with its line" {
   explain 'GET https://api.example.com/api/x' -H 'x-api-key:  premium-1 '
   assert_about api <<'TEXT'
 api applies
@@ -124,7 +124,7 @@ api applies
 TEXT
 }
 
-@test "an unlimited client and a blocked one" {
+@test "it tells an unlimited client from a blocked one" {
   explain 'GET https://api.example.com/api/x' --ip 10.1.2.3
   assert_about api <<'TEXT'
 api does not apply: the client is unlimited
@@ -141,7 +141,7 @@ api answers 403: the client is blocked
 TEXT
 }
 
-@test "a key that is missing, and a cookie that is there" {
+@test "it shows a missing key and a cookie" {
   explain 'POST /login' -H 'Cookie: a=b'
   assert_about login <<'TEXT'
 login applies
@@ -156,13 +156,13 @@ TEXT
   assert_contains "$(about login)" '  key        cookie:session = s1'
 }
 
-@test "an IPv6 client is its prefix" {
+@test "it counts an IPv6 client by its prefix" {
   explain 'GET /api/x' --ip 2001:db8:1:2ff::7
   assert_contains "$output" 'GET /api/x, client 2001:db8:1:200::/56'
   assert_contains "$(about route)" 'rl:{ip=2001:db8:1:200::/56+path=/api/x}:route'
 }
 
-@test "global, method, host and a FastCGI parameter; a refill that is rounded" {
+@test "it shows global, method, host and env keys, and a rounded refill" {
   explain 'GET /all'
   assert_about all <<'TEXT'
 all applies
@@ -179,7 +179,7 @@ TEXT
   assert_contains "$(about sign)" '  key        method = PUT + host = example.com + env:REMOTE_USER is missing'
 }
 
-@test "a cost above the capacity" {
+@test "it says that a cost above the capacity is never served" {
   explain 'GET https://api.example.com/api/x' -H 'X-Cost: 21'
   assert_contains "$(about api)" '  cost       21, from header:x-cost: more than the capacity, it can never be served'
 }
@@ -190,13 +190,13 @@ TEXT
   assert_contains "$output" 'per-user applies'
 }
 
-@test "what a client sends cannot write to the terminal" {
+@test "it replaces control characters, so that a request cannot write to the terminal" {
   explain 'GET https://api.example.com/api/%1b%5b31m?user=a%0ab%1bc%7f'
   assert_contains "$output" 'GET /api/?[31m, host'
   assert_contains "$(about api)" '  key        query:user = a?b?c?'
 }
 
-@test "a request that cannot be read: an error, exit 2, and nothing told" {
+@test "an invalid request is one error and exit 2, without output" {
   local options
   while IFS='|' read -r -a options; do
     run -2 --separate-stderr "$PROGRAM" --explain "${options[@]}"
@@ -229,7 +229,7 @@ GET /x|--redis|host:port
 TEXT
 }
 
-@test "a limits file with a mistake: its place, exit 2" {
+@test "a limits file with a mistake is an error with its place and exit 2" {
   echo 'limits: 5' >"$BATS_TEST_TMPDIR/bad.yaml"
   run -2 "$PROGRAM" --explain 'GET /' --limits "$BATS_TEST_TMPDIR/bad.yaml"
   assert_contains "$output" "$BATS_TEST_TMPDIR/bad.yaml:1:9: 'limits' must be a list"
@@ -301,20 +301,20 @@ TEXT
 # ---- And what then happens ----
 
 # assert_as_served METHOD PATH [-H HEADER]... - the buckets that --explain names, enforced or not, are those that the
-# request then makes in Redis
+# request then creates in Redis
 assert_as_served() {
   local method=$1 path=$2
   shift 2
   redis_cli FLUSHALL >/dev/null
   explain "$method http://127.0.0.1:$PORT$path" --ip 127.0.0.1 "$@"
-  # (lighttpd asks a POST for its length.)
+  # lighttpd refuses a POST without a length.
   request "$path" --path-as-is -X "$method" -H 'Content-Length: 0' "$@"
   assert_equal "$method $path $*: $(header Status)" "$method $path $*: 200 OK"
   assert_equal "$method $path $*: $(redis_keys)" \
     "$method $path $*: $(sed -n 's/^  Redis key  //p' <<<"$output" | sort)"
 }
 
-@test "the Redis keys that --explain names are those that the request then makes" {
+@test "the Redis keys that it names are those that the request then creates" {
   local long
   long=$(printf 'x%.0s' {1..300})
   for path in '/api/x?user=alice' '/api/x?user=%61lice' '/api/x?user=a+b' '/api/x?user=%C3%A9' '/api/x?user=' \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# express.bats - a real Express application behind nginx: whatever path it takes for a route that is limited is limited, in every
-# spelling that HTTP can carry.  What Express takes for the route is asked of it directly.
+# express.bats - a real Express application behind nginx: every spelling of a path that Express routes to a limited route is
+# limited.  The tests ask Express directly which spellings those are.
 
 load helper
 
@@ -78,8 +78,8 @@ setup() { [[ -z $UNABLE ]] || skip "$UNABLE"; }
 # route TARGET [OPTION...] - the route of Express for this request target
 route() { URL=http://$APP request / --request-target "$1" "${@:2}" && header X-Route; }
 
-# assert_limited ROUTE PLAIN SPELLING... - the bucket of the limit is used up by PLAIN; then every spelling that Express takes
-# for ROUTE is refused, and PLAIN is; says how many those were
+# assert_limited ROUTE PLAIN SPELLING... - after PLAIN has emptied the bucket of the limit, PLAIN and every spelling that
+# Express routes to ROUTE are refused; prints how many those were
 assert_limited() {
   local route=$1 plain=$2 spelling count=0
   shift 2
@@ -96,7 +96,7 @@ assert_limited() {
   ((count >= 3))
 }
 
-# spellings PATH - PATH in other letters, with other slashes, dots, escapes and ends
+# spellings PATH - PATH with other case, slashes, dots, escapes and endings
 spellings() {
   local path=$1 first=${1:1:1} rest=${1:2} end
   printf '%s\n' "${path^^}" "/${first^}$rest" "/$path" "$path/" "$path//" "$path/." "$path/.." "/.$path" "/x/..$path" \

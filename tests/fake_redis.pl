@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 # fake_redis.pl FOLDER [HOST:PORT] - a server that answers what the limiter asks of Redis, or what a test wants it to.
-# It listens on FOLDER/socket, or on HOST:PORT.  A request of one limit gets the numbers 1 R 0 1, where R counts the
+# It listens on FOLDER/socket, or on HOST:PORT.  A request of one limit gets the numbers 1 R 0 1, in which R counts the
 # requests of all connections.  FOLDER/behaviour is read for each connection; it has lines of
 #   AT HOW TEXT    AT: connect, AUTH, SELECT, SCRIPT, EVALSHA, EVAL, or take (an EVALSHA or EVAL after the probe)
-#                  HOW: before, after or instead of its reply; `endless` sends TEXT instead, for ever
+#                  HOW: before, after or instead of its reply; `endless` sends TEXT instead, endlessly
 #                  TEXT: what is sent, with \r\n as in Perl; "sleep S" waits so many seconds; "close" closes
 # FOLDER/connections has a line for each connection, FOLDER/commands one for each command.
 use strict;

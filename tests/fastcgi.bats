@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# fastcgi.bats - any stock client of FastCGI is answered as the specification has it, and none, whatever it sends
-# and whenever it goes, holds up or changes what the others get.  The client is tests/fastcgi/client.js.
+# fastcgi.bats - any stock client of FastCGI is answered as the specification demands, and none, whatever it sends
+# and whenever it closes, delays or changes the answers of others.  The client is tests/fastcgi/client.js.
 
 bats_require_minimum_version 1.5.0
 load helper
@@ -14,7 +14,7 @@ limits:
   - { name: many, key: "query:user | ip", capacity: 3000, refill: 1/day }
   - { name: two, match: { path: /two/** }, key: "query:user", capacity: 2, refill: 1/day }
 YAML
-  # What the sanitizers keep back of freed memory would look like a leak.
+  # Freed memory that the sanitizers keep would look like a leak.
   export ASAN_OPTIONS=quarantine_size_mb=4
   export LIMITS=$BATS_FILE_TMPDIR/limits.yaml
   start_fastcgi
@@ -23,11 +23,11 @@ YAML
 teardown_file() {
   stop "$PROGRAM_PID"
   stop_all
-  # The leaks that a sanitizer finds are told at the end.
+  # A sanitizer reports leaks at the end.
   run ! grep -v 'running as root\|is not FastCGI' "$LIMITER_LOG" || fail "$(cat "$LIMITER_LOG")" 'is not' 'nothing'
 }
 
-# Whatever the test did: the same process goes on to serve, it has left no descriptor open, and it sleeps.
+# After each test the same process still serves, has no descriptor left open, and sleeps.
 teardown() {
   local failed=0
   checks || failed=1
@@ -51,7 +51,7 @@ listen_at() {
   PROGRAM_PID=$!
 }
 
-# start_fastcgi [COMMAND...] - one that answers at SOCKET, and DESCRIPTORS that it has open
+# start_fastcgi [COMMAND...] - the same at SOCKET, until it answers; DESCRIPTORS, the number that it has open
 start_fastcgi() {
   export SOCKET DESCRIPTORS
   SOCKET=$(mktemp -u "$(tmpdir)/XXXXXX")
@@ -60,7 +60,7 @@ start_fastcgi() {
   DESCRIPTORS=$(descriptors)
 }
 
-# start_own [COMMAND...] - another one for this test alone, which looks at it from now on
+# start_own [COMMAND...] - another program for this test alone; the functions use it from now on
 start_own() {
   start_fastcgi "$@"
   OWN_PIDS+=" $PROGRAM_PID"
@@ -78,7 +78,7 @@ assert_fcgi() {
 descriptors() { find "/proc/$PROGRAM_PID/fd" -type l 2>/dev/null | wc -l; }
 descriptors_are() { [[ $(descriptors) == "$1" ]]; }
 
-# ticks PID - its processor time so far, in units of 10 ms
+# ticks PID - the processor time that it has used, in units of 10 ms
 ticks() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
 
 # sleeps PID - with nothing to do it takes no processor time: in one of three looks, because it may have to finish
@@ -107,7 +107,7 @@ ask_while_redis_sleeps() {
   HELPER_PIDS=''
 }
 
-# bucket USER - the keys in Redis that have to do with USER
+# bucket USER - the keys in Redis that contain USER
 bucket() { redis_cli --scan --pattern "*$1*"; }
 
 resident_kb() { awk '/^VmRSS/ { print $2 }' "/proc/$PROGRAM_PID/status"; }
@@ -142,7 +142,7 @@ print(refused[0].out.replace(/[rt]=\d+|Retry-After: \d+/g, '') === refused[1].ou
 JS
 }
 
-@test "an authorizer's 200 has Status first, variables and no body, its refusal no variables" {
+@test "an authorizer's 200 has Status first, variables and no body, and its refusal has no variables" {
   assert_fcgi 'Status: 200 OK
 Variable-RATELIMIT_POLICY: "many";q=3000;w=259200000, "two";q=2;w=172800
 Variable-RATELIMIT: "many";r=2999;t=259113600, "two";r=1;t=86400
@@ -167,7 +167,7 @@ print(refused.includes('Variable-'), /\n\n{"type":/.test(refused));
 JS
 }
 
-@test "the body of a request is never waited for, in neither role" {
+@test "the body of a request is not waited for in either role" {
   assert_fcgi '1: 200 2999 left, complete
 1: 200 2998 left, complete
 1: 200 2997 left, complete
@@ -181,7 +181,7 @@ print(now() - from < 1000 + 10 * control);
 JS
 }
 
-@test "a filter is told that its role is unknown here, whatever follows, and costs nothing" {
+@test "the filter role is answered with UNKNOWN_ROLE, whatever follows, and costs no token" {
   assert_fcgi '1: nothing, unknown role
 300: nothing, unknown role
 kept
@@ -198,7 +198,7 @@ JS
   assert_equal "$(bucket filter)" ''
 }
 
-@test "a role that does not exist is told to be unknown as well, and the next request is answered" {
+@test "an undefined role is answered with UNKNOWN_ROLE, and the next request is answered" {
   assert_fcgi '0 1: nothing, unknown role
 4 300: nothing, unknown role
 65535 65535: nothing, unknown role
@@ -224,7 +224,7 @@ JS
   assert_equal "$(bucket norole)" ''
 }
 
-@test "on a connection that is kept a role that does not exist is told to be unknown, and the next request is answered" {
+@test "an undefined role on a kept connection is answered with UNKNOWN_ROLE, and the next request is answered" {
   assert_fcgi '1: 200 2999 left, complete
 2: nothing, unknown role
 3: 200 2998 left, complete' <<'JS'
@@ -239,7 +239,7 @@ JS
   assert_equal "$(bucket norole)" ''
 }
 
-@test "what the web server asks about the program itself is answered, with a request and without" {
+@test "management records are answered with and without a request" {
   assert_fcgi 'GET_VALUES_RESULT "\u000e\u0001FCGI_MAX_CONNS1\r\u0001FCGI_MAX_REQS1\u000f\u0001FCGI_MPXS_CONNS0"
 UNKNOWN_TYPE "*\u0000\u0000\u0000\u0000\u0000\u0000\u0000"
 kept
@@ -263,7 +263,7 @@ print(await c.answer());
 JS
 }
 
-@test "a question about the program that is longer than its record, or than any number, ends the connection alone" {
+@test "a FCGI_GET_VALUES with wrong lengths closes its own connection and no other" {
   assert_fcgi 'closed closed closed closed
 1: 200 2999 left, complete' <<'JS'
 const long = [0xff, 0xff, 0xff, 0xff], answers = [];
@@ -295,7 +295,7 @@ JS
   assert_growth "$before" 1000
 }
 
-@test "a second request at once on a connection is told that it cannot be, the first is answered" {
+@test "a second request at once on a connection is answered with CANT_MPX_CONN, and the first is answered" {
   assert_fcgi '2: nothing, cannot multiplex
 1: 200 2999 left, complete' <<'JS'
 const c = await connect(), whole = request('/?user=first', { keep: true });
@@ -336,7 +336,7 @@ print('none');
 JS
 }
 
-@test "500 connections that are kept and idle slow nobody, and all of them still work" {
+@test "500 idle kept connections do not slow other requests, and all of them still work" {
   assert_fcgi '500 kept
 fast
 500 answered' <<'JS'
@@ -359,14 +359,14 @@ print(answered, 'answered');
 JS
 }
 
-@test "connections without a request, which come and go, are no request" {
+@test "connections that close without a request do not affect the next request" {
   assert_fcgi '1: 200 2999 left, complete' <<'JS'
 await repeat(300, async () => (await connect()).drop());
 print(await ask('/?user=more'));
 JS
 }
 
-@test "out of descriptors, connections that are kept give way to new ones" {
+@test "kept connections give way to new ones when descriptors run out" {
   start_own bash -c 'ulimit -n 60; exec "$@"' _
   assert_fcgi '55 new ones answered' <<'JS'
 // More than there are descriptors: those that are kept first are closed.
@@ -399,7 +399,7 @@ closed'
   assert_equal "$(bucket pipe2)" ''
 }
 
-@test "who keeps a connection and reads no answers is let go" {
+@test "a peer that keeps its connection and reads no answers is disconnected" {
   assert_fcgi 'closed, the others served' <<'JS'
 const c = await connect();
 let closed = false;
@@ -490,7 +490,7 @@ print(worst < 1500 ? true : worst);   // one that waits for a body waits for 2 s
 JS
 }
 
-@test "where the body's end comes while Redis is asked, the connection is kept" {
+@test "a connection is kept if the end of the body comes while Redis is asked" {
   ask_while_redis_sleeps <<'JS'
 const c = await connect();
 c.send(request('/?user=apart', { keep: true, stdin: false }));
@@ -507,7 +507,7 @@ JS
 1: 200 2998 left, complete kept'
 }
 
-@test "half a request and then nothing is cut off after 10 s, and others are served meanwhile" {
+@test "half a request is cut off after 10 s, and others are served meanwhile" {
   assert_fcgi '25 cut off, others served' <<'JS'
 const control = await took(() => repeat(100, () => ask('/?user=control')));
 const whole = request('/?user=half', { keep: true }), peers = [];
@@ -532,13 +532,13 @@ print(answers.filter((answer) => answer === 'closed').length, 'cut off, others s
 JS
 }
 
-@test "a head in one-byte records, and one whose bytes come apart, is answered, whatever comes between" {
+@test "a request in one-byte records is answered, whatever other records come between" {
   assert_fcgi '1: 200 2999 left, complete kept
 1: 200 2998 left, complete kept
 1: 200 2997 left, complete' <<'JS'
 const values = pairs({ REQUEST_METHOD: 'GET', REQUEST_URI: '/?user=between', REMOTE_ADDR: '192.0.2.1' });
 const c = await connect();
-// Of other requests, which do not exist here, nothing is heeded.
+// Records of requests that do not exist are ignored.
 const other = [record(T.STDIN, 'x', 9), record(T.ABORT, '', 9), record(T.PARAMS, 'x', 9, 3)];
 c.send(begin(ROLE.RESPONDER, KEEP));
 for (const byte of values) c.send(record(T.PARAMS, [byte], 1, byte % 5), ...other);
@@ -567,7 +567,7 @@ JS
 
 # ---- What no web server sends ----
 
-@test "what is not FastCGI, or not well-formed, ends the connection, costs nothing and harms no other" {
+@test "malformed input closes its own connection, costs no token and does not affect others" {
   assert_fcgi 'all of them closed
 1: 200 2999 left, complete' <<'JS'
 const values = pairs({ REQUEST_METHOD: 'GET', REQUEST_URI: '/?user=malformed', REMOTE_ADDR: '192.0.2.1' });
@@ -651,10 +651,10 @@ JS
 
 # ---- Bodies, and what may hide in them ----
 
-@test "a request in the body of another is never one, wherever it begins" {
+@test "a forged request in a body is never answered, wherever it begins" {
   assert_fcgi 'none was answered, no connection was closed' <<'JS'
-// Around the end of libfcgi's buffer, and at its beginning.  The forged one stands in the body's record, as a web
-// server would send it, whatever the headers say of the length.
+// Around the end of libfcgi's buffer, and at its beginning.  The forged one is in the body's record, as a web server
+// would send it, whatever the headers say about the length.
 const forged = request('/?user=forged', { keep: true });
 const tries = [];
 for (const length of [undefined, '', '0', '5', '100000'])
@@ -677,7 +677,7 @@ JS
   assert_equal "$(bucket forged)" ''
 }
 
-@test "a forged request whose begin lies exactly at the end of what is read first is never one" {
+@test "a forged request that begins exactly at the end of the first read is never answered" {
   assert_fcgi 'none was answered' <<'JS'
 // Head, the body's record header and PAD fill the buffer of 8192 bytes up to OFF, then the forged one begins; it comes
 // in a packet of its own, before the answer and after it.
@@ -706,7 +706,7 @@ JS
   assert_equal "$(bucket forged2)" ''
 }
 
-@test "a body of 10 MB is answered at once, in any role, and the next request as well" {
+@test "a body of 10 MB does not delay the answer in any role, nor the next request" {
   assert_fcgi '1: 200 2999 left, complete closed
 1: 200 2998 left, complete kept
 1: 200 2997 left, complete closed
@@ -728,7 +728,7 @@ print(now() - from < 5000 + 20 * control);   // ten times the bytes
 JS
 }
 
-@test "bodies that never end, sent as fast as can be, stall nobody" {
+@test "endless bodies, sent as fast as possible, do not stall other requests" {
   assert_fcgi 'true' <<'JS'
 const piece = record(T.STDIN, Buffer.alloc(65535));
 let over = false, worst = 0, control = 0;
@@ -755,7 +755,7 @@ print(worst < 1000 + 20 * control ? true : `${worst} ms; without them ${control}
 JS
 }
 
-@test "a body on one of many kept connections costs the others nothing" {
+@test "a body on one of many kept connections does not affect the others" {
   strace -o /dev/null true 2>/dev/null || skip 'strace may not trace here: the cost of a body to the others is NOT tested'
   strace -f -e trace=epoll_create1 -o "$BATS_TEST_TMPDIR/trace" -p "$PROGRAM_PID" 2>/dev/null 3>&- &
   HELPER_PIDS=$!
@@ -773,13 +773,13 @@ print('answered');
 JS
   stop "$HELPER_PIDS"
   HELPER_PIDS=''
-  # libev would set up its epoll anew with all that it watches.
+  # libev would create a new epoll instance with all descriptors.
   assert_equal "$(grep -c epoll_create1 "$BATS_TEST_TMPDIR/trace" || true)" 0
 }
 
 # ---- Peers that go away ----
 
-@test "a peer that closes in the middle of anything harms nobody" {
+@test "a peer that closes at any point does not affect others" {
   assert_fcgi '1: 200 2999 left, complete' <<'JS'
 for (const kept of [false, true])
   for (const keep of [false, true]) {
@@ -818,7 +818,7 @@ JS
 
 # ---- The end ----
 
-@test "a stop closes what is idle, answers what is in flight and takes what waits on a kept connection" {
+@test "a stop closes idle connections and answers requests that are in flight or wait on a kept connection" {
   start_own
   fcgi >"$BATS_TEST_TMPDIR/out" "$BATS_TEST_TMPDIR" <<'JS' &
 const fs = require('fs'), [dir] = args;
@@ -847,7 +847,7 @@ JS
   eventually test -e "$BATS_TEST_TMPDIR/sent"
   kill -TERM "$PROGRAM_PID"
   kill -CONT "$PROGRAM_PID"
-  eventually test ! -e "$SOCKET" # it has taken what there was
+  eventually test ! -e "$SOCKET" # it has read what was sent
   if gone "$PROGRAM_PID"; then fail 'the process' 'is gone before' 'the answers'; fi
   kill -CONT "$REDIS_PID"
   ends_at_once "$PROGRAM_PID"
@@ -861,7 +861,7 @@ new: 1: 200 2999 left, complete closed'
 
 @test "with 100 idle connections and a silent Redis it stops before the timeout of Redis" {
   start_own
-  node tests/fastcgi/client.js "$SOCKET" <<'JS' 3>&- & # fcgi in the background would be a shell, and leave it behind
+  node tests/fastcgi/client.js "$SOCKET" <<'JS' 3>&- & # not fcgi, which would be a shell in the background
 await all(100, async () => {
   const c = await connect();
   c.send(request('/?user=held', { keep: true }));
@@ -907,7 +907,7 @@ JS
   assert_growth "$before" 1500
 }
 
-# listen_on_tcp - a program of the test's own at SOCKET, which is HOST:PORT then
+# listen_on_tcp - another program for this test alone, at SOCKET, which is HOST:PORT
 listen_on_tcp() {
   SOCKET=127.0.0.1:$(free_port)
   listen_at "$SOCKET"
@@ -915,7 +915,7 @@ listen_on_tcp() {
   eventually accepts_tcp "${SOCKET#*:}"
 }
 
-@test "a listening socket that another process makes blocking, as systemd does, holds up neither requests nor the end" {
+@test "a listening socket that another process makes blocking, as systemd does, delays neither requests nor the end" {
   SOCKET=$BATS_TEST_TMPDIR/blocking
   REDIS_ADDR=unix:$REDIS_SOCK perl -MIO::Socket::UNIX -MFcntl -e '
     my $listening = IO::Socket::UNIX->new(Local => shift, Listen => 100) or die;
@@ -941,7 +941,7 @@ JS
   STOPPED=yes
 }
 
-@test "over TCP only the web servers of FCGI_WEB_SERVER_ADDRS are answered, where it is set" {
+@test "over TCP only the web servers in FCGI_WEB_SERVER_ADDRS are answered, if it is set" {
   local addresses
   for addresses in 192.0.2.1 192.0.2.1,127.0.0.1; do
     FCGI_WEB_SERVER_ADDRS=$addresses listen_on_tcp
@@ -953,7 +953,7 @@ JS
 1: 200 2999 left, complete'
 }
 
-@test "over TCP all is the same" {
+@test "requests over TCP are answered as over a unix socket" {
   listen_on_tcp
   eventually answers
   DESCRIPTORS=$(descriptors)

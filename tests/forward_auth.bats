@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# forward_auth.bats - /check decides about the request that a trusted proxy asks about, here played by curl, and about
-# nobody else's.  conf/lighttpd.conf is the endpoint, as it stands.
+# forward_auth.bats - /check decides about the request that a trusted proxy asks about, here curl, and ignores what others
+# ask.  The endpoint is conf/lighttpd.conf, unchanged.
 
 bats_require_minimum_version 1.5.0
 load helper
@@ -34,7 +34,7 @@ ask() {
 
 keys() { redis_cli --scan | sort | tr '\n' ' '; }
 
-@test "the method, path, query, host and client that are asked about are those that count" {
+@test "the method, path, query, host and client of the original request count" {
   ask POST '/login?user=al%20ice' 203.0.113.1
   assert_equal "$(header Status)" '200 OK'
   assert_contains "$(header RateLimit)" '"user";r=2'
@@ -48,7 +48,7 @@ keys() { redis_cli --scan | sort | tr '\n' ' '; }
   assert_fields 'RateLimit-Policy user q=3 w=259200' 'RateLimit user r=2 t=172800'
 }
 
-@test "the client is the right-most address that is no proxy's, whatever stands left of it" {
+@test "the client is the right-most address that is not a proxy, whatever is to the left of it" {
   local list
   for list in 203.0.113.1 '198.51.100.1, 203.0.113.1' '127.0.0.1, 203.0.113.1, 10.0.0.3'; do
     ask GET / "$list"
@@ -63,7 +63,7 @@ keys() { redis_cli --scan | sort | tr '\n' ' '; }
   assert_contains "$(keys)" 'rl:{ip=127.0.0.1}:user'
 }
 
-@test "Envoy's way: the path and the query behind /check, the method of the request, X-Original headers" {
+@test "it understands Envoy's path below /check and X-Original headers" {
   request '/check/login?user=carol' -X POST -H 'Content-Length: 0' -H 'Host: a.example' -H 'X-Forwarded-For: 203.0.113.7'
   assert_equal "$(keys)" 'rl:{ip=203.0.113.7}:log-in rl:{query:user=carol}:user '
   request '/check?user=dave'
@@ -72,7 +72,7 @@ keys() { redis_cli --scan | sort | tr '\n' ' '; }
     'rl:{ip=127.0.0.1}:log-in rl:{ip=203.0.113.7}:log-in rl:{query:user=carol}:user rl:{query:user=dave}:user rl:{query:user=erin}:user '
 }
 
-@test "nobody else is believed: to them /check is a path like any other" {
+@test "/check is an ordinary path for clients that are not trusted proxies" {
   URL=$OTHERS_URL
   local i
   for i in 1 2 3; do
@@ -85,7 +85,7 @@ keys() { redis_cli --scan | sort | tr '\n' ' '; }
   URL=${OTHERS_URL%:*}:$PORT
 }
 
-@test "outside /check a trusted proxy's headers are ignored, too" {
+@test "outside /check a trusted proxy's headers are ignored as well" {
   request / -H 'X-Forwarded-For: 203.0.113.1' -H 'X-Forwarded-Uri: /?user=a'
   request /checks -H 'X-Forwarded-For: 203.0.113.1' -H 'X-Forwarded-Uri: /?user=a'
   assert_equal "$(keys)" 'rl:{ip=127.0.0.1}:user '

@@ -1,10 +1,9 @@
-# guarded.bash - what the tests of a guarded demonstration share: the backends, and what every web server promises.
+# guarded.bash - shared by the tests of a guarded site: the backends, and what every web server promises.
 # A test file starts its web server in front of them with URL set, and its limits with write_limits.
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154  # as in helper.bash
 
-# start_backends - an HTTP backend on BACKEND and a FastCGI one on FCGI_BACKEND (HOST:PORT); what they are asked is in
-# ECHO_LOG
+# start_backends - an HTTP backend on BACKEND and a FastCGI one on FCGI_BACKEND (HOST:PORT), which log to ECHO_LOG
 start_backends() {
   local dir port
   dir=$(mktemp -d "$(tmpdir)/backends.XXXXXX")
@@ -81,7 +80,7 @@ asked() { grep -c . "$ECHO_LOG" || true; }
 
 POLICY='RateLimit-Policy three q=3 w=259200'
 
-# The limiter's fields are on the answers of all kinds of backend, and what each was sent is what the client sent.
+# The answers of all backends have the limiter's fields, and each backend gets what the client sent.
 assert_reaches_all_backends() {
   local kind body_sum dir
   dir=$(tmpdir)
@@ -108,7 +107,7 @@ assert_reaches_all_backends() {
   done
 }
 
-# A refusal is the limiter's, whole, and the backends are not asked.
+# A refusal is the whole answer of the limiter, and the backends are not asked.
 assert_refuses_before_the_backends() {
   local kind before
   for kind in '' proxy/ fcgi/; do
@@ -125,7 +124,7 @@ assert_refuses_before_the_backends() {
   done
 }
 
-# What a limit matches is the request itself: its own method and path.
+# A limit matches the method and the path of the request itself.
 assert_matches_the_request_itself() {
   request '/fcgi/posted?user=poster'
   assert_fields "$POLICY" 'RateLimit three r=2 t=172800'
@@ -139,7 +138,7 @@ assert_admits_exactly_the_capacity() {
   assert_equal "$(storm 200 "$URL/fcgi/?user=storm")" '200:3 429:197'
 }
 
-# load_during COMMAND... - run COMMAND three times while 4 clients ask on and on; all must be answered 200
+# load_during COMMAND... - run COMMAND three times while 4 clients send requests, which must all be answered with 200
 load_during() {
   local dir i load
   dir=$(mktemp -d "$(tmpdir)/load.XXXXXX")

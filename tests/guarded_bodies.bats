@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# guarded_bodies.bats - bodies.bats for what guards a site: whatever body a client sends, or does not send to its end, its
-# request is answered, and the next one on the site as well.  The configurations are those of conf/.
+# guarded_bodies.bats - the same as bodies.bats for servers that guard a site: whatever body a client sends, whole or not,
+# its request is answered, and the next one on the site as well.  The configurations are those of conf/.
 
 load helper
 load guarded
@@ -56,7 +56,7 @@ start_apache_with() {
   assert_equal "$(grep -E '\[(error|crit|alert)\]' "$BATS_TEST_TMPDIR/nginx/nginx.log")" ''
 }
 
-@test "behind nginx, for the limiter alone" {
+@test "behind nginx that passes requests to the limiter alone" {
   start_nginx
   URL=http://$CHECK PORT=${CHECK#*:}
   bodies /

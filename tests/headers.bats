@@ -23,7 +23,7 @@ empty() {
   printf "SET rl:{ip=127.0.0.1}:%s $((now + 1000000000))000000\n" "$@" | redis_cli >/dev/null
 }
 
-@test "one limit: 200 and 429" {
+@test "one limit has its fields on 200 and 429" {
   limits '{ name: only, key: ip, capacity: 2, refill: 1/h }'
   request /
   assert_equal "$(header Status)" '200 OK'
@@ -35,7 +35,7 @@ empty() {
   assert_fields 'RateLimit-Policy only q=2 w=7200' 'RateLimit only r=0 t=3600'
 }
 
-@test "several limits: all of them on a 429, with what they have left" {
+@test "a 429 has the fields of all limits, with what they have left" {
   limits '{ name: second, key: ip, capacity: 3, refill: 1/h }' \
     '{ name: first, key: ip, capacity: 100, refill: 3/s }' \
     '{ name: writes, key: ip, capacity: 9, refill: 1/h, match: { methods: [POST] } }' \
@@ -63,7 +63,7 @@ empty() {
 }
 
 # The most that a limits file can ask for: 64 limits with names of 64 bytes, 1000000000 tokens, ten years to fill.
-@test "the longest names, the largest capacity, the slowest refill, 64 times: 200 and 429" {
+@test "64 limits with the longest names and largest numbers have their fields on 200 and 429" {
   local i name names=() lines=() policies=() left=() none=()
   for i in {1..64}; do
     printf -v name 'Az09_.-%057d' "$i"
@@ -84,7 +84,7 @@ empty() {
   assert_fields "${policies[@]}" "${none[@]}"
 }
 
-@test "the largest capacity with the fastest refill, and a bucket that is full: r is q" {
+@test "r of a full bucket is q, with the largest capacity and fastest refill as well" {
   limits '{ name: huge, key: ip, capacity: 1000000000, refill: 1000000/s }' \
     '{ name: tiny, key: ip, capacity: 1, refill: 1/366day }'
   empty tiny
@@ -116,7 +116,7 @@ assert_refused() {
   assert_read $'"a"\r\nRateLimit-Policy: "a";q=1\r\nX-RateLimit: a' 'RateLimit-Policy a q=1' 'RateLimit a'
 }
 
-@test "the parser refuses all else, such as a Token, a Decimal or a comma at the end" {
+@test "the parser refuses everything else, such as a Token, a Decimal or a trailing comma" {
   assert_refused 'per-user;r=4;t=48' 'no String'
   assert_refused '5;r=4' 'no String'
   assert_refused '%"a";r=4' 'no String'

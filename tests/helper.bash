@@ -102,7 +102,7 @@ start_redis() {
   redis-server --port "$REDIS_PORT" --bind 127.0.0.1 --unixsocket "$REDIS_SOCK" --dir "$REDIS_DIR" \
     --save '' --appendonly no "$@" >>"$REDIS_DIR/log" 3>&- &
   export REDIS_PID=$!
-  echo "$REDIS_PID" >"$REDIS_DIR/pid" # for stop_all, where a test has started another one in its place
+  echo "$REDIS_PID" >"$REDIS_DIR/pid" # for stop_all, if a test has started another one in its place
   eventually redis_answers
 }
 
@@ -256,7 +256,7 @@ statuses() {
   echo "${list# }"
 }
 
-# admits_five - a client that is new is served five times and then refused.  With the limits of the image a request waits
+# admits_five - a new client is served five times and then refused.  With the limits of the image a request waits
 # for Redis for 50 ms and is then allowed; on a busy machine try again.
 admits_five() { [[ $(statuses 6 "fresh-$RANDOM") == '200 200 200 200 200 429' ]]; }
 
@@ -294,7 +294,7 @@ request() {
   body=${answer#*$'\r\n\r\n'}
 }
 
-# header NAME - its value in $head, '' where it is not there; Status: code and reason
+# header NAME - its value in $head, '' without it; Status: code and reason
 header() {
   if [[ $1 == Status ]]; then
     sed -n '1s/^HTTP[^ ]* \([^\r]*\)\r*$/\1/p' <<<"$head"
@@ -314,8 +314,8 @@ assert_fields() {
   assert_equal_by_now "$actual" "$(printf '%s\n' "$@")"
 }
 
-# assert_replaces_own_limits PATH - behind a guard, PATH is that of the echo application: fields of its own give way to the
-# limiter's, and are there once
+# assert_replaces_own_limits PATH - behind a guard, PATH is that of the echo application: the limiter's fields replace its
+# own, and are there once
 assert_replaces_own_limits() {
   request "$1" -H 'X-Own-Limits: 1'
   assert_equal "$(header Status)" '200 OK'
@@ -325,7 +325,7 @@ assert_replaces_own_limits() {
 }
 
 # assert_answers_ranges_and_conditions PATH - behind a guard, PATH is that of conf/demo/site/index.html with a query:
-# a client that asks for a part of it, or whether it has changed, is answered by the file server and not by the limiter
+# range and conditional requests are answered by the file server and not by the limiter
 assert_answers_ranges_and_conditions() {
   local file=$1 modified page=conf/demo/site/index.html
   request "$file" -H 'Range: bytes=3-12'

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# hostile.bats - whatever a client sends gets a clear answer and harms nobody after it.
+# hostile.bats - whatever a client sends gets a clear answer and does not affect the next client.
 
 load helper
 
@@ -11,14 +11,14 @@ setup_file() {
 
 teardown_file() { stop_all; }
 
-# No request here may kill a worker, and the next client is served.
+# No request may kill a worker, and after each test the next client is served.
 setup() { workers_before=$(worker_pids); }
 teardown() {
-  assert_equal "$(worker_pids)" "$workers_before" || return 1 # bats looks at the last command alone
+  assert_equal "$(worker_pids)" "$workers_before" || return 1 # bats only checks the last command
   assert_equal "$(status "/?user=after-$BATS_TEST_NUMBER")" 200
 }
 
-@test "different names never share a bucket, whatever bytes they hold" {
+@test "different names never share a bucket, whatever bytes they contain" {
   # NUL and other control characters are not among them: lighttpd refuses those, below.
   local name names=('a%20b' 'a%2Bb' 'a%2520b' '%7Ba%7D' 'a}:per-user' 'a%7D:per-user%7B' 'a%2525' 'a%25' 'a%2' 'a%zz'
     '%C3%A9' '%E9' '%22quoted%22' 'a%26user=b' 'a=b' "a'b" 'a*' 'a[1]' 'a~' 'a|b' 'a%5Cb' 'a/b' '..' '%3Cscript%3E')
@@ -55,13 +55,13 @@ teardown() {
   assert_equal "$(redis_cli --scan --pattern 'rl:{query:user=#*' | wc -l)" 2
 }
 
-@test "a request line beyond what lighttpd reads is refused by it" {
+@test "lighttpd refuses a request line that is too long for it" {
   local long
   long=$(head -c 40000 /dev/zero | tr '\0' x)
   assert_equal "$(status "/?user=$long")" 431
 }
 
-@test "a request with a body is answered like any other, and lighttpd has nothing to complain of" {
+@test "a request with a body is answered like any other, and lighttpd logs no error" {
   head -c 30000 /dev/zero >"$BATS_TEST_TMPDIR/body"
   for _ in 1 2 3 4 5; do
     assert_equal "$(status '/?user=body' --data-binary "@$BATS_TEST_TMPDIR/body")" 200
@@ -70,12 +70,12 @@ teardown() {
   assert_equal "$(grep -c 'dropped after accept' "$LIMITER_LOG" || true)" 0
 }
 
-@test "a body beyond what lighttpd reads is refused by it" {
+@test "lighttpd refuses a body that is too large for it" {
   head -c 40000 /dev/zero >"$BATS_TEST_TMPDIR/body"
   assert_equal "$(status '/?user=large' --data-binary "@$BATS_TEST_TMPDIR/body")" 413
 }
 
-@test "a chunked body and one aborted half-way leave the next request alone" {
+@test "a chunked body and an aborted one do not affect the next request" {
   head -c 30000 /dev/zero >"$BATS_TEST_TMPDIR/body"
   assert_equal "$(status '/?user=chunked' -H 'Transfer-Encoding: chunked' --data-binary "@$BATS_TEST_TMPDIR/body")" 200
   exec 9<>"/dev/tcp/127.0.0.1/$PORT"

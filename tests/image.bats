@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
-# image.bats - the image: small, not root, read-only, and gone at once when it is told to stop.
+# image.bats - the image is small, runs without root and read-only, and stops at once.
 #
-# The commands are the README's, with names of this run's own, so that nothing of a user's is touched:
+# The commands are those of the README, with unique names, so that other containers are left alone:
 #   docker network create app-net
 #   docker run -d --name my-redis --network app-net redis:8
 #   docker build -t rate-limiter .
@@ -73,8 +73,8 @@ stop_ms() {
   echo $(((${EPOCHREALTIME/[.,]/} - before) / 1000))
 }
 
-# stop_in MILLISECONDS: docker stop takes no longer, and the container ends with exit status 0.  A busy machine has as
-# much time again as a Redis takes that has nothing to do.
+# stop_in MILLISECONDS: docker stop takes no longer, and the container ends with exit status 0.  A busy machine
+# gets twice the time more that it takes to stop an idle Redis.
 stop_in() {
   local idle
   docker run -d --name "idle-redis-$id" redis:8 >/dev/null
@@ -96,7 +96,7 @@ stop_in() {
   assert_equal "$(status "/?user=$user")" 200
 }
 
-@test "no process of it is root" {
+@test "none of its processes is root" {
   local users
   users=$(docker top "$container" -o pid,uid | sed '1d;s/.* //')
   assert_equal "$(wc -l <<<"$users")" 3 # lighttpd and two ratelimit.fcgi
@@ -111,7 +111,7 @@ stop_in() {
   assert_equal "$(status "/?user=$user-b" --data-binary "$(printf '%030000d' 0)")" 200 # a body is kept in memory
 }
 
-@test "PORT and WORKERS are the environment's" {
+@test "PORT and WORKERS come from the environment" {
   create_limiter port -e PORT=9000 -e WORKERS=3 -p 127.0.0.1:0:9000
   docker start "port-$id" >/dev/null
   use port 9000
@@ -132,7 +132,7 @@ stop_in() {
   assert_contains "$output" '/etc/ratelimit/limits.yaml:11:15: capacity: '
 }
 
-@test "it is healthy while it decides, even where it has to refuse without Redis" {
+@test "it is healthy while it decides, even if it has to refuse without Redis" {
   run_limiter healthy --health-interval 1s
   eventually health_is healthy
   create_limiter denying -e REDIS_ADDR=127.0.0.1:1
@@ -144,7 +144,7 @@ stop_in() {
   docker exec "$container" healthcheck
 }
 
-@test "it is unhealthy where nothing answers, or lighttpd alone does" {
+@test "it is unhealthy if nothing answers, or only lighttpd does" {
   run -1 docker exec -e PORT=1 "$container" healthcheck
   assert_equal "$output" 'lighttpd cannot be reached'
   create_limiter alone
@@ -157,7 +157,7 @@ stop_in() {
   assert_contains "$output" 'HTTP/1.0 40'
 }
 
-@test "it starts and serves while there is no Redis and no such name" {
+@test "it starts and serves without Redis, even if the name is unknown" {
   run_limiter early -e REDIS_ADDR="late-redis-$id:6379"
   eventually answering
   assert_equal "$(statuses 6 "$user")" '200 200 200 200 200 200'
@@ -165,14 +165,14 @@ stop_in() {
   eventually decided
 }
 
-@test "Redis stopped: every request is answered at once; started again: limits are back" {
+@test "without Redis every request is answered at once, and limiting resumes with Redis" {
   docker stop "$redis" >/dev/null
   eventually undecided
   for _ in {1..20}; do assert_equal "$(status "/?user=$user" --max-time 2)" 200; done # looking up a name takes 5 s
   docker start "$redis" >/dev/null
   eventually decided
   eventually admits_five
-  # Looking up the name costs no process: lighttpd would say that it had to start one again.
+  # No process died of looking up the name: lighttpd would log that it restarted one.
   run docker logs "$container"
   [[ $output != *child* ]]
 }
@@ -197,7 +197,7 @@ stop_in() {
   exec 7>&-
 }
 
-@test "docker stop lets a request in progress be answered" {
+@test "docker stop waits for the answer to a request in progress" {
   create_limiter answering
   change_limits answering 's/timeout: 50ms/timeout: 1s/'
   docker start "answering-$id" >/dev/null

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# keys.bats - whose bucket it is, for every source that a key may name.
+# keys.bats - which bucket a request is charged to, for every source that a key may name.
 
 load helper
 
@@ -27,7 +27,7 @@ assert_left() {
   assert_contains "$body" "\"remaining\":$count"
 }
 
-@test "header: each value has its bucket, and the header's name is written in any case" {
+@test "header: each value has its bucket, whatever the case of the name" {
   limit_by 'header:X-API-Key'
   assert_left 2 / -H 'X-API-Key: one'
   assert_left 1 / -H 'x-api-key: one'
@@ -35,14 +35,14 @@ assert_left() {
   assert_equal "$(redis_cli EXISTS 'rl:{header:x-api-key=one}:three')" 1
 }
 
-@test "cookie: the one that is named, among others" {
+@test "cookie: the named cookie counts, among others" {
   limit_by 'cookie:session'
   assert_left 2 / -H 'Cookie: a=1; session=s1; b=2'
   assert_left 1 / -H 'Cookie: session=s1'
   assert_left 2 / -H 'Cookie: xsession=s1; session=s2'
 }
 
-@test "path: one bucket, however the path is spelled" {
+@test "path: every spelling of a path has the same bucket" {
   limit_by path
   assert_left 2 /api/x
   assert_left 1 '//api/./y/../x?q=1' --path-as-is
@@ -51,7 +51,7 @@ assert_left() {
   assert_left 2 /api/y
 }
 
-@test "method, host and env" {
+@test "method, host and env: each combination of values has its bucket" {
   limit_by 'method + host + env:SERVER_PROTOCOL'
   assert_left 2 / -H 'Host: Example.com:80'
   assert_left 1 / -H 'Host: example.com'
@@ -60,13 +60,13 @@ assert_left() {
   assert_equal "$(redis_cli EXISTS 'rl:{method=GET+host=example.com+env:SERVER_PROTOCOL=HTTP/1.1}:three')" 1
 }
 
-@test "global: one bucket for everybody" {
+@test "global: all clients share one bucket" {
   limit_by global
   assert_left 2 '/?user=a'
   assert_left 1 '/?user=b' -X DELETE
 }
 
-@test "the first alternative that is there counts, with all its parts" {
+@test "the first complete alternative counts" {
   limit_by 'header:X-API-Key | query:user + path | ip'
   assert_left 2 '/a?user=u' -H 'X-API-Key: k'
   assert_left 1 '/b?user=v' -H 'X-API-Key: k'
@@ -77,7 +77,7 @@ assert_left() {
   assert_left 1 /b
 }
 
-@test "leaving the key out is no way around a limit: all who do share one bucket" {
+@test "requests without the key share one bucket and cannot escape the limit" {
   limit_by 'header:X-API-Key'
   assert_left 2 /
   assert_left 1 / -H 'X-API-Key;'
@@ -86,7 +86,7 @@ assert_left() {
   assert_left 2 / -H 'X-API-Key: one'
 }
 
-@test "several limits with keys of their own: refused by one, charged by none" {
+@test "a request that one limit refuses is charged by none, whatever their keys are" {
   cat >"$BATS_TEST_TMPDIR/limits.yaml" <<'YAML'
 redis: { timeout: 5s }
 limits:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # lighttpd_authorizer.bats - ratelimit.fcgi as an authorizer guards static files, a proxied backend and a
-# FastCGI program (conf/lighttpd/demo.conf), and what they answer arrives as it would without it.
+# FastCGI program (conf/lighttpd/demo.conf), whose answers reach the client unchanged.
 
 load helper
 
@@ -38,7 +38,7 @@ YAML
 teardown_file() { stop_all; }
 
 setup() {
-  LIGHTTPD_PIDS='' # what a test starts, it stops; the file's own goes in teardown_file
+  LIGHTTPD_PIDS='' # teardown stops what a test starts, and teardown_file what setup_file started
   URL=$DEMO_URL
   redis_cli FLUSHALL >/dev/null
   : >"$ECHO_LOG"
@@ -52,7 +52,7 @@ start_demo() {
     LIMITS_FILE="$BATS_FILE_TMPDIR/limits.yaml" TRUSTED_PROXY=192.0.2.1 "$@"
 }
 
-# limiter_pids - the ratelimit.fcgi that LIGHTTPD_PID started; echo is its child, too
+# limiter_pids - the ratelimit.fcgi that LIGHTTPD_PID started; its other child is echo
 limiter_pids() {
   local pid
   for pid in $(worker_pids); do
@@ -69,11 +69,11 @@ use_up() {
 
 sha256() { sha256sum | cut -d ' ' -f 1; }
 
-@test "a part of a file, or a file that has not changed, is answered by the file server" {
+@test "range and conditional requests are answered by the file server" {
   assert_answers_ranges_and_conditions '/index.html?user=many'
 }
 
-@test "an allowed request reaches static, proxied and FastCGI backends, its answer the client" {
+@test "an allowed request reaches static, proxied and FastCGI backends, and their answers reach the client" {
   local path
   request '/?user=get'
   assert_equal "$(header Status)" '200 OK'
@@ -90,7 +90,7 @@ sha256() { sha256sum | cut -d ' ' -f 1; }
   request '/none?user=get'
   assert_equal "$(header Status)" '404 Not Found'
   assert_contains "$(header RateLimit)" 'r=1'
-  assert_equal "$(grep -i warning "$DEMO_LOG")" '' # lighttpd's, of the order of modules
+  assert_equal "$(grep -i warning "$DEMO_LOG")" '' # lighttpd warns about the order of modules
 }
 
 @test "a body of 1 MB arrives whole" {
@@ -101,7 +101,7 @@ sha256() { sha256sum | cut -d ' ' -f 1; }
   done
 }
 
-@test "a FastCGI backend sees in its environment what is left" {
+@test "a FastCGI backend gets the tokens left as parameters" {
   request '/fcgi/?user=alice'
   assert_contains "$body" $'\nRATELIMIT_NAME=five\n'
   assert_contains "$body" $'\nRATELIMIT="five";r=4;t=48\n'
@@ -109,7 +109,7 @@ sha256() { sha256sum | cut -d ' ' -f 1; }
   assert_matches "$body" $'\nRATELIMIT_REMAINING=4$'
 }
 
-@test "whatever answers, the RateLimit headers are there" {
+@test "the answers of all backends have the RateLimit headers" {
   local path left=5
   for path in $BACKENDS; do
     request "$path?user=headers"
@@ -122,7 +122,7 @@ sha256() { sha256sum | cut -d ' ' -f 1; }
   done
 }
 
-@test "limits of the backend's own stand after ours" {
+@test "RateLimit fields of a backend follow those of the limiter" {
   cat >"$BATS_TEST_TMPDIR/inner.yaml" <<'YAML'
 redis: { timeout: 5s }
 limits: [{ name: inner, key: ip, capacity: 9, refill: 1/min }]
@@ -134,7 +134,7 @@ YAML
     'RateLimit five r=4 t=48' 'RateLimit inner r=8 t=480'
 }
 
-@test "a refusal arrives whole, and the backend is not called" {
+@test "a refusal reaches the client whole, and no backend is called" {
   local path
   use_up bob
   for path in $BACKENDS; do
@@ -161,11 +161,11 @@ YAML
   assert_equal "$(cat "$ECHO_LOG")" ''
 }
 
-@test "200 parallel requests admit exactly the capacity, whatever they are for" {
+@test "200 parallel requests to all backends admit exactly the capacity" {
   assert_equal "$(storm 200 "$URL/?user=fifty" "$URL/proxy/?user=fifty" "$URL/fcgi/?user=fifty")" '200:50 429:150'
 }
 
-@test "without Redis requests go through, or are answered 503, as the limits file says" {
+@test "without Redis requests are passed on or answered with 503, as the limits file says" {
   local path
   cat >"$BATS_TEST_TMPDIR/limits.yaml" <<'YAML'
 limits:
@@ -228,7 +228,7 @@ back() { [[ $(status '/?user=many') == 200 ]]; }
   eventually back
 }
 
-@test "X-Forwarded-For changes nothing, unless a trusted proxy says it" {
+@test "X-Forwarded-For is ignored unless a trusted proxy sends it" {
   local i
   for i in 1 2 3 4 5; do assert_equal "$(status / -H "X-Forwarded-For: 203.0.113.$i")" 200; done
   assert_equal "$(status / -H 'X-Forwarded-For: 203.0.113.6')" 429
@@ -246,7 +246,7 @@ back() { [[ $(status '/?user=many') == 200 ]]; }
   local before
   start_demo
   before=$(limiter_pids)
-  # Each on a connection of its own: a client whose kept one is closed asks again.
+  # Each request has its own connection, because clients retry if a kept one is closed.
   for _ in {1..600}; do echo "$URL/fcgi/?user=many"; done |
     xargs -P 8 -n 1 curl -s -o /dev/null -w '%{http_code}\n' >"$BATS_TEST_TMPDIR/codes" 3>&- &
   local load=$!
@@ -261,14 +261,14 @@ back() { [[ $(status '/?user=many') == 200 ]]; }
 # shellcheck disable=SC2153  # start_limiter sets it
 reload() { kill -USR1 "$LIGHTTPD_PID"; }
 answered() { (($(wc -l <"$BATS_TEST_TMPDIR/codes") >= $1)); }
-# Two are there, and none of PIDS.
+# replaced PIDS - two other processes have replaced these
 replaced() {
   local pid
   for pid in $1; do gone "$pid" || return 1; done
   [[ $(limiter_pids | wc -l) == 2 ]]
 }
 
-@test "bodies: small, 10 MB, chunked, to every backend, allowed and refused, on one connection" {
+@test "small, large and chunked bodies to every backend are passed on if allowed and refused otherwise" {
   local path answers file=$BATS_FILE_TMPDIR/10MB
   for path in /proxy/ /fcgi/; do
     redis_cli FLUSHALL >/dev/null
@@ -291,7 +291,7 @@ replaced() {
   assert_equal "$(status '/?user=e')" 200
 }
 
-@test "a body that stops half-way holds nobody up, and is nobody else's" {
+@test "half a body delays no other request and does not end up in one" {
   local i fds=() fd
   for i in {1..12}; do
     exec {fd}<>"/dev/tcp/127.0.0.1/${URL##*:}"
@@ -302,7 +302,7 @@ replaced() {
   for i in {1..20}; do assert_equal "$(status '/fcgi/?user=many' --max-time 30)" 200; done
   request '/fcgi/?user=many' --data mine --max-time 30
   assert_equal "$body" mine
-  # Now they go away, and the next are served all the same.
+  # Then these close, and the next requests are served all the same.
   for fd in "${fds[@]}"; do exec {fd}>&-; done
   for i in {1..20}; do
     request "/proxy/?user=many" --data "mine $i" --max-time 30
@@ -311,7 +311,7 @@ replaced() {
   assert_equal "$(grep -c POST "$ECHO_LOG")" 21
 }
 
-@test "lighttpd's end, by INT or TERM, leaves no ratelimit.fcgi" {
+@test "lighttpd leaves no ratelimit.fcgi behind after INT or TERM" {
   local signal pid pids
   for signal in INT TERM; do
     start_demo

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# lighttpd_install.bats - what `make install` puts into Debian's lighttpd is enabled by lighty-enable-mod, and guards
-# what other files of conf-enabled serve.  Debian's configuration is a copy in a folder of the file's own.
+# lighttpd_install.bats - lighty-enable-mod enables the files that `make install` adds to Debian's lighttpd, and they guard
+# what other files of conf-enabled serve.  The tests use a copy of Debian's configuration.
 
 load helper
 
@@ -44,7 +44,7 @@ start_installed() {
   eventually accepts_tcp "$PORT"
 }
 
-@test "make install puts files where PREFIX and SYSCONFDIR say, with the paths that they have there" {
+@test "make install puts files below PREFIX and SYSCONFDIR, with these paths in them" {
   make_install DESTDIR="$BATS_TEST_TMPDIR" PREFIX=/usr
   local etc=$BATS_TEST_TMPDIR/etc/lighttpd/conf-available path
   while read -r path; do
@@ -54,7 +54,7 @@ start_installed() {
   assert_equal "$(grep -l /usr/local -r "$BATS_TEST_TMPDIR/etc")" ''
 }
 
-@test "make install brings the recipes of the other web servers, as they stand" {
+@test "make install installs the recipes of the other web servers unchanged" {
   local recipe
   make_install DESTDIR="$BATS_TEST_TMPDIR" PREFIX=/usr
   for recipe in conf/{nginx,apache}/*.conf conf/{caddy,traefik,envoy}/*; do
@@ -74,7 +74,7 @@ start_installed() {
   done
 }
 
-@test "lighty-enable-mod ratelimit is all that it takes to limit the site" {
+@test "lighty-enable-mod ratelimit is enough to limit the site" {
   assert_contains "$(lighty_enable_mod ratelimit)" 'Enabling ratelimit: ok'
   start_installed
   for _ in 1 2 3 4 5; do
@@ -87,7 +87,7 @@ start_installed() {
   assert_fields 'RateLimit-Policy per-user q=5 w=60' "RateLimit per-user r=0 t=$(header Retry-After)"
 }
 
-@test "HTTP/2, which Debian 12 switches on and whose bodies would hang there, is off" {
+@test "HTTP/2, whose bodies would hang with lighttpd of Debian 12, is off" {
   local status=0
   lighty_enable_mod ratelimit
   start_installed
@@ -117,7 +117,7 @@ assert_limited() {
   assert_equal "$(status "$path" "$@")" 429
 }
 
-@test "proxied requests are limited, for mod_proxy comes later" {
+@test "proxied requests are limited, because mod_proxy is loaded later" {
   lighty_enable_mod ratelimit proxy extforward
   conf_enabled 20-app.conf <<'CONF'
 proxy.server = ( "/proxy" => (( "host" => "127.0.0.1", "port" => 1 )) )
@@ -126,7 +126,7 @@ CONF
   assert_limited /proxy '50[03]'
 }
 
-@test "a FastCGI program at / is limited, by the user that mod_auth has let in" {
+@test "a FastCGI program at / is limited by the user that mod_auth has authenticated" {
   lighty_enable_mod fastcgi auth ratelimit
   conf_enabled 20-app.conf <<CONF
 fastcgi.server += ( "/" => (( "bin-path" => "$(realpath "${BUILD:-build}/echo")",
@@ -145,7 +145,7 @@ CONF
   assert_equal "$(redis_cli KEYS 'rl:*REMOTE_USER*')" 'rl:{env:REMOTE_USER=user}:per-user'
 }
 
-@test "the limiter's log is where lighttpd's standard error goes: under systemd the journal" {
+@test "the limiter logs to lighttpd's standard error, which is the journal under systemd" {
   lighty_enable_mod ratelimit
   start_installed
   stop "$REDIS_PID"

@@ -78,7 +78,7 @@ columns() {
   awk 'length($0) > 100 { printf "%s:%d: more than 100 columns\n", FILENAME, FNR; found = 1 } END { exit found }' "$@"
 }
 
-# Any values do: what is judged is the file.
+# Any values will do, because only the syntax is checked.
 lighttpd_syntax() {
   BIND=127.0.0.1 PORT=8080 WORKERS=2 PROGRAM=/bin/true SOCKET_DIR=/tmp SOCKET=/tmp/socket \
     LIMITS_FILE=/dev/null CONF_DIR=$PWD/conf/lighttpd SITE=/tmp BACKEND_PORT=8081 ECHO=/bin/true \
@@ -90,7 +90,7 @@ check 'C, 100 columns' columns "${sources[@]}" "${headers[@]}"
 check 'C includes, from room to room' includes
 check 'C format (clang-format)' clang-format -n -Werror "${sources[@]}" "${headers[@]}"
 check 'C (clang-tidy)' tidy "${sources[@]}"
-# SC2317, SC2329: takes functions that are called by their name in a variable for unreachable.
+# SC2317, SC2329: functions that are called by a name in a variable look unreachable to it.
 check 'shell (shellcheck)' shellcheck -e SC2317,SC2329 "${scripts[@]}"
 # SC2034, SC2154: helper.bash and bats itself set variables that the tests read, and the other way round.
 # SC2030, SC2031: every test is a subshell of its own, and what it sets is for itself.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# match.bats - a limit is for the requests that its match fits, and for no others.
+# match.bats - a limit applies to the requests that match, and to no others.
 
 load helper
 
@@ -27,10 +27,10 @@ teardown_file() { stop_all; }
 
 setup() { redis_cli FLUSHALL >/dev/null; }
 
-# api PATH [CURL-OPTION...] - request PATH of the host that the first limit is for
+# api PATH [CURL-OPTION...] - request PATH of a host that the first limit matches
 api() { request "$@" -H 'Host: www.example.com'; }
 
-@test "what a limit is not for is neither counted nor refused, and carries no headers" {
+@test "a request that no limit matches is neither counted nor refused, and its answer has no headers" {
   for _ in 1 2 3 4 5; do
     api /other
     assert_equal "$(header Status)" '200 OK'
@@ -44,7 +44,7 @@ api() { request "$@" -H 'Host: www.example.com'; }
   assert_equal "$(redis_cli DBSIZE)" 0
 }
 
-@test "every limit that fits applies, and they stand in the headers in their order" {
+@test "every limit that matches applies, and the headers have them in the order of the file" {
   api /api/x
   assert_fields 'RateLimit-Policy api q=3 w=259200' 'RateLimit api r=2 t=172800'
   api /api/x --data x
@@ -54,7 +54,7 @@ api() { request "$@" -H 'Host: www.example.com'; }
   assert_equal "$(header RateLimit-Policy)" '"writes";q=2;w=172800'
 }
 
-@test "refused by one, charged by none" {
+@test "a request that one limit refuses is charged by none" {
   request /other --data x
   request /other --data x
   api /api/x --data x
@@ -64,7 +64,7 @@ api() { request "$@" -H 'Host: www.example.com'; }
   assert_fields 'RateLimit-Policy api q=3 w=259200' 'RateLimit api r=2 t=172800'
 }
 
-@test "no spelling of the path slips past" {
+@test "no spelling of the path bypasses a limit" {
   for path in //api/x /api/./x /%61pi/x /a/../api/x /api%2Fx /api; do
     redis_cli FLUSHALL >/dev/null
     api "$path" --path-as-is

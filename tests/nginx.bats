@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# nginx.bats - conf/nginx/ as it stands, but for paths and ports: nginx asks the limiter with auth_request before it
-# serves a file, proxies, or calls a FastCGI program; and passes on what is for the limiter alone; both over kept
+# nginx.bats - conf/nginx/ with other paths, ports and timeouts: nginx asks the limiter with auth_request before it
+# serves a file, proxies, or calls a FastCGI program, and passes requests to the limiter alone; both over kept
 # connections.
 
 load helper
@@ -39,8 +39,8 @@ YAML
   mkdir "$FOLDER/ratelimit.d"
   printf '%s\n' 'add_header Strict-Transport-Security max-age=31536000 always;' "error_page 404 /gone.html;" \
     >"$FOLDER/ratelimit.d/own.conf"
-  # An operator's server: headers and error pages of http { }, CORS of the server, and single sign-on, which is a server that
-  # looks at the header X-Login.
+  # An operator's server: headers and error pages of http { }, CORS of the server, and single sign-on, here a server that
+  # checks the header X-Login.
   sed -i 's,^ *include ratelimit.conf;,&\n  include ratelimit.d/*.conf;\n  include ratelimit-login.conf;\n  include sso.conf;,
     s,^ *include ratelimit-server.conf;,&\n    add_header Access-Control-Allow-Origin * always;\n    include app.conf;,' \
     "$FOLDER/nginx.conf"
@@ -60,14 +60,14 @@ location /app/ {
   proxy_pass http://$PROXIED;
 }
 NGINX
-  # An open location that leads to one which is not.
+  # An open location that redirects to a limited one.
   sed -i 's,^ *location /strict/ {,location /open/ { try_files /none /strict/x; }\n&,' "$FOLDER/nginx.conf"
   run_nginx "$FOLDER" "${LISTEN#*:}"
 }
 
 teardown_file() {
   local pid
-  # Line by line: the files of spawn-fcgi do not end in a newline.
+  # The files of spawn-fcgi do not end in a newline.
   for pid in $NGINX_PID $BACKEND_PID $(sed -s '$s/$/\n/' "$FOLDER"/*.pids); do stop "$pid"; done
   stop_all
 }
@@ -77,7 +77,7 @@ setup() {
   : >"$ECHO_LOG"
 }
 
-# The limiter, as conf/nginx/ratelimit.conf has it.
+# start_workers - the limiter, as the comment in conf/nginx/ratelimit.conf starts it
 start_workers() {
   REDIS_ADDR=unix:$REDIS_SOCK spawn-fcgi -s "$LIMITER" -M 0660 -b 2048 -F 2 -P "$FOLDER/limiter.pids" -- \
     /bin/sh -c "exec '$PROGRAM' 2>>'$FOLDER/limiter.log'" >/dev/null 3>&-
@@ -108,15 +108,15 @@ quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
 
 # ---- Allowed ----
 
-@test "limits that an application tells of itself give way to those of the limiter" {
+@test "the limiter's fields replace RateLimit fields of the application" {
   assert_replaces_own_limits /proxy/?user=own
   assert_replaces_own_limits /fcgi/?user=own
-  # Where no limit applies the fields stay as the application wrote them.
+  # If no limit applies, the application's fields are unchanged.
   request '/fcgi/?user=load-own' -H 'X-Own-Limits: 1'
   assert_equal "$(header RateLimit) $(header X-RateLimit-Limit)" '"own";r=99 99'
 }
 
-@test "the operator's own headers and error pages are on every answer, and CORS on a refusal, each once" {
+@test "the operator's headers and error pages are on every answer, and CORS headers on a refusal, each once" {
   local path
   for path in '/index.html?user=own' '/none?user=own' '/proxy/?user=own' '/index.html?user=mallory' '/index.html?user=cors' '/none?user=cors'; do
     redis_cli FLUSHALL >/dev/null
@@ -133,13 +133,13 @@ quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
   assert_equal "$body" "It is gone."
 }
 
-@test "a range that a file does not have is 416, with each RateLimit field once" {
+@test "a range beyond the file is answered with 416 and each RateLimit field once" {
   request '/index.html?user=ranges' -H 'Range: bytes=99999-'
   assert_equal "$(header Status)" '416 Requested Range Not Satisfiable'
   assert_equal "$(grep -ci '^ratelimit: ' <<<"$head") $(grep -ci '^x-ratelimit-limit: ' <<<"$head")" '1 1'
 }
 
-@test "single sign-on and the limiter guard one location: first the login, then the tokens of who is logged in" {
+@test "single sign-on and the limiter guard one location: first the login, then the tokens of its user" {
   request /app/x
   assert_equal "$(header Status)" '401 Unauthorized'
   request /app/x -H 'X-Login: nobody'
@@ -156,18 +156,18 @@ quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
   assert_problem 429 "$quota_exceeded"
   request /app/x -H 'X-Login: bob' -X POST -d 'a body'
   assert_equal "$(header Status) $body" '200 OK a body'
-  # Without the limiter those who are logged in are served, and nobody else.
+  # Without the limiter users who are logged in are served, and no others.
   stop_workers
   assert_equal "$(status /app/x -H 'X-Login: alice')" 200
   assert_equal "$(status /app/x)" 401
   start_workers
 }
 
-@test "a part of a file, or a file that has not changed, is answered by the file server" {
+@test "range and conditional requests are answered by the file server" {
   assert_answers_ranges_and_conditions '/index.html?user=load-ranges'
 }
 
-@test "a request line that names a host is limited as what nginx routes by it, whatever Host says" {
+@test "a host in the request line, by which nginx routes, wins over the Host header" {
   local _
   for _ in 1 2; do
     assert_equal "$(status '/fcgi/hosted?user=load-host' --request-target "http://a.example/fcgi/hosted?user=load-host" \
@@ -179,7 +179,7 @@ quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
   assert_equal "$(status '/fcgi/hosted?user=load-host' -H 'Host: other.example')" 200
 }
 
-@test "a header that is there twice is 400 where nginx passes on both, and one value where it joins them" {
+@test "a duplicate header is answered with 400 if nginx passes on both, and is one value if nginx joins them" {
   request /fcgi/keyed -H 'X-API-Key: junk' -H 'X-API-Key: valid'
   # nginx 1.23 and later send one parameter, to the limiter and to the application alike.
   if [[ $(header Status) == '200 OK' ]]; then
@@ -222,7 +222,7 @@ quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
   assert_equal "$(wc -l <"$ECHO_LOG")" 2
 }
 
-@test "a chunked body reaches the backends, too" {
+@test "a chunked body reaches the backends as well" {
   local backend
   for backend in /proxy/ /fcgi/; do
     request "${backend}x" -H 'Transfer-Encoding: chunked' --data-binary @conf/demo/site/index.html
@@ -230,7 +230,7 @@ quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
   done
 }
 
-@test "what nginx redirects inside, to an index or an error page, costs one token and keeps its headers" {
+@test "an internal redirect, to an index or an error page, costs one token and keeps its headers" {
   request '/?user=alice' # /index.html
   assert_equal "$body" "$(<conf/demo/site/index.html)"
   assert_fields 'RateLimit-Policy per-user q=5 w=60' 'RateLimit per-user r=4 t=48'
@@ -246,7 +246,7 @@ quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
   assert_fields 'RateLimit-Policy per-user q=5 w=60' 'RateLimit per-user r=4 t=48'
 }
 
-@test "where auth_request is off nothing is counted, and a client cannot ask the limiter's location" {
+@test "nothing is counted with auth_request off, and a client cannot request the limiter's location" {
   request '/assets/x?user=alice'
   assert_equal "$(header Status)$(header RateLimit)" '200 OK'
   assert_equal "$(status '/_ratelimit?user=alice')" 404
@@ -282,7 +282,7 @@ quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
   assert_equal "$(cat "$ECHO_LOG")" ''
 }
 
-@test "a client that is blocked gets 403 with its problem body" {
+@test "a blocked client gets 403 with the problem body" {
   request '/fcgi/x?user=mallory'
   assert_problem 403 about:blank
   assert_contains "$body" 'The limit per-user blocks this client.'
@@ -296,7 +296,7 @@ quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
 
 # ---- The client ----
 
-@test "X-Forwarded-For changes nothing, but from the proxy that set_real_ip_from names" {
+@test "X-Forwarded-For is ignored except from the proxy in set_real_ip_from" {
   request /index.html -H 'X-Forwarded-For: 203.0.113.1'
   assert_equal "$(redis_cli --scan)" 'rl:{ip=127.0.0.1}:per-user'
   redis_cli FLUSHALL >/dev/null
@@ -306,7 +306,7 @@ quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
 
 # ---- Failures ----
 
-@test "while Redis is away, requests are allowed or get the limiter's 503, as on_redis_failure says" {
+@test "without Redis requests are allowed or get the limiter's 503, as on_redis_failure says" {
   stop "$REDIS_PID"
   request '/fcgi/x?user=alice'
   assert_equal "$(header Status)" '200 OK'
@@ -320,14 +320,14 @@ quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
   eventually limits_again
 }
 
-@test "while the limiter is away everybody is served, but where auth_request says _or_refuse" {
+@test "without the limiter all requests are served, except those with _or_refuse in auth_request" {
   local path
   stop_workers
   request '/index.html?user=alice'
   assert_equal "$(header Status)" '200 OK'
   assert_fields
   assert_equal "$(status '/fcgi/x?user=alice')" 200
-  for path in /strict/x /open/x; do # there, and where an open location redirects inside
+  for path in /strict/x /open/x; do # /open/ redirects internally to /strict/
     request "$path?user=alice"
     assert_problem 503 about:blank
     assert_equal "$(header Retry-After)" 1
@@ -342,13 +342,13 @@ quota_exceeded='https://iana.org/assignments/http-problem-types#quota-exceeded'
 
 reload_nginx() { nginx -p "$FOLDER" -c "$FOLDER/nginx.conf" -s reload; }
 nginx_workers() { cat "/proc/$NGINX_PID/task/$NGINX_PID/children"; }
-# renewed PID... - two workers are there, and none of these
+# renewed PID... - nginx has two workers, other than these
 renewed() {
   local pid
   for pid; do gone "$pid" || return 1; done
   [[ $(nginx_workers | wc -w) == 2 ]]
 }
-# answer_in SECONDS - the time that the limiter has, from now on
+# answer_in SECONDS - give the limiter so much time to answer
 answer_in() {
   local before
   read -ra before <<<"$(nginx_workers)"
@@ -388,7 +388,7 @@ answer_in() {
 
 # ---- check.conf ----
 
-@test "what is for the limiter alone is answered by it whole" {
+@test "requests to the limiter alone get its whole answer" {
   URL=http://$CHECK
   request '/?user=alice'
   assert_equal "$body" '{"allowed":true,"limit":5,"remaining":4,"reset":12}'
@@ -399,7 +399,7 @@ answer_in() {
   assert_equal "$(header RateLimit-Problem)" ''
 }
 
-@test "/check is about the request that a trusted proxy asks about, and about itself from anyone else" {
+@test "/check decides about the request that a trusted proxy asks about, and about itself for other clients" {
   URL=http://$CHECK
   request /check --interface 127.0.0.3 -H 'X-Forwarded-For: 203.0.113.1' -H 'X-Forwarded-Uri: /a/vault?user=carol'
   assert_fields 'RateLimit-Policy per-user q=5 w=60' 'RateLimit-Policy strict q=50 w=4320000' \
@@ -412,30 +412,30 @@ answer_in() {
 
 # ---- Kept connections ----
 
-# sockets - those of the workers, one a line
+# sockets - the sockets of the limiter's processes, one a line
 sockets() {
   local pid
   for pid in $(workers); do ls -l "/proc/$pid/fd"; done | grep -o 'socket:.*' | sort
 }
 count_sockets() { sockets | wc -l; }
 
-# Where the limiter is passed the request, and where it is asked about it.
+# One passes requests to the limiter, the other asks it with auth_request.
 both=("http://$CHECK/" "http://$LISTEN/index.html")
 
-@test "a connection is kept for the next request, by auth_request, too, and after a refusal" {
+@test "a connection is kept for the next request, with auth_request and after a refusal as well" {
   local before url
-  # Two processes of nginx: those from before a reload are gone, and their connections with them.
+  # The processes from before a reload and their connections are gone.
   eventually renewed
   for url in "${both[@]}"; do assert_equal "$(storm 1 "$url?user=load")" 200:1; done
   before=$(sockets)
   for _ in {1..20}; do
     for URL in "${both[@]}"; do assert_equal "$(status '?user=load') $(status '?user=mallory')" '200 403'; done
   done
-  # There may be more by now, for each process of nginx has its own.
+  # There may be more by now, because each process of nginx has its own.
   assert_equal "$(comm -23 <(echo "$before") <(sockets))" ''
 }
 
-@test "many connections that idle, more than requests, hold up nobody" {
+@test "many idle connections do not delay requests" {
   local url kept start without
   for url in "${both[@]}"; do
     start=${EPOCHREALTIME/./}
@@ -450,18 +450,18 @@ both=("http://$CHECK/" "http://$LISTEN/index.html")
   done
 }
 
-@test "a reload of nginx closes the kept connections, and the limiter lets go of them" {
+@test "a reload of nginx closes the kept connections, and the limiter closes its ends" {
   local url
   for url in "${both[@]}"; do storm 100 "$url?user=load" >/dev/null; done
   reload_nginx
   few() { (($(count_sockets) <= idle)); }
-  # Of each worker: the listening socket, and one to Redis.
+  # Each of the limiter's processes has the listening socket and one to Redis.
   local idle=4
   eventually few
   for url in "${both[@]}"; do assert_equal "$(storm 20 "$url?user=load")" 200:20; done
 }
 
-@test "an nginx that is killed in the middle takes nobody with it" {
+@test "the limiter survives when nginx is killed under load" {
   local url
   for url in "${both[@]}"; do seq -f "$url?user=load%.0f" 1000; done | xargs -P 30 -n 1 curl -s -o /dev/null >/dev/null 2>&1 3>&- &
   local load=$! pid
@@ -477,7 +477,7 @@ both=("http://$CHECK/" "http://$LISTEN/index.html")
   wait "$load" || true
 }
 
-@test "a limiter that is started again is asked again at once, over new connections" {
+@test "a restarted limiter is asked at once, over new connections" {
   local url
   for url in "${both[@]}"; do storm 20 "$url?user=load" >/dev/null; done
   stop_workers

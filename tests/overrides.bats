@@ -1,12 +1,12 @@
 #!/usr/bin/env bats
-# overrides.bats - clients that a limit treats differently: by exact keys, globs and CIDRs; with a bucket of
-# their own, unlimited, or blocked.
+# overrides.bats - clients that a limit treats differently, by exact keys, globs and CIDRs: with other numbers,
+# unlimited, or blocked.
 
 load helper
 
 setup_file() {
   start_redis
-  # curl has the address 127.0.0.1 but where it is told another.
+  # curl has the address 127.0.0.1 unless --interface names another.
   start_limits <<'YAML'
 redis: { timeout: 5s }
 limits:
@@ -54,7 +54,7 @@ assert_not_limited() {
   assert_equal "$body" '{"allowed":true}'
 }
 
-@test "who is not named has the limit's own bucket" {
+@test "a client without an override has the limit's own numbers" {
   request '/?user=alice'
   assert_limited 5 300 4 240
 }
@@ -133,13 +133,13 @@ assert_not_limited() {
   assert_not_limited
 }
 
-@test "an address alone is for that client" {
+@test "an address alone matches that client" {
   request / --interface 127.0.0.2
   assert_limited 7 420 6 360
   assert_equal "$(status / --interface 127.0.0.3)" 403
 }
 
-@test "a user who calls himself like an address is not lifted by the CIDR it is in" {
+@test "a user named like an address does not match a CIDR" {
   request '/?user=127.0.0.1'
   assert_limited 5 300 4 240
   request '/?user=127.0.0.2'
@@ -149,7 +149,7 @@ assert_not_limited() {
   assert_limited 5 300 4 240
 }
 
-@test "of a key of two sources, both must fit" {
+@test "both sources of a key must match" {
   request /batch/1 --data x --interface 127.0.0.9
   assert_fields 'RateLimit-Policy writes q=50 w=4320000' 'RateLimit writes r=49 t=4233600'
   request /other --data x --interface 127.0.0.9
@@ -158,7 +158,7 @@ assert_not_limited() {
   assert_fields 'RateLimit-Policy writes q=3 w=259200' 'RateLimit writes r=2 t=172800'
 }
 
-@test "ten thousand exact overrides: the first, the last and one between are in force" {
+@test "of ten thousand exact overrides the first, the last and one between apply" {
   {
     printf '%s\n' 'redis: { timeout: 5s }' 'limits:' '  - name: many' '    key: query:user | ip' \
       '    capacity: 5' '    refill: 1/min' '    overrides:'
@@ -173,7 +173,7 @@ assert_not_limited() {
   assert_contains "$body" '"limit":5,'
 }
 
-@test "who is blocked or unlimited is so without Redis as well" {
+@test "blocked and unlimited clients stay so without Redis" {
   start_limits REDIS_ADDR=127.0.0.1:1 <<'YAML'
 limits:
   - name: strict

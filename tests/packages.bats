@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# packages.bats - conf/packages.sh, as far as it can be tried without installing anything.
+# packages.bats - conf/packages.sh, as far as it can be tested without installing anything.
 
 bats_require_minimum_version 1.5.0
 load helper
@@ -14,15 +14,15 @@ path_with() {
   done
 }
 
-# fake NAME, its script on standard input.  (Removed first: to write through a link that path_with
-# has made would be to write the machine's own command.)
+# fake NAME - a command with the script on standard input.  It replaces the link that path_with made, because writing
+# through that would overwrite the machine's own command.
 fake() {
   rm -f "$path/$1"
   cat >"$path/$1"
   chmod +x "$path/$1"
 }
 
-@test "where everything is installed it says nothing, asks for nothing and is quick" {
+@test "if everything is installed it prints nothing, installs nothing and is quick" {
   path_with sh dpkg-query node # which may come from elsewhere
   fake apt-get <<<'#!/bin/sh
 echo apt-get was called'
@@ -56,7 +56,7 @@ echo apt-get was called'
 }
 
 @test "only the missing packages are installed, with no service started meanwhile" {
-  # Not in this PATH: whatever could change the machine.  The faked sudo only takes notes.
+  # This PATH has no command that could change the machine.  The faked sudo only logs.
   path_with sh cat rm mktemp grep
   fake id <<<'#!/bin/sh
 echo 1000'
@@ -86,7 +86,7 @@ SH
   }
 }
 
-@test "a node from elsewhere will do: Debian's is not installed beside it" {
+@test "a node from elsewhere is enough, and Debian's is not installed" {
   path_with sh
   fake apt-get </dev/null
   fake id <<<'#!/bin/sh
@@ -113,7 +113,7 @@ SH
   assert_contains "$output" 'run|test|lint|bench'
 }
 
-@test "what make run SERVER=... needs is that web server, and no other" {
+@test "make run SERVER=... needs that web server and no other" {
   path_with sh
   fake apt-get </dev/null
   fake id <<<'#!/bin/sh

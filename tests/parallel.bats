@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# parallel.bats - under any number of requests at once exactly the capacity is admitted, however many
-# processes and web servers share the work.
+# parallel.bats - any number of parallel requests admits exactly the capacity, however many processes and web servers
+# there are.
 
 load helper
 
@@ -25,7 +25,7 @@ teardown() { stop_limiters; }
 
 @test "400 parallel requests admit exactly 50, through spawn-fcgi -F 3" {
   local socket=$BATS_TEST_TMPDIR/socket
-  # As the README has it.
+  # As in the README.
   REDIS_ADDR=unix:$REDIS_SOCK spawn-fcgi -s "$socket" -M 0660 -b 2048 -F 3 -P "$BATS_TEST_TMPDIR/pids" -- \
     /bin/sh -c "exec '$PROGRAM' 2>>'$BATS_TEST_TMPDIR/program.log'" 3>&-
   PROGRAM_PID=$(cat "$BATS_TEST_TMPDIR/pids")
@@ -52,7 +52,7 @@ teardown() { stop_limiters; }
   for _ in {1..10}; do assert_equal "$(status '/?user=killed')" 429; done
 }
 
-# Two workers run, and they are not those BEFORE.
+# respawned BEFORE - two workers run, other than BEFORE
 respawned() {
   local now
   now=$(worker_pids)

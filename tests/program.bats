@@ -6,7 +6,7 @@ load helper
 
 teardown() { stop_all; }
 
-@test "from a terminal it says in two lines how it is meant to be run, and exits 2" {
+@test "on a terminal it says in two lines how to run it, and exits with 2" {
   run -2 --separate-stderr "$PROGRAM" </dev/null
   assert_equal "${#stderr_lines[@]}" 2
   assert_contains "$stderr" spawn-fcgi
@@ -21,7 +21,7 @@ teardown() { stop_all; }
   assert_matches "$output" '^ratelimit\.fcgi [0-9]+\.[0-9]+\.[0-9]+$'
 }
 
-@test "an unknown option or a stray word exits 2" {
+@test "an unknown option or a stray word is an error and exit 2" {
   run -2 "$PROGRAM" --no-such-option
   assert_equal "$output" "ratelimit.fcgi: '--no-such-option' is no option; see --help"
   run -2 "$PROGRAM" --redis-url=redis://:hush@h
@@ -36,7 +36,7 @@ teardown() { stop_all; }
   assert_contains "$output" "'stray' is no option"
 }
 
-@test "--check passes a good file and tells every mistake of a bad one with its place" {
+@test "--check accepts a good file and reports every mistake of a bad one with its place" {
   run -0 "$PROGRAM" --check --limits conf/limits.yaml
   cat >"$BATS_TEST_TMPDIR/bad.yaml" <<'YAML'
 limits:
@@ -62,13 +62,13 @@ YAML
   [[ ! -e $BATS_TEST_TMPDIR/socket ]]
 }
 
-@test "an address of Redis that makes no sense is an error that does not repeat a password" {
+@test "an invalid address of Redis is an error that does not repeat a password" {
   run -2 "$PROGRAM" --redis 'redis://:hush%zz@host:x' --listen "unix:$BATS_TEST_TMPDIR/socket"
   assert_contains "$output" 'the address of Redis'
   [[ $output != *hush* ]]
 }
 
-@test "a socket that cannot be opened is one line and exit 1" {
+@test "a socket that cannot be opened is an error in one line and exit 1" {
   run -1 "$PROGRAM" --listen unix:/no/such/folder/socket
   assert_equal "${#lines[@]}" 1
   assert_contains "$output" 'No such file or directory'
@@ -125,10 +125,10 @@ started_under() {
   stop "$pid"
 }
 
-# served_by PID - it is in its loop: there alone it handles SIGINT
+# served_by PID - it is in its loop, in which it handles SIGINT
 served_by() { [[ $(awk '/^SigCgt/ { print $2 }' "/proc/$1/status") != *0 ]]; }
 
-@test "it leaves the web server its time slice, and a policy that it was given as it is" {
+@test "it uses SCHED_BATCH, and keeps a policy that it was started with" {
   assert_equal "$(started_under) $(started_under chrt -i 0)" 'SCHED_BATCH SCHED_IDLE'
 }
 
@@ -165,7 +165,7 @@ served_by() { [[ $(awk '/^SigCgt/ { print $2 }' "/proc/$1/status") != *0 ]]; }
   run ! grep -q hush-password "$LIMITER_LOG"
 }
 
-@test "it reads the password from a file, that of the environment or of the limits file" {
+@test "it reads the password from the file that the environment or the limits file names" {
   local file=$BATS_TEST_TMPDIR/password
   start_redis --requirepass hush-password
   echo hush-password >"$file"
@@ -186,7 +186,7 @@ YAML
   assert_contains "$output" "limits.yaml:1:67: warning: everyone on this machine can read this password file"
 }
 
-@test "a password file that cannot be one is a mistake with its place, and its content is never shown" {
+@test "an invalid password file is a mistake with its place, and its content is never shown" {
   local file=$BATS_TEST_TMPDIR/password
   printf 'limits: [{ name: a, key: ip, capacity: 5, refill: 1/s }]\nredis: { password_file: %s }\n' "$file" \
     >"$BATS_TEST_TMPDIR/limits.yaml"
@@ -234,7 +234,7 @@ YAML
   eventually ratelimited
 }
 
-@test "a peer that sends nothing, or half a request, holds up neither the others nor the end" {
+@test "a peer that sends nothing or half a request delays neither others nor the end" {
   start_redis
   start_program REDIS_ADDR="unix:$REDIS_SOCK"
   eventually ratelimited
@@ -248,10 +248,10 @@ YAML
   ends_at_once "$PROGRAM_PID"
 }
 
-@test "a log that nobody reads stops nothing" {
+@test "a full log pipe does not block the program" {
   start_redis
   mkfifo "$BATS_TEST_TMPDIR/log"
-  # A reader that holds the pipe open and reads nothing; the pipe is full before the program starts.
+  # The reader has the pipe open and reads nothing, and the pipe is full before the program starts.
   exec 8<>"$BATS_TEST_TMPDIR/log"
   timeout 1 cat /dev/zero >"$BATS_TEST_TMPDIR/log" || true
   PROGRAM_SOCKET=$BATS_TEST_TMPDIR/program.sock
@@ -267,7 +267,7 @@ YAML
   exec 8>&-
 }
 
-@test "SIGTERM answers what is in flight, removes the socket and exits 0" {
+@test "after SIGTERM it answers requests in flight, removes the socket and exits with 0" {
   start_redis
   cat >"$BATS_TEST_TMPDIR/limits.yaml" <<'YAML'
 redis: { timeout: 4s }
@@ -288,7 +288,7 @@ YAML
   done
 }
 
-@test "what is in flight holds up the end for 5 s and no longer, and is answered even then" {
+@test "a request in flight delays the end by at most 5 s, and is answered even then" {
   start_redis
   cat >"$BATS_TEST_TMPDIR/limits.yaml" <<'YAML'
 redis: { timeout: 10s }
@@ -307,7 +307,7 @@ YAML
   assert_request_allowed
 }
 
-# begin_request - one that stays in flight, for Redis is stopped; assert_request_allowed waits for its end
+# begin_request - a request that stays in flight, because Redis is stopped; assert_request_allowed waits for its end
 begin_request() {
   kill -STOP "$REDIS_PID"
   status / >"$BATS_TEST_TMPDIR/status" &
@@ -321,10 +321,10 @@ assert_request_allowed() {
 
 unlimited() { ! ratelimited; }
 
-# The program holds a client's connection: one socket more than when nobody asks.
+# The program has a client's connection: one socket more than when it is idle.
 in_flight() { (($(find "/proc/$PROGRAM_PID/fd" -lname 'socket:*' | wc -l) > SOCKETS_IDLE)); }
 
-# A request is decided by Redis.
+# ratelimited - Redis decides about a request; SOCKETS_IDLE, the sockets of the program afterwards
 ratelimited() {
   request /
   SOCKETS_IDLE=$(find "/proc/$PROGRAM_PID/fd" -lname 'socket:*' | wc -l)

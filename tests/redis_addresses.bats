@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# redis_addresses.bats - a name with two addresses, of which one is a server that cannot decide: it is skipped as one that
-# is not there, at the start and later.  Also what a Redis behind an access list, a proxy or a firewall needs.
+# redis_addresses.bats - of a name's two addresses, one with a server that cannot decide is skipped like one without a
+# server, at the start and later.  Also what a Redis behind an access list, a proxy or a firewall needs.
 
 load helper
 
@@ -20,7 +20,7 @@ start_two_addresses() {
   start_program_seeing "$BATS_TEST_TMPDIR/hosts" /etc/hosts --redis "redis.test:$REDIS_PORT"
 }
 
-# start_first LINE... - tests/fake_redis.pl on 127.0.0.2, which behaves like that
+# start_first LINE... - tests/fake_redis.pl on 127.0.0.2 with this behaviour
 start_first() {
   mkdir "$FIRST"
   printf '%s\n' "$@" >"$FIRST/behaviour"
@@ -66,7 +66,7 @@ start_redis_at() { REDIS_DIR=$2 start_redis --bind "$1"; }
   eventually grep -q "is lost (127.0.0.2: READONLY replica; 127.0.0.3: Connection refused)" "$LIMITER_LOG"
 }
 
-@test "a Redis that becomes a replica is left for the other address of its name" {
+@test "when a Redis becomes a replica, the other address of its name is used" {
   mount_or_skip
   REDIS_PORT=$(free_port)
   start_redis_at 127.0.0.3 "$BATS_TEST_TMPDIR/second"
@@ -82,7 +82,7 @@ start_redis_at() { REDIS_DIR=$2 start_redis --bind "$1"; }
 }
 lost() { decided && grep -q 'is lost' "$LIMITER_LOG"; }
 
-@test "a Redis that answers nothing any more is left for the other address of its name" {
+@test "when a Redis stops answering, the other address of its name is used" {
   mount_or_skip
   REDIS_PORT=$(free_port)
   start_redis_at 127.0.0.3 "$BATS_TEST_TMPDIR/second"
@@ -110,7 +110,7 @@ by_eval() {
   stop_limiters
 }
 
-@test "an access list without SCRIPT LOAD or without EVALSHA: the whole script is sent, and the log says so once" {
+@test "with an access list without SCRIPT LOAD or EVALSHA the whole script is sent, and the log says so once" {
   start_redis
   by_eval +eval +time +get +set +pttl
   by_eval +eval +evalsha +time +get +set +pttl

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# redis_failure.bats - Redis goes away, slows down, comes back, says no or talks nonsense: every request is
-# answered in time, as on_redis_failure says, and limiting resumes.
+# redis_failure.bats - while Redis is down, slow, full or wrong every request is answered in time, as on_redis_failure
+# says, and limiting resumes afterwards.
 
 load helper
 
@@ -23,13 +23,13 @@ YAML
   export LIMITS_FILE=$BATS_TEST_TMPDIR/limits.yaml
 }
 
-# load_with COUNT - requests of as many users, 4 at a time; "STATUS MILLISECONDS" of each in answers
+# load_with COUNT - a request of each of so many users, 4 at a time; "STATUS MILLISECONDS" of each in answers
 load_with() {
   seq "$1" | xargs -P 4 -I{} curl -s -o /dev/null -w '%{http_code} %{time_total}\n' "$URL/?user=load{}" |
     awk '{ printf "%s %d\n", $1, $2 * 1000 }' >"$BATS_TEST_TMPDIR/answers"
 }
 
-# begin_load COUNT - load_with in the background, as load_pid, and well under way
+# begin_load COUNT - load_with in the background, as load_pid, until it is under way
 begin_load() {
   load_with "$1" &
   load_pid=$!
@@ -37,8 +37,8 @@ begin_load() {
 }
 load_has_begun() { (($(redis_cli --scan --pattern 'rl:{query:user=load*' | wc -l) > 5)); }
 
-# assert_answers COUNT STATUS - that many and no others, none later than the timeout and 900 ms, on a busy machine as well:
-# none has waited twice
+# assert_answers COUNT STATUS - so many answers with STATUS and no others, each within the timeout and 900 ms: a busy
+# machine needs no more, and a request that waited twice would need the timeout twice
 assert_answers() {
   assert_equal "$(cut -d' ' -f1 "$BATS_TEST_TMPDIR/answers" | count_statuses)" "$2:$1"
   assert_between "$(cut -d' ' -f2 "$BATS_TEST_TMPDIR/answers" | sort -n | tail -1)" 0 $((TIMEOUT_MS + 900))
@@ -56,14 +56,14 @@ assert_answers() {
   assert_limits
 }
 
-@test "the loss and the return are one log line each, and say how long and how many" {
+@test "loss and return of Redis are one log line each, with the time and the requests between them" {
   start_limiter conf/lighttpd.conf WORKERS=1
   eventually decided 10
   kill -KILL "$REDIS_PID"
   eventually undecided
   for _ in {1..20}; do assert_equal "$(status '/?user=x')" 200; done
   start_redis
-  # No request meanwhile: how many there were would be a matter of time.
+  # No request meanwhile, or their number would depend on time.
   eventually grep -q 'is back' "$LIMITER_LOG"
   decided 10
   assert_equal "$(log_count 'is lost')" 1
@@ -93,7 +93,7 @@ assert_answers() {
   assert_limits
 }
 
-@test "SCRIPT FLUSH and FLUSHALL under load go unnoticed" {
+@test "SCRIPT FLUSH and FLUSHALL under load affect no request" {
   start_limiter conf/lighttpd.conf WORKERS=2
   eventually decided 10
   begin_load 400
@@ -107,7 +107,7 @@ assert_answers() {
   assert_limits
 }
 
-@test "an idle connection that Redis closes is replaced before anybody notices" {
+@test "an idle connection that Redis closes is replaced without an undecided request" {
   start_limiter conf/lighttpd.conf WORKERS=1
   eventually decided 10
   redis_cli CLIENT KILL TYPE normal SKIPME yes
@@ -138,7 +138,7 @@ assert_answers() {
   assert_equal "$body" '{"allowed":true}'
 }
 
-@test "started without Redis it serves, and picks Redis up when it comes" {
+@test "started without Redis it serves requests, and uses Redis once it is there" {
   stop "$REDIS_PID"
   start_limiter conf/lighttpd.conf WORKERS=2
   load_with 50
@@ -147,7 +147,7 @@ assert_answers() {
   assert_limits
 }
 
-@test "a Redis out of memory: an empty bucket refuses, a request that cannot be charged is undecided, and nothing is lost" {
+@test "with a Redis out of memory an empty bucket refuses, other requests are undecided, and Redis is not lost" {
   start_limiter conf/lighttpd.conf WORKERS=1
   eventually decided 10
   for _ in 1 2 3; do status '/?user=full' >/dev/null; done
@@ -174,11 +174,11 @@ assert_answers() {
   assert_equal "$(log_count 'is lost')" 0
 }
 
-@test "names that are made up until Redis is full unlimit no client whose bucket is empty" {
+@test "a client with an empty bucket stays refused when made-up names have filled Redis" {
   start_limiter conf/lighttpd.conf WORKERS=2
   eventually decided 10
   for _ in 1 2 3; do status '/?user=full' >/dev/null; done
-  # Most is filled by other keys, and what is left by requests.
+  # Other keys fill most of the memory, and requests the rest.
   redis_cli CONFIG SET maxmemory 20mb
   local part=0
   while fill_part $((part += 1)); do :; done
@@ -190,7 +190,7 @@ assert_answers() {
   assert_equal "$(burst 100 '/?user=full')" 429:100
   assert_equal "$(log_count 'is lost')" 0
 }
-# fill_part NUMBER - 1000 keys, unless Redis is out of memory: a script that has begun to write goes on
+# fill_part NUMBER - 1000 keys, unless Redis is out of memory when the script begins
 fill_part() {
   ! redis_cli EVAL 'for i = 1, 1000 do redis.call("SET", ARGV[1] .. ":" .. i, string.rep("x", 100)) end' 0 "$1" |
     grep -q OOM
@@ -200,7 +200,7 @@ full_of_names() {
   redis_cli SET probe x | grep -q OOM
 }
 
-@test "a Redis that lacks its replicas, and so refuses to write, refuses for empty buckets" {
+@test "a Redis that lacks its replicas, and so refuses writes, still refuses for empty buckets" {
   start_limiter conf/lighttpd.conf WORKERS=1
   for _ in 1 2 3; do status '/?user=full' >/dev/null; done
   redis_cli CONFIG SET min-replicas-to-write 1
@@ -212,7 +212,7 @@ full_of_names() {
   assert_limits
 }
 
-@test "a Redis that became a replica counts as lost until it is none" {
+@test "a Redis that became a replica counts as lost until it is a primary again" {
   start_limiter conf/lighttpd.conf WORKERS=1
   eventually decided 10
   redis_cli REPLICAOF 127.0.0.1 1
@@ -235,7 +235,7 @@ full_of_names() {
   assert_limits
 }
 
-@test "a server that is no Redis is answered for in time" {
+@test "requests are answered in time if the server is not a Redis" {
   stop "$REDIS_PID"
   start_limiter conf/lighttpd.conf WORKERS=1
   local not_redis=127.0.0.1:$PORT
@@ -245,9 +245,9 @@ full_of_names() {
   eventually grep -q "redis $not_redis is lost" "$LIMITER_LOG"
 }
 
-@test "a name server that does not answer stalls nothing" {
+@test "a name server that does not answer delays no request" {
   mount_or_skip
-  # A name server that takes every question and answers none; only this program is told of it.
+  # A name server that receives queries and never answers; only this program uses it.
   perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(Proto => "udp", LocalAddr => "127.0.0.99:53") or die;
     open F, ">", $ARGV[0]; close F; sleep 300' "$BATS_TEST_TMPDIR/bound" 3>&- &
   HELPER_PIDS=$!
@@ -258,18 +258,18 @@ full_of_names() {
   assert_answers 20 200
 }
 
-# acl_user COMMANDS... - the user limiter may do these on the limiter's keys, and no more
+# acl_user COMMANDS... - the user limiter may use these commands on the limiter's keys, and no others
 acl_user() {
   redis_cli ACL SETUSER limiter reset on '>secret' '~rl:*' "$@" >/dev/null
 }
 
-@test "an access list with the README's commands is enough, and one that lacks any of them is a Redis that is lost" {
+@test "an access list with the README's commands is enough, and Redis is lost if one of them is missing" {
   local commands missing
-  # shellcheck disable=SC2016  # as it stands there
+  # shellcheck disable=SC2016  # literal backticks
   read -r -a commands <<<"$(sed -n 's/.*the user needs `\([^`]*\)`.*/\1/p' README.md)"
   assert_equal "${#commands[@]}" 6
   for missing in '' "${commands[@]}"; do
-    # shellcheck disable=SC2086  # no word where nothing is missing
+    # shellcheck disable=SC2086  # no word if nothing is missing
     acl_user "${commands[@]}" ${missing:+-${missing#+}}
     start_limiter conf/lighttpd.conf WORKERS=1 REDIS_ADDR="redis://limiter:secret@127.0.0.1:$REDIS_PORT"
     if [[ -z $missing ]]; then

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# redis_late.bats - late is what Redis makes late: a process that was stopped, or a busy one, takes its own delay for no
-# failure of Redis, and a client with an empty bucket is refused whenever Redis is there to say so.
+# redis_late.bats - only Redis makes a reply late: a limiter that was stopped or busy does not mistake its own delay for a
+# failure of Redis, and refuses a client with an empty bucket whenever Redis answers.
 
 load helper
 
@@ -39,7 +39,7 @@ empty() { [[ $(status "/?user=$1") == 429 ]]; }
   assert_equal "$(log_count 'redis ')" 0
 }
 
-@test "a Redis that sleeps for longer than the timeout costs the requests of that time, and not the connection" {
+@test "a Redis that sleeps longer than the timeout leaves requests undecided, and the connection stays" {
   start 2s
   eventually decided
   eventually empty full
@@ -59,7 +59,7 @@ empty() { [[ $(status "/?user=$1") == 429 ]]; }
   assert_equal "$(limiter_connection)" "$connection"
 }
 limiter_connection() { redis_cli CLIENT LIST | grep cmd=evalsha | cut -d' ' -f1; }
-# A command does not come back within a fifth of a second.
+# asleep - Redis does not answer a command within 0.2 s
 asleep() { ! timeout 0.2 redis-cli -s "$REDIS_SOCK" PING >/dev/null; }
 
 # start_fake - tests/fake_redis.pl in FAKE, in place of Redis
@@ -77,7 +77,7 @@ start_fake() {
   request '/?n=1'
   assert_equal "$(header RateLimit)" ''
   eventually grep -q 'does not decide every request (a reply took [0-9]* ms, and the timeout is 1000 ms)' "$LIMITER_LOG"
-  # The reply that was late has arrived, with a number of its own.  The next ones are late as well: the connection is slow.
+  # The late reply has arrived meanwhile.  The next one is late as well, and has a number of its own.
   request '/?n=2'
   assert_equal "$(header RateLimit)" ''
   eventually two_takes
@@ -86,7 +86,7 @@ start_fake() {
 }
 two_takes() { [[ $(cat "$FAKE/takes") == .. ]]; }
 
-@test "of two requests to a slow Redis the one that is answered in time is decided" {
+@test "of two requests to a slow Redis only the one that is answered in time is decided" {
   start_fake
   echo 'take before sleep 1.3' >"$FAKE/behaviour"
   start 2s "unix:$FAKE/socket" 1000
@@ -102,7 +102,7 @@ two_takes() { [[ $(cat "$FAKE/takes") == .. ]]; }
   assert_equal "$(log_count 'is lost')" 0
 }
 
-@test "a Redis that owes a reply and sends none for twice the timeout is lost" {
+@test "a Redis that sends no reply for twice the timeout is lost" {
   start_fake
   echo 'take before sleep 30' >"$FAKE/behaviour"
   start 500ms "unix:$FAKE/socket" 1000

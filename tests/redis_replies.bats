@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# redis_replies.bats - a Redis that sends what nothing asked for, or what never ends: it counts as lost, memory and time
-# are bounded, and limiting resumes when it behaves.  The server is tests/fake_redis.pl.
+# redis_replies.bats - a Redis that sends unrequested or endless replies counts as lost, memory and time are bounded, and
+# limiting resumes when it behaves.  The server is tests/fake_redis.pl.
 # shellcheck disable=SC2016 # a '$' is what a bulk string of Redis begins with
 
 load helper
@@ -19,7 +19,7 @@ setup() {
 
 teardown() { stop_all; }
 
-# behave [LINE...] - what Redis does on its connections from now on: the one that there is ends
+# behave [LINE...] - the behaviour of Redis on new connections; the existing one is closed
 behave() {
   printf '%s\n' "$@" >"$FAKE/behaviour"
   pkill -KILL -P "$FAKE_PID" || true
@@ -27,17 +27,17 @@ behave() {
 
 lost_again() { request / && (($(log_count 'is lost') > $1)); }
 
-# assert_survives - it is the same process, has not taken much memory, and limits again when Redis behaves
+# assert_survives - the same process runs, has not used much memory, and limits again when Redis behaves
 assert_survives() {
   behave
   eventually decided
   assert_equal "$PROGRAM_PID" "$program"
   kill -0 "$program"
-  # Sanitizers take a lot for themselves.
+  # Sanitizers use much memory themselves.
   [[ $BUILD == *asan* ]] || assert_between "$(awk '/^VmHWM/ { print $2 }' "/proc/$program/status")" 1 40000
 }
 
-# assert_lost LINE... - so behaves Redis, which is lost then, and requests are answered all the same
+# assert_lost LINE... - with this behaviour Redis is lost, and requests are answered all the same
 assert_lost() {
   local before
   eventually decided
@@ -49,7 +49,7 @@ assert_lost() {
 }
 
 # shellcheck disable=SC2016  # '$' is RESP's
-@test "a reply that nothing asked for, before the first command: Redis is lost, the process is not" {
+@test "after an unrequested reply before the first command Redis is lost, and the process survives" {
   local bytes
   for bytes in '+OK\r\n' ':1\r\n' '$-1\r\n' '*0\r\n' '>2\r\n+a\r\n+b\r\n' '-ERR max number of clients reached\r\n' \
     '$40\r\n0123456789abcdef0123456789abcdef01234567\r\n' '+OK\r\n+OK\r\n'; do
@@ -57,7 +57,7 @@ assert_lost() {
   done
 }
 
-@test "a reply that nothing asked for, before or behind one of ours: Redis is lost, the process is not" {
+@test "after an unrequested reply before or after one of ours Redis is lost, and the process survives" {
   local at how bytes
   for at in SCRIPT EVALSHA take; do
     for how in before after; do
@@ -68,7 +68,7 @@ assert_lost() {
   done
 }
 
-@test "a reply of another kind than ours: Redis is lost, the process is not" {
+@test "after a reply of another type Redis is lost, and the process survives" {
   local at bytes
   for at in SCRIPT EVALSHA take; do
     for bytes in '+OK\r\n' ':1\r\n' '$-1\r\n' '*-1\r\n' '*0\r\n' '*2147483647\r\n' '*4\r\n:1\r\n:1\r\n:0\r\n+1\r\n' \
@@ -79,7 +79,7 @@ assert_lost() {
 }
 
 # shellcheck disable=SC2016
-@test "a reply that never ends: Redis is lost, in little time and memory" {
+@test "during an endless reply Redis is lost, in little time and memory" {
   local at bytes
   for at in connect SCRIPT take; do
     for bytes in '$536870912\r\n' '+' '*1\r\n' ':1'; do
@@ -90,13 +90,13 @@ assert_lost() {
   assert_lost 'take endless *1\r\n'
 }
 
-@test "a reply that ends in the middle, or a connection that closes there: Redis is lost until it is back" {
+@test "after half a reply, or a connection closed in the middle of one, Redis is lost until it is back" {
   assert_lost 'take instead *4\r\n:1\r\n'
   assert_lost 'EVALSHA instead *8\r\n:1\r\n' 'EVALSHA after close'
   assert_lost 'SCRIPT instead close'
 }
 
-@test "an unrequested reply during the login: Redis is lost, the process is not" {
+@test "after an unrequested reply during the login Redis is lost, and the process survives" {
   stop_limiters
   local port bytes
   port=$(free_port)
@@ -113,7 +113,7 @@ assert_lost() {
   done
 }
 
-@test "an error about a request ends that request, and neither the connection nor the others" {
+@test "an error about a request affects that request alone, and the connection stays" {
   local error connections
   for error in "OOM command not allowed when used memory > 'maxmemory'." 'BUSY Redis is busy' 'MOVED 3999 127.0.0.1:6381' \
     'ASK 3999 127.0.0.1:6381' "CROSSSLOT Keys in request don't hash to the same slot" 'ERR something' \
@@ -131,7 +131,7 @@ assert_lost() {
 }
 refused_by_error() { request / && grep -q "does not decide every request ($1" "$LIMITER_LOG"; }
 
-@test "an error that is about the server ends the connection" {
+@test "an error about the server ends the connection" {
   local error
   for error in READONLY LOADING MASTERDOWN NOAUTH NOPERM WRONGPASS '@user_script: 72: -READONLY'; do
     assert_lost "take instead -$error no\r\n"
@@ -139,7 +139,7 @@ refused_by_error() { request / && grep -q "does not decide every request ($1" "$
   done
 }
 
-@test "bytes of an error that are no text are escaped in the log" {
+@test "bytes of an error that are not text are escaped in the log" {
   assert_lost 'take instead -READONLY \x1b[31m\x80\x9b\xff\r\n'
   assert_contains "$(grep 'is lost' "$LIMITER_LOG")" 'READONLY \x1b[31m\x80\x9b\xff'
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# refill.bats - tokens come back one at a time, and Retry-After keeps its word.
+# refill.bats - tokens come back one at a time, and Retry-After is true.
 
 load helper
 
@@ -20,7 +20,7 @@ teardown_file() { stop_all; }
   request '/?user=patient'
   assert_equal "$(header Status)" '429 Too Many Requests'
   assert_between "$(header Retry-After)" 1 2
-  sleep "$(header Retry-After)" # the one thing to be shown here is that this wait is enough
+  sleep "$(header Retry-After)" # the test shows that this wait is enough
   assert_equal "$(status '/?user=patient')" 200
 }
 
@@ -32,15 +32,15 @@ teardown_file() { stop_all; }
   done
 }
 
-@test "a bucket that was left alone is full again, and no fuller" {
+@test "an unused bucket becomes full again, and no fuller" {
   assert_equal "$(at_once 3 rested)" '200 200 200 '
   eventually forgotten 'rl:{query:user=rested}:fast'
   assert_equal "$(at_once 4 rested)" '200 200 200 429 '
 }
 
-# at_once COUNT USER - of that many requests in the shortest time: none gains a token meanwhile
+# at_once COUNT USER - the statuses of so many requests, by one process, so that the bucket hardly gains tokens meanwhile
 at_once() { curl -s -o /dev/null -w '%{http_code} ' "$URL/?user=$2#[1-$1]"; }
-# allowed USER - one of two requests was; $answers has both
+# allowed USER - at least one of two requests is allowed; $answers has both statuses
 allowed() {
   answers=$(at_once 2 "$1")
   [[ $answers == *200* ]]

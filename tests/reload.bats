@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# reload.bats - the limits file is read again on SIGHUP and when it changes on disk, however it is changed; with
-# a mistake in it the old limits go on; no client gains by it, and no request is lost.
+# reload.bats - the limits file is read again on SIGHUP and when it changes on disk, however it is changed.  If it has a
+# mistake the old limits stay.  No client gains tokens by a reload, and no request is lost.
 
 bats_require_minimum_version 1.5.0
 load helper
@@ -21,13 +21,13 @@ limits() {
   printf '%s\n' 'redis: { timeout: 5s }' 'limits:' "  - { name: $1, key: \"query:user | ip\", capacity: ${2-5}, refill: ${3-1/day} }"
 }
 
-# begin [VARIABLE=VALUE...] - a limiter with the limits "old", or what stands in LIMITS_FILE
+# begin [VARIABLE=VALUE...] - a limiter with the limits "old", or with LIMITS_FILE as it is
 begin() {
   [[ -e $LIMITS_FILE ]] || limits old >"$LIMITS_FILE"
   start_limiter conf/lighttpd.conf "$@"
   eventually all_serve
 }
-# Every worker has read its file: it has a socket besides the one that it was given, the one to Redis.
+# all_serve - every worker has read its file: besides the listening socket it has one to Redis
 all_serve() {
   local pid pids
   pids=$(worker_pids)
@@ -43,7 +43,7 @@ hang_up() {
   for pid in $(worker_pids); do kill -HUP "$pid"; done
 }
 
-# logged TEXT [TIMES] - every worker has that line, from its own pid, as often (1)
+# logged TEXT [TIMES] - each worker, by its pid, has logged that line so often (once)
 logged() {
   local pid pids
   pids=$(worker_pids)
@@ -54,7 +54,7 @@ logged() {
 }
 again() { logged "$LIMITS_FILE is read again: ${2-1 limit} in force" "${1-1}"; }
 
-# the_limits - the names of the limits that decide about requests, a line for each answer that was given
+# the_limits - the names of the limits that decide about six requests, a line for each different answer
 the_limits() {
   local names=''
   for _ in {1..6}; do
@@ -64,19 +64,19 @@ the_limits() {
   sort -u <<<"$names" | sed '/^$/d'
 }
 
-@test "SIGHUP: every worker reads the file again and says so" {
+@test "on SIGHUP every worker reads the file again and logs it" {
   begin
   assert_equal "$(the_limits)" old
   limits new >"$LIMITS_FILE"
   hang_up
   eventually again
   assert_equal "$(the_limits)" new
-  # The watcher has nothing to add to it: its next look sees the file that was taken.
+  # At its next look the watcher sees that the file is the same.
   sleep 1.2
   assert_equal "$(grep -c 'is read again' "$LIMITER_LOG")" 2
 }
 
-@test "SIGHUP reads a file that is as it was, too" {
+@test "SIGHUP reads an unchanged file as well" {
   begin
   hang_up
   eventually again
@@ -131,7 +131,7 @@ swap() {
   mv -T "$folder/..data_tmp" "$folder/..data"
 }
 
-@test "a file with mistakes is refused with each of them and its place, and the old limits go on" {
+@test "a file with mistakes is refused with the place of each, and the old limits stay" {
   begin
   cat >"$LIMITS_FILE" <<'YAML'
 limits:
@@ -145,14 +145,14 @@ YAML
   logged "$LIMITS_FILE:4:15: capacity: a sign is not allowed"
   logged "$LIMITS_FILE:5:5: unknown field 'refil'"
   assert_equal "$(the_limits)" old
-  # Put right it is taken.
+  # The corrected file is taken.
   limits new >"$LIMITS_FILE"
   hang_up
   eventually again
   assert_equal "$(the_limits)" new
 }
 
-@test "of a file with many mistakes the log has ten and their number" {
+@test "the log has ten mistakes of a file with many, and their number" {
   begin WORKERS=1
   { echo 'limits:' && yes '  - { name: a b }' | head -n 30; } >"$LIMITS_FILE"
   hang_up
@@ -160,7 +160,7 @@ YAML
   assert_equal "$(grep -c "]: $LIMITS_FILE:[0-9]*:[0-9]*: " "$LIMITER_LOG")" 10
 }
 
-@test "a file that disappears is logged once, the old limits go on, and it is read when it is back" {
+@test "a file that disappears is logged once, the old limits stay, and it is read when it is back" {
   begin
   mv "$LIMITS_FILE" "$folder/away"
   gone_line="$LIMITS_FILE: No such file or directory"
@@ -173,7 +173,7 @@ YAML
   assert_equal "$(the_limits)" old
 }
 
-@test "a FIFO or a folder in the file's place is refused, and holds nobody up" {
+@test "a FIFO or a folder in the file's place is refused, and delays no request" {
   begin
   rm "$LIMITS_FILE"
   mkfifo "$LIMITS_FILE"
@@ -188,7 +188,7 @@ YAML
 }
 
 # write_in_pieces FILE PIECES SECONDS - append FILE to LIMITS_FILE in so many pieces, with pauses of SECONDS.  It fails if the
-# machine was too busy for it: the file was then left alone for a second.
+# machine was too busy for it, because the file may then have been unchanged for a second.
 write_in_pieces() {
   # shellcheck disable=SC2016  # the variables are Perl's
   perl -MTime::HiRes=time,sleep -e '
@@ -216,7 +216,7 @@ rewrite_in_pieces() {
 }
 
 @test "a file that is being written is not taken before it is finished" {
-  # It is a good file after each of its lines, and would be taken.
+  # After each of its lines it is a valid file, which would be taken.
   {
     limits one
     seq -f '  - { name: more-%g, key: ip, capacity: 1000, refill: 1/s }' 8
@@ -227,7 +227,7 @@ rewrite_in_pieces() {
   assert_equal "$(grep -c 'is read again' "$LIMITER_LOG")" 2
 }
 
-@test "half a file, left for less than the second in which it must stay as it is, is not taken" {
+@test "half a file that changes again within a second is not taken" {
   limits new >"$BATS_TEST_TMPDIR/whole"
   eventually rewrite_in_pieces "$BATS_TEST_TMPDIR/whole" 2 0.7
   eventually again
@@ -243,7 +243,7 @@ change_to() {
   eventually again "$changes"
 }
 
-@test "a larger capacity holds at once, and gives a used-up client nothing" {
+@test "a larger capacity applies at once, and gives no tokens to a client without any" {
   limits user 3 1/h >"$LIMITS_FILE"
   begin
   burst 5 '/?user=u' >/dev/null
@@ -255,7 +255,7 @@ change_to() {
   assert_fields 'RateLimit-Policy user q=1000 w=3600000' 'RateLimit user r=999 t=3596400'
 }
 
-@test "a smaller capacity holds at once, for who has more as well" {
+@test "a smaller capacity applies at once, to clients that have more tokens as well" {
   limits user 1000 1/h >"$LIMITS_FILE"
   begin
   request '/?user=u'
@@ -263,7 +263,7 @@ change_to() {
   assert_equal "$(burst 10 '/?user=u')" '200:3 429:7'
 }
 
-@test "a slower refill keeps a used-up client used up, and it waits by the new one" {
+@test "a client without tokens still has none after a slower refill, which it waits for" {
   limits user 3 1/h >"$LIMITS_FILE"
   begin
   burst 5 '/?user=u' >/dev/null
@@ -273,7 +273,7 @@ change_to() {
   assert_equal_by_now "$(header Retry-After)" 86400
 }
 
-@test "a faster refill lets a used-up client wait by the new one, and no less" {
+@test "a client without tokens waits for a faster refill, and no less" {
   limits user 3 1/day >"$LIMITS_FILE"
   begin
   burst 5 '/?user=u' >/dev/null
@@ -285,7 +285,7 @@ change_to() {
   assert_equal "$(status '/?user=u')" 429
 }
 
-@test "limits are added and removed, and who used one up finds it used up when it is back" {
+@test "limits are added and removed, and an empty bucket is still empty when its limit is back" {
   limits one >"$LIMITS_FILE"
   begin
   burst 7 '/?user=u' >/dev/null
@@ -302,7 +302,7 @@ change_to() {
   assert_contains "$body" '"violated-policies":["one"]'
 }
 
-@test "other settings of redis are said to take a restart; the same ones are not" {
+@test "the log says that changed settings of redis need a restart" {
   begin WORKERS=1
   limits new >"$LIMITS_FILE"
   hang_up
@@ -327,12 +327,12 @@ worst_latency() {
     awk '$1 == "Latency" && $2 ~ /s$/ { ms = $4 ~ /us$/ ? 0.001 : $4 ~ /ms$/ ? 1 : 1000; print int($4 * ms) }'
 }
 
-@test "98,000 overrides are loaded beside the loop: no request waits for them, and none for the old ones to be freed" {
+@test "98,000 overrides are loaded and freed beside the loop, and no request waits for it" {
   local worst without times=0
   overrides 98000 old >"$LIMITS_FILE"
   begin WORKERS=1
   overrides 97000 new >"$BATS_TEST_TMPDIR/new"
-  # On the loop it took more than 300 ms.  A busy machine may take as long without any limits file.
+  # Loading in the loop took more than 300 ms.  On a busy machine requests may take as long without a reload.
   for _ in 1 2 3; do
     worst_latency 6 >"$BATS_TEST_TMPDIR/worst" &
     sleep 1
@@ -359,7 +359,8 @@ worst_latency() {
   eventually again 2
   assert_equal "$(the_limits)" second
 }
-# Start one that has the limits "first", and change them to "second".  Fails if it read too fast for the signals.
+# hung_up_while_it_reads - start a worker with the limits "first" and send it SIGHUP while it reads "second".  It fails if
+# the worker has finished before.
 hung_up_while_it_reads() {
   stop_limiters
   overrides 98000 first >"$LIMITS_FILE"
@@ -371,15 +372,15 @@ hung_up_while_it_reads() {
   mv "$LIMITS_FILE.new" "$LIMITS_FILE"
   hang_up
   wait_until 10 reading "$1" || return
-  # Of the same file: the look each second would not find it.
+  # The file is the same, so that the watcher does not cause this read.
   hang_up
   hang_up
   reading "$1"
 }
 thread_count() { find "/proc/$1/task" -mindepth 1 -maxdepth 1 | wc -l; }
-reading() { (($(thread_count "$1") > threads)); } # there is a thread for it
+reading() { (($(thread_count "$1") > threads)); } # in a thread
 
-@test "warnings are hinted at, and change nothing" {
+@test "the log refers to --check for warnings, and the file is taken" {
   begin WORKERS=1
   echo '  - { name: twin, key: "query:user | ip", capacity: 5, refill: 1/day }' >>"$LIMITS_FILE"
   hang_up
@@ -387,7 +388,7 @@ reading() { (($(thread_count "$1") > threads)); } # there is a thread for it
   assert_equal "$(the_limits)" old,twin
 }
 
-@test "under load every request is answered 200 by one whole file or another, whatever happens to the file" {
+@test "under load every request gets 200 by one whole file or another, whatever happens to the file" {
   export first=$BATS_TEST_TMPDIR/first.yaml second=$BATS_TEST_TMPDIR/second.yaml
   cat >"$first" <<'YAML'
 redis: { timeout: 5s }
@@ -403,7 +404,7 @@ limits:
   - { name: d, key: global, capacity: 900000000, refill: 1000000/s, shadow: true }
   - { name: e, key: method, capacity: 900000000, refill: 1000000/s }
 YAML
-  # Counts the answers by what they say of the limits.
+  # It counts the answers by the limits that they name.
   cat >"$BATS_TEST_TMPDIR/count.lua" <<'LUA'
 local threads = {}
 function setup(thread) threads[#threads + 1] = thread end
@@ -454,5 +455,5 @@ LUA
   assert_between "$by_first" 100 10000000
   assert_between "$by_second" 100 10000000
 }
-# Every worker has read the file after the log had so many lines about it.
+# read_since LINES - both workers have read the file after the log had so many lines about it
 read_since() { (($(grep -c 'is read again' "$LIMITER_LOG") >= $1 + 2)); }

@@ -6,7 +6,7 @@
 #
 # All suites speak TAP (testanything.org), which is passed on as it comes.  The last line is
 #   N passed, N failed[, N skipped]
-# and the exit status 1 where anything failed.  A suite that ends early, is stopped after SUITE_TIMEOUT
+# and the exit status 1 if anything failed.  A suite that ends early, is stopped after SUITE_TIMEOUT
 # seconds, exits with an error although no test failed, or leaves a process behind, counts as one failure by its name.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -48,7 +48,7 @@ left_behind() {
   grep -lzsx "SUITE=$SUITE" /proc/[0-9]*/environ | grep -o '[0-9]\+' | xargs -r ps -o pid=,args= -p
 }
 
-# check_left_behind NAME GROUP - what is on its way out gets a while; what stays is stopped, and a failure
+# check_left_behind NAME GROUP - a process that is about to end gets 5 s; one that stays is killed and counts as a failure
 check_left_behind() {
   local left='' _
   for _ in {1..50}; do

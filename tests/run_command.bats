@@ -5,7 +5,7 @@ bats_require_minimum_version 1.5.0
 load helper
 
 setup() {
-  # Seen as empty in the end: whatever run.sh leaves on disk, it leaves here.
+  # run.sh creates all its files here, and it must be empty in the end.
   export TMPDIR=$BATS_TEST_TMPDIR/tmp PORT
   mkdir "$TMPDIR"
   PORT=$(free_port)
@@ -22,8 +22,8 @@ teardown() {
   stop_all
 }
 
-# start_run COMMAND... - start it like a shell with a terminal would: a session of its own, so that all
-# its processes can be found, and no signal ignored.  Returns once it says how to stop it.
+# start_run COMMAND... - start it like a shell on a terminal, in a session of its own, by which its processes are found,
+# and with no signal ignored.  Returns once it prints how to stop it.
 start_run() {
   out=$BATS_TEST_TMPDIR/out err=$BATS_TEST_TMPDIR/err
   setsid env --default-signal=HUP,INT,QUIT "$@" >"$out" 2>"$err" 3>&- &
@@ -37,7 +37,7 @@ start_run() {
 started() { grep -qs Ctrl-C "$out"; }
 started_or_gone() { started || gone "$run_pid"; }
 
-# processes - those of the run that are still there, one to a line
+# processes - the running processes of the session, one a line
 processes() { ps -o stat=,pid=,args= -s "$run_pid" | awk '!/^Z/'; }
 pid_of() { processes | awk -v name="$1" '$3 == name { print $2 }'; }
 
@@ -67,7 +67,7 @@ assert_nothing_left() {
   assert_equal "$(pid_of "$PROGRAM" | wc -l)" 2
 }
 
-@test "asking whether it answers costs the person no token" {
+@test "its own check whether it answers takes no token of the user" {
   start_run conf/run.sh
   request /
   assert_fields 'RateLimit-Policy per-user q=5 w=60' 'RateLimit per-user r=4 t=48'
@@ -87,7 +87,7 @@ assert_nothing_left() {
   assert_nothing_left
 }
 
-@test "SIGINT, SIGTERM and SIGHUP are the ways to stop it: exit status 0" {
+@test "SIGINT, SIGTERM and SIGHUP stop it with exit status 0" {
   local signal
   for signal in INT TERM HUP; do
     start_run conf/run.sh
@@ -98,7 +98,7 @@ assert_nothing_left() {
   done
 }
 
-@test "a client that holds back half of its request does not hold up the end" {
+@test "a client that sends half a request does not delay the end" {
   start_run conf/run.sh
   exec {client}<>"/dev/tcp/127.0.0.1/$PORT"
   printf 'GET / HTTP/1.1\r\n' >&"$client"
@@ -121,7 +121,7 @@ assert_nothing_left() {
   assert_equal "$(status /)" 200
 }
 
-# assert_ended_by NAME - its death is the end of all the rest: one line, exit status 1
+# assert_ended_by NAME - its death has ended everything else: one line, exit status 1
 assert_ended_by() {
   end_run
   assert_equal "$ended" 1
@@ -129,30 +129,30 @@ assert_ended_by() {
   assert_nothing_left
 }
 
-@test "if lighttpd dies, all the rest is stopped, with one line and exit status 1" {
+@test "if lighttpd dies, everything else is stopped, with one line and exit status 1" {
   start_run conf/run.sh
   kill -KILL "$(pid_of lighttpd)"
   assert_ended_by lighttpd
 }
 
-@test "if Redis dies, all the rest is stopped, with one line and exit status 1" {
+@test "if Redis dies, everything else is stopped, with one line and exit status 1" {
   start_run conf/run.sh
   kill -KILL "$(pid_of redis-server)"
   assert_ended_by redis-server
 }
 
-@test "a taken port is one clear line and exit status 1" {
+@test "a port in use is an error in one line and exit status 1" {
   start_redis
   PORT=$REDIS_PORT
   run -1 --separate-stderr conf/run.sh
   assert_equal "$stderr" "make run: port $PORT of 127.0.0.1 is taken: choose another, as in PORT=8081 make run"
   assert_equal "$(ls -A "$TMPDIR")" ''
-  # make adds its own line, that the recipe failed.
+  # make adds a line, that the recipe failed.
   run -2 --separate-stderr make run
   assert_equal "$(grep -vc '^make[^:]*: \*\*\*' <<<"$stderr")" 1
 }
 
-@test "a wrong PORT, WORKERS or limits file is said before anything starts" {
+@test "a wrong PORT, WORKERS or limits file is reported before anything starts" {
   local setting
   for setting in PORT=0 PORT=http PORT=65536 WORKERS=0 WORKERS=-1 WORKERS=two; do
     run -1 --separate-stderr env "$setting" conf/run.sh
@@ -178,12 +178,12 @@ assert_ended_by() {
 
 # ---- make run SERVER=...: the limiter in front of a site, a proxied web server and a FastCGI program ----
 
-# assert_guards SERVER - each of the three answers, is limited by the same bucket, and Ctrl-C leaves nothing behind
+# assert_guards SERVER - all three backends answer, share a bucket, and Ctrl-C leaves nothing behind
 assert_guards() {
   start_run make run SERVER="$1"
   assert_matches "$(<"$out")" "^ratelimit.fcgi: 2 processes behind $1 at $URL/"
 
-  # The three lines that it prints, as they stand: one user, so one bucket.
+  # The three lines that it prints, unchanged: they have one user, so one bucket.
   local tries try answers=()
   mapfile -t tries < <(grep -o 'curl -i .*' "$out" | sed 's/  .*//')
   assert_equal "${#tries[@]}" 3
@@ -230,13 +230,13 @@ assert_guards() {
   assert_equal "$(status /)" 200
 }
 
-@test "if nginx dies and leaves its workers behind, all the rest is stopped, with one line and exit status 1" {
+@test "if nginx dies and leaves its workers behind, everything else is stopped, with one line and exit status 1" {
   start_run env SERVER=nginx conf/run.sh
   kill -KILL "$(processes | awk '/nginx: master/ { print $2 }')"
   assert_ended_by nginx
 }
 
-@test "a SERVER that there is none of is one clear line" {
+@test "an unknown SERVER is an error in one line" {
   SERVER=iis run -1 --separate-stderr conf/run.sh
   assert_equal "$stderr" "make run: SERVER is lighttpd, nginx, apache or caddy, not 'iis'"
   run -2 --separate-stderr make run SERVER=iis

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# several.bats - limits that apply together: refused by one, charged by none, and what the answer says of them.
+# several.bats - several limits apply to a request: if one refuses, none is charged; and what the answer says about them.
 
 load helper
 
@@ -9,7 +9,7 @@ teardown_file() { stop_all; }
 setup() { redis_cli FLUSHALL >/dev/null; }
 teardown() { stop_limiters; }
 
-# two_limits [LINE] - the second is the tighter one, for POST alone; LINE of the file stands before them
+# two_limits [LINE] - the second is the tighter one, for POST alone; LINE of the file comes before them
 two_limits() {
   start_limits <<YAML
 redis: { timeout: 5s }
@@ -23,7 +23,7 @@ YAML
 # assert_left NAME CAPACITY PERIOD COUNT - u's bucket of that limit
 assert_left() { assert_equal "$1 $(tokens "rl:{query:user=u}:$1" "$2" "$3")" "$1 $4"; }
 
-@test "200 parallel requests, most of them refused by the second limit: the first is charged for the others alone" {
+@test "of 200 parallel requests the first limit is charged only for those that the second allows" {
   two_limits
   assert_equal "$(burst 200 '/?user=u' --data x)" '200:40 429:160'
   assert_left writes 40 86400 0
@@ -34,7 +34,7 @@ assert_left() { assert_equal "$1 $(tokens "rl:{query:user=u}:$1" "$2" "$3")" "$1
   assert_left all 1000 3600 900
 }
 
-@test "200 parallel requests, most of them refused by the first limit: the second is charged for the others alone" {
+@test "of 200 parallel requests the second limit is charged only for those that the first allows" {
   start_limits <<'YAML'
 redis: { timeout: 5s }
 limits:
@@ -62,7 +62,7 @@ YAML
   assert_equal_by_now "$body" '{"allowed":true,"limit":1000,"remaining":998,"reset":7200}'
 }
 
-@test "of two that refuse both are named, and Retry-After is the longer wait" {
+@test "if two limits refuse, both are named, and Retry-After is the longer wait" {
   start_limits <<'YAML'
 redis: { timeout: 5s }
 limits:
@@ -84,7 +84,7 @@ assert_x_ratelimit() {
   assert_equal_by_now "$(header X-RateLimit-Reset)" "$3"
 }
 
-@test "x-ratelimit: the limit that is closest to refusing, on 200 and 429, beside the RateLimit fields" {
+@test "X-RateLimit headers are those of the limit closest to refusing, on 200 and 429" {
   two_limits 'headers: [ietf, x-ratelimit]'
   request '/?user=u' --data x
   assert_x_ratelimit 40 39 86400
@@ -98,14 +98,14 @@ assert_x_ratelimit() {
   assert_x_ratelimit 40 0 3456000
 }
 
-@test "headers: [x-ratelimit] gives these alone" {
+@test "headers: [x-ratelimit] sends these alone" {
   two_limits 'headers: [x-ratelimit]'
   request '/?user=u' --data x
   assert_x_ratelimit 40 39 86400
   assert_fields
 }
 
-@test "headers: [] gives none, but for Retry-After on a 429" {
+@test "headers: [] sends none except Retry-After on a 429" {
   two_limits 'headers: []'
   request '/?user=u' --data x
   assert_fields

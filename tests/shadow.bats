@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# shadow.bats - a shadow limit is counted, named and logged, and is otherwise as if it were not there.
+# shadow.bats - a shadow limit is counted, named and logged, and has no other effect.
 
 load helper
 
@@ -22,7 +22,7 @@ YAML
 # assert_left NAME CAPACITY COUNT - alice's bucket of that limit
 assert_left() { assert_equal "$1 $(tokens "rl:{query:user=alice}:$1" "$2" 86400)" "$1 $3"; }
 
-@test "it never refuses, is counted in Redis, and stands in no header" {
+@test "a shadow never refuses, is counted in Redis, and is in no header" {
   an_enforced_and_a_shadow 100 3
   assert_equal "$(burst 20 '/?user=alice')" '200:20'
   assert_left new 3 0
@@ -30,7 +30,7 @@ assert_left() { assert_equal "$1 $(tokens "rl:{query:user=alice}:$1" "$2" 86400)
   assert_fields 'RateLimit-Policy old q=100 w=8640000' 'RateLimit old r=79 t=6825600'
 }
 
-@test "on a 200 the body names it once it would have refused" {
+@test "the body of a 200 names a shadow that would have refused" {
   an_enforced_and_a_shadow 100 2
   for left in 99 98; do
     request '/?user=alice'
@@ -43,7 +43,7 @@ assert_left() { assert_equal "$1 $(tokens "rl:{query:user=alice}:$1" "$2" 86400)
   assert_equal "$body" '{"allowed":true,"limit":100,"remaining":99,"reset":86400}'
 }
 
-@test "on a 429 as well, beside those that refused and not among them" {
+@test "the body of a 429 names it apart from the limits that refused" {
   an_enforced_and_a_shadow 2 1
   for _ in 1 2 3; do request '/?user=alice'; done
   assert_equal "$(header Status)" '429 Too Many Requests'
@@ -51,7 +51,7 @@ assert_left() { assert_equal "$1 $(tokens "rl:{query:user=alice}:$1" "$2" 86400)
   assert_fields 'RateLimit-Policy old q=2 w=172800' 'RateLimit old r=0 t=86400'
 }
 
-@test "a request that an enforced limit refuses is not charged to it" {
+@test "a request that an enforced limit refuses is not charged to a shadow" {
   an_enforced_and_a_shadow 2 10
   assert_equal "$(burst 50 '/?user=alice')" '200:2 429:48'
   assert_left old 2 0
@@ -60,7 +60,7 @@ assert_left() { assert_equal "$1 $(tokens "rl:{query:user=alice}:$1" "$2" 86400)
   [[ $body != *shadow* ]] || fail "$body" 'contains' 'no shadow'
 }
 
-@test "what enforced limits charge is the same with it and without it" {
+@test "enforced limits charge the same with and without a shadow" {
   local with
   an_enforced_and_a_shadow 40 15
   assert_equal "$(burst 30 '/?user=alice')" '200:30'
@@ -75,11 +75,12 @@ limits: [{ name: old, key: "query:user | ip", capacity: 40, refill: 1/day }]
 YAML
   assert_equal "$(burst 30 '/?user=alice')" '200:30'
   assert_left old 40 10
-  # When it was empty, microseconds: a token is 86400000000 of them, and what lies between the two a minute at most.
+  # These are times at which the bucket was empty, in microseconds: a token is 86400000000, and the two bursts are less
+  # than a minute apart.
   assert_between $(($(redis_cli GET 'rl:{query:user=alice}:old') - with)) 0 60000000
 }
 
-@test "it is logged with its name and the client's key" {
+@test "a shadow is logged with its name and the client's key" {
   an_enforced_and_a_shadow 100 1 WORKERS=1
   request '/?user=alice'
   assert_equal "$(grep -c shadow "$LIMITER_LOG" || true)" 0
@@ -87,20 +88,20 @@ YAML
   assert_equal "$(grep -o 'shadow limit.*' "$LIMITER_LOG")" 'shadow limit new would have refused rl:{query:user=alice}:new'
 }
 
-@test "it is logged at most once a second by a process, with the number of those not logged" {
+@test "each process logs a shadow at most once a second, with the number of requests not logged" {
   an_enforced_and_a_shadow 3000 1 WORKERS=1
   local before=$SECONDS
   assert_equal "$(burst 201 '/?user=alice')" '200:201'
   eventually logged_again
-  # A second as the clock counts them: two lines may be in one and the next, half a second apart.
+  # SECONDS counts whole seconds, and two lines may be in two of them although less than a second apart.
   assert_between "$(grep -c 'would have refused' "$LIMITER_LOG")" 2 $((SECONDS - before + 2))
-  # One had a token.  Those that logged_again sent are counted, too, and the last one has a line of its own.
+  # The first request had a token.  Those of logged_again count as well, and the last of them has its own line.
   local said
   said=$(awk '/would have refused/ { said++ }
     match($0, /[0-9]+ requests since the last such line$/) { said += substr($0, RSTART) } END { print said }' "$LIMITER_LOG")
   assert_equal "$said" $((200 + asked))
 }
-# Ask until a line says how many requests there were since the last one.
+# logged_again - after one more request the last line says how many there were since the line before it
 logged_again() {
   asked=$((asked + 1))
   request '/?user=alice'
@@ -108,7 +109,7 @@ logged_again() {
     tail -n 1 "$LIMITER_LOG" | grep -q 'requests since the last such line'
 }
 
-@test "alone it answers 200 without headers, and is named" {
+@test "a shadow alone answers 200 without headers and is named" {
   start_limits <<'YAML'
 redis: { timeout: 5s }
 limits: [{ name: new, key: ip, capacity: 1, refill: 1/day, shadow: true }]
@@ -121,7 +122,7 @@ YAML
   assert_equal "$body" '{"allowed":true,"shadow":["new"]}'
 }
 
-@test "an override of it blocks nobody" {
+@test "a blocked override of a shadow does not block" {
   start_limits WORKERS=1 <<'YAML'
 redis: { timeout: 5s }
 limits:
@@ -140,7 +141,7 @@ YAML
   assert_equal "$(redis_keys)" 'rl:{ip=127.0.0.1}:old'
 }
 
-@test "without Redis its on_redis_failure: deny denies nothing" {
+@test "on_redis_failure: deny of a shadow refuses no request" {
   an_enforced_and_a_shadow 5 5 REDIS_ADDR=127.0.0.1:1
   for _ in 1 2 3; do assert_equal "$(status '/?user=alice')" 200; done
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# slow_peers.bats - peers that are silent, that send half a request, that trickle bytes and that never read cost the others
-# nothing: no time, no limit, no memory that stays, and no end.  The client is tests/fastcgi/client.js.
+# slow_peers.bats - peers that are silent, send half a request, trickle bytes or never read cost the others neither time
+# nor limits, nor the program memory that stays, nor its end.  The client is tests/fastcgi/client.js.
 
 load helper
 
@@ -28,8 +28,8 @@ start() {
 
 limited() { [[ $(fcgi <<<"print(await ask('/?user=empty'))" 2>/dev/null) == '1: 429, complete' ]]; }
 
-# hostile SOCKET - at the program there: 60 half requests, 60 silent peers, 20 that send a byte every 45 ms, on new connections and on kept ones, and
-# 100 that ask on and on and never read; until the test ends.  $BATS_TEST_TMPDIR/hostile is there when all are.
+# hostile SOCKET - until the test ends the program there has 60 half requests, 60 silent peers, 20 that send a byte every
+# 45 ms, on new and kept connections, and 100 that send requests and never read.  Returns when all are connected.
 hostile() {
   rm -f "$BATS_TEST_TMPDIR/hostile"
   node tests/fastcgi/client.js "$1" "$BATS_TEST_TMPDIR/hostile" 3>&- <<'JS' &
@@ -69,12 +69,11 @@ JS
   eventually test -e "$BATS_TEST_TMPDIR/hostile"
 }
 
-# honest - 1000 requests of clients of their own, one after the other, and of one whose bucket is empty: the 99th percentile
-# in ms, of all of them
+# honest - the 99th percentile in ms of 1000 requests, one after the other; one in ten is of a client with an empty bucket
 honest() {
   fcgi <<'JS'
 const times = [];
-await repeat(200, () => ask('/?user=empty'));   // node gets to know its own program
+await repeat(200, () => ask('/?user=empty'));   // node compiles the script
 await repeat(1000, async (i) => {
   const at = now(), empty = i % 10 === 0;
   const answer = await ask(empty ? '/?user=empty' : `/?user=${Math.random()}`);
@@ -85,9 +84,9 @@ print(times.sort((a, b) => a - b)[990].toFixed(2));
 JS
 }
 
-# A busy machine takes a client its processor for longer, and so do the hostile peers themselves.  What they cost without the
-# program is measured beside another one.
-@test "60 half requests, silent peers, tricklers and peers that never read, all at once, leave an honest p99 below 5 ms" {
+# On a busy machine requests take longer, and the hostile peers need processor time themselves.  To tell these from the
+# cost to the program, the same is measured with the peers at another program.
+@test "half requests and silent, trickling and deaf peers leave the p99 of other requests below 5 ms" {
   local apart beside other=$BATS_TEST_TMPDIR/other
   start
   REDIS_ADDR=unix:$REDIS_SOCK "$PROGRAM" --limits "$BATS_TEST_TMPDIR/limits.yaml" --listen "unix:$other" 2>/dev/null 3>&- &
@@ -107,7 +106,7 @@ JS
   assert_equal "$(grep -c 'redis ' "$LIMITER_LOG" || true)" 0
 }
 
-@test "with all of them there, SIGTERM ends the program in a few seconds" {
+@test "SIGTERM ends the program in a few seconds in spite of all these peers" {
   start
   hostile "$SOCKET"
   kill -TERM "$PROGRAM_PID"
@@ -115,7 +114,7 @@ JS
   assert_equal "$(grep -c 'redis ' "$LIMITER_LOG" || true)" 0
 }
 
-@test "without descriptors half requests give way to an honest one" {
+@test "half requests give way to a whole one when descriptors run out" {
   start bash -c 'ulimit -n 100; exec "$@"' _
   fcgi >"$BATS_TEST_TMPDIR/out" <<'JS'
 const slow = [];
@@ -134,7 +133,7 @@ JS
 true'
 }
 
-@test "heads that never end take 64 MB at most, of all peers together" {
+@test "endless request heads of all peers together take at most 64 MB" {
   local before after
   start
   before=$(awk '/^VmRSS/ { print $2 }' "/proc/$PROGRAM_PID/status")
@@ -153,7 +152,7 @@ JS
   [[ $BUILD == *asan* ]] || assert_between "$((after - before))" 30000 90000
 }
 
-@test "who does not read is let go, and so is who does not close" {
+@test "peers that do not read, or do not close, are disconnected" {
   start
   fcgi >"$BATS_TEST_TMPDIR/out" <<'JS'
 // A write fails when the program has closed.

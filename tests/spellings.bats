@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# spellings.bats - a client has one bucket, in however many spellings it sends what is counted, and a limit on a
-# path applies in every spelling that a backend takes for it.
+# spellings.bats - a client has one bucket, however it spells its key, and a limit on a path applies to every spelling
+# that a backend takes for the path.
 
 load helper
 
@@ -27,7 +27,7 @@ assert_statuses() {
   assert_equal "$* $got" "$* $want"
 }
 
-@test "a header in two spellings that lighttpd makes one of is 400, and the backend's value has no fresh bucket" {
+@test "a header in two spellings, which lighttpd merges, is answered with 400 and has no fresh bucket" {
   local name
   limit_two 'header:X-API-Key'
   for name in X_API_Key X.API.Key 'X!API-Key' 'X~API~Key'; do
@@ -54,12 +54,12 @@ YAML
   assert_equal "$(status /)" 429
 }
 
-@test "a shadow limit never refuses a header that is there twice" {
+@test "a shadow limit does not refuse a duplicate header" {
   limit_two 'header:X-API-Key' 'shadow: true'
   for _ in 1 2 3; do assert_equal "$(status / -H 'X_API_Key: junk' -H 'X-API-Key: valid')" 200; done
 }
 
-@test "a cookie has one bucket with spaces, quotes and encoding" {
+@test "a cookie has one bucket, whatever its spaces, quotes and encoding" {
   local value
   limit_two 'cookie:sessionid'
   assert_equal "$(status / -H 'Cookie: sessionid=abc')" 200
@@ -73,7 +73,7 @@ YAML
   done
 }
 
-@test "a limit on a path applies with a slash at its end, encoded slashes and steps" {
+@test "a limit on a path applies with a trailing slash, encoded characters and dot segments" {
   limit_two ip 'match: { path: /login }'
   assert_statuses '200 200 429 429 429 429 429 429' /login /login/ /login/. //login /x/../login /login/ '/%6cogin' \
     '/login;a=b'
@@ -101,7 +101,7 @@ YAML
   assert_equal "$(status / --data x)" 200
 }
 
-@test "a request target that is no path matches every path" {
+@test "a request target without a leading slash matches every path" {
   cat >"$BATS_TEST_TMPDIR/limits.yaml" <<'YAML'
 redis: { timeout: 5s }
 limits:
@@ -117,7 +117,7 @@ JS
   )" '200 200 429 429 429 429 200 200'
 }
 
-@test "the worst globs on the longest values are answered in time, or with 400" {
+@test "the worst globs on the longest values take little processor time, or are answered with 400" {
   local i value used
   {
     echo 'redis: { timeout: 5s }'

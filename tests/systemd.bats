@@ -2,8 +2,8 @@
 # systemd.bats - the units of conf/systemd, as `make install` installs them, under systemd itself: process 1 of
 # namespaces of its own (systemd_boot.sh), behind the real lighttpd and in front of a Redis outside of them.
 #
-# One thing is stricter than in the units: a system call outside of SystemCallFilter= is a death here.
-# With EPERM, as in the unit, it might pass unnoticed.
+# One thing is stricter than in the units: a system call outside of SystemCallFilter= kills the process, because EPERM,
+# as in the unit, might pass unnoticed.
 
 bats_require_minimum_version 1.5.0
 load helper
@@ -97,7 +97,7 @@ limited_to() {
 # show PROPERTY UNIT
 show() { inside systemctl show --value -p "$1" "$2"; }
 
-# pid_of INSTANCE - its process, as it is called out here
+# pid_of INSTANCE - its process, by its pid outside of the namespace
 pid_of() {
   local pid
   pid=$(show MainPID "ratelimit@$1.service")
@@ -106,7 +106,7 @@ pid_of() {
   done
 }
 
-@test "systemd-analyze verify has nothing to say about the installed units" {
+@test "systemd-analyze verify finds no fault in the installed units" {
   local prefix=$BATS_TEST_TMPDIR/prefix
   make install BUILD="${BUILD:-build}" PREFIX="$prefix" SYSCONFDIR="$BATS_TEST_TMPDIR/etc" >/dev/null
   cd "$prefix/lib/systemd/system"
@@ -121,7 +121,7 @@ pid_of() {
   ((status == 0)) || fail "$output" 'is rated above' 1.5
 }
 
-@test "make install leaves the limits and the settings that are there as they are" {
+@test "make install keeps existing limits and settings" {
   local to=$BATS_TEST_TMPDIR/root
   mkdir -p "$to/etc/ratelimit" "$to/etc/default"
   echo mine >"$to/etc/ratelimit/limits.yaml"
@@ -131,8 +131,8 @@ pid_of() {
   assert_equal "$(cat "$root/etc/ratelimit/limits.yaml")" "$(cat conf/limits.yaml)"
 }
 
-# The first that starts it: no process has known Redis' address yet.
-@test "it starts where the name of Redis is unknown, and limits once the name server knows it" {
+# This is the first test that starts it, so no process has known the address of Redis yet.
+@test "it starts while the name of Redis is unknown, and limits once it is known" {
   needs_boot
   run -0 inside systemctl enable --now ratelimit@1.service ratelimit@2.service
   assert_equal "$(statuses 4 "$user")" '200 200 200 200'
@@ -141,7 +141,7 @@ pid_of() {
   assert_equal "$(statuses 4 "$user")" '200 200 200 429'
 }
 
-@test "the processes share one socket, which is for the web server's group alone" {
+@test "the processes share one socket, which only the web server's group may use" {
   needs_systemd
   assert_equal "$(stat -c '%a %U %G' "$SOCKET")" '660 root www-data'
   assert_equal "$(readlink "/proc/$(pid_of 1)/fd/0")" "$(readlink "/proc/$(pid_of 2)/fd/0")"
@@ -167,7 +167,7 @@ pid_of() {
   assert_equal "$(scheduling_policy "$pid")" SCHED_BATCH
 }
 
-@test "a system call outside of the filter is a death here: the other tests would notice one" {
+@test "a system call outside of the filter kills the process, so the other tests would notice it" {
   needs_systemd
   drop_in ratelimit@denied.service 'ExecStart=' 'ExecStart=/bin/chown 0 /dev/null' 'Restart=no' \
     'SystemCallErrorNumber=kill' 'Type=oneshot'
@@ -177,7 +177,7 @@ pid_of() {
   inside systemctl reset-failed ratelimit@denied.service
 }
 
-@test "Redis is lost and comes back: open meanwhile, limited again, no process died of it" {
+@test "while Redis is lost requests are allowed, then limited again, and no process dies" {
   needs_systemd
   local pids
   pids="$(pid_of 1) $(pid_of 2)"
@@ -190,7 +190,7 @@ pid_of() {
   assert_equal "$(pid_of 1) $(pid_of 2)" "$pids"
 }
 
-@test "systemctl reload takes a changed limits file; one with a mistake fails it, and changes nothing" {
+@test "systemctl reload takes a changed limits file, and fails without a change on one with a mistake" {
   needs_systemd
   local pids
   pids="$(pid_of 1) $(pid_of 2)"
@@ -232,7 +232,7 @@ pid_of() {
   assert_equal "$(count_statuses <"$answers")" 200:400
 }
 
-@test "a limits file with a mistake keeps it from starting and says why; once corrected it starts by itself" {
+@test "with a mistake in the limits file it does not start and says why; once corrected it starts by itself" {
   needs_systemd
   inside systemctl stop ratelimit.socket
   limits none
@@ -246,7 +246,7 @@ pid_of() {
   eventually answered
 }
 
-@test "stopping the socket stops every process, and leaves no socket; the next start has it back" {
+@test "stopping the socket stops every process and removes the socket" {
   needs_systemd
   local pids pid
   pids="$(pid_of 1) $(pid_of 2)"
@@ -257,7 +257,7 @@ pid_of() {
   assert_equal "$(status "/?user=$user")" 503
 }
 
-@test "the socket alone is enough: the first request starts a process" {
+@test "the socket alone is enough, because the first request starts a process" {
   needs_systemd
   inside systemctl stop ratelimit.socket
   inside systemctl start ratelimit.socket
@@ -267,8 +267,8 @@ pid_of() {
   [[ -n $(pid_of 1) ]]
 }
 
-# As the README has it for Apache's mod_authnz_fcgi.
-@test "systemctl edit ratelimit.socket gives it a port in the place of the unix socket" {
+# As in the README for Apache's mod_authnz_fcgi.
+@test "systemctl edit ratelimit.socket can replace the unix socket with a port" {
   needs_systemd
   local port override=/proc/$init/root/run/units/ratelimit.socket.d conf=$BATS_TEST_TMPDIR/lighttpd.conf
   port=$(free_port)
@@ -286,8 +286,8 @@ pid_of() {
   inside systemctl restart ratelimit.socket
 }
 
-# As the README has it: SupplementaryGroups=redis.  /tmp, where the tests' Redis has its socket, is not to be seen.
-@test "a Redis at a unix socket that is for its group is reached with SupplementaryGroups=" {
+# As in the README: SupplementaryGroups=redis.  The tests' Redis has its socket in /tmp, which the unit cannot see.
+@test "SupplementaryGroups= gives access to a Redis whose unix socket is for its group" {
   needs_systemd
   inside redis-server --port 0 --unixsocket /run/redis.sock --unixsocketperm 770 --save '' >/dev/null 3>&- &
   eventually test -S "/proc/$init/root/run/redis.sock"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# take.bats - lua/take.lua in a real Redis: what only Redis itself can tell.
+# take.bats - lua/take.lua in a real Redis: what a simulation cannot show.
 # The arithmetic is tested in tests/lua/test_take.lua, with a clock that can be set.
 
 KEY='rl:{query:user=user000001}:per-user'
@@ -97,14 +97,14 @@ now_us() { redis time | { read -r s && read -r us && echo $((s * 1000000 + us));
   assert_between "$(redis pttl "$KEY")" 50000 60000
 }
 
-@test "the key is gone when the bucket is full, with nobody asking for it" {
+@test "the key is deleted when the bucket is full, without an access to it" {
   # 200 ms: a key that is never looked at waits for Redis's own round, ten times a second.
   assert_equal "$(take "$KEY" -- 200000 1 1)" "1 0 200000 200000"
   eventually prints 0 redis dbsize
   assert_equal "$(take "$KEY" -- 200000 1 1)" "1 0 200000 200000"
 }
 
-@test "a refused client is served after the wait it was told, and not before" {
+@test "a refused client is served after the wait in the reply, and not before" {
   local before wait
   before=$(now_us)
   # One connection: less than the 300 ms must lie between the two.
@@ -142,7 +142,7 @@ EVALSHA $SHA 1 $KEY 300000 1 1"
   assert_equal "$(redis get "$KEY")" "$value"
 }
 
-@test "refusals write nothing, at whatever moment of a millisecond they come" {
+@test "refusals write nothing, at any time within a millisecond" {
   take_default 5
   redis config resetstat
   redis -r 3000 evalsha "$SHA" 1 "$KEY" "$INTERVAL" "$CAPACITY" 5 >"$BATS_TEST_TMPDIR/replies"
@@ -152,7 +152,7 @@ EVALSHA $SHA 1 $KEY 300000 1 1"
   assert_equal "$(redis info commandstats | grep -c '^cmdstat_set:')" 0
 }
 
-@test "a shadow without room refuses nothing, and keeps no other from being charged" {
+@test "a shadow without tokens refuses nothing, and the others are charged" {
   take empty -- "$INTERVAL" "$CAPACITY" 5
   local value
   value=$(redis get empty)
@@ -169,13 +169,13 @@ EVALSHA $SHA 1 $KEY 300000 1 1"
   assert_equal "$(redis exists other)" 0
 }
 
-@test "of shadows alone each is charged for itself" {
+@test "if all limits are shadows, each is charged independently" {
   take_default 5
   assert_matches "$(take "$KEY" other -- "$INTERVAL" "$CAPACITY" 1 "$INTERVAL" "$CAPACITY" 1 0)" \
     "^0 0 [0-9]+ [0-9]+ 1 4 0 12000000\$"
 }
 
-@test "a used-up bucket stays used up when its limit is changed" {
+@test "an empty bucket stays empty when its limit is changed" {
   take_default 5
   local limit interval capacity
   for limit in "12000000 6" "12000000 999" "12000000 1" "24000000 5" "10000000 5" \
@@ -187,7 +187,7 @@ EVALSHA $SHA 1 $KEY 300000 1 1"
   assert_matches "$(take_default)" "^0 0 ([1-9]|1[0-2])[0-9]{6} [0-9]+\$"
 }
 
-@test "a partial bucket has what it gained since it was empty when its limit is changed" {
+@test "a bucket keeps the time since it was empty when its limit is changed" {
   take_default 2
   assert_equal "$(remaining "$KEY" -- 12000000 100 0)" 3
   assert_equal "$(remaining "$KEY" -- 12000000 2 0)" 2
@@ -195,7 +195,7 @@ EVALSHA $SHA 1 $KEY 300000 1 1"
   assert_equal "$(remaining "$KEY" -- 7000000 100 0)" 5
 }
 
-@test "a refusal by a limit that became longer makes the key live as long" {
+@test "a refusal by a limit with a longer window extends the time to live of the key" {
   take_default 5
   local value
   value=$(redis get "$KEY")
@@ -207,7 +207,7 @@ EVALSHA $SHA 1 $KEY 300000 1 1"
   assert_equal "$(redis get "$KEY")" "$value"
 }
 
-@test "a client that keeps asking is refused when its old window, a shorter one, has ended" {
+@test "a client that keeps asking is still refused after its old, shorter window has ended" {
   # One connection: less than the second must lie between the two.
   run redis <<<"EVALSHA $SHA 1 $KEY 1000000 1 1
 EVALSHA $SHA 1 $KEY 3600000000 1 1"
@@ -216,12 +216,12 @@ EVALSHA $SHA 1 $KEY 3600000000 1 1"
   assert_matches "$(take "$KEY" -- 3600000000 1 1)" "^0 0 [0-9]+ [0-9]+\$"
 }
 
-@test "a look at a bucket does not create it" {
+@test "reading a bucket does not create it" {
   assert_equal "$(take_default 0)" "1 5 0 0"
   assert_equal "$(redis dbsize)" 0
 }
 
-@test "a key of another type, or with another value, is a full bucket and heals" {
+@test "a key of another type or value counts as a full bucket and is replaced" {
   local create
   for create in "set $KEY garbage" "set $KEY nan" "rpush $KEY a b" "hset $KEY field 1"; do
     redis del "$KEY"
@@ -233,13 +233,13 @@ EVALSHA $SHA 1 $KEY 3600000000 1 1"
   done
 }
 
-@test "a bucket from an hour in the future is empty, and tells the true wait" {
+@test "a bucket an hour in the future counts as empty, with the true wait" {
   redis set "$KEY" $(($(now_us) + 3600000000))
   assert_equal "$(take_default)" "0 0 12000000 60000000"
   assert_between "$(redis pttl "$KEY")" 50000 60000
 }
 
-@test "a window of ten years keeps its digits" {
+@test "a window of ten years keeps its precision" {
   local ten_years=315360000000000
   assert_equal "$(take "$KEY" -- "$ten_years" 1 1)" "1 0 $ten_years $ten_years"
   assert_matches "$(redis get "$KEY")" '^[1-9][0-9]{15}$'
@@ -259,7 +259,7 @@ EVALSHA $SHA 1 $KEY $INTERVAL $CAPACITY 1"
   assert_equal "$(redis exists "$KEY")" 0
 }
 
-@test "an access list needs EVALSHA, TIME, GET, SET and PTTL, no more" {
+@test "an access list with EVALSHA, TIME, GET, SET and PTTL is enough" {
   [[ $(redis acl whoami) = default ]] || skip "this Redis has no access lists"
   redis acl setuser limiter on nopass '~*' +evalsha +time +get +set +pttl
   run redis <<<"AUTH limiter any
@@ -270,7 +270,7 @@ EVALSHA $SHA 1 $KEY $INTERVAL $CAPACITY 1"
   assert_equal "${lines[*]:5:2}" "0 0"
 }
 
-@test "an access list without PTTL is an error where a request would be refused" {
+@test "an access list without PTTL is an error if a request would be refused" {
   [[ $(redis acl whoami) = default ]] || skip "this Redis has no access lists"
   take_default 5
   redis acl setuser limiter on nopass '~*' +evalsha +time +get +set
@@ -288,7 +288,7 @@ crowd() {
     "$REDIS_SOCK" "$SHA" "$@"
 }
 
-@test "of 200 clients at once exactly as many pass as there are tokens, each with its own" {
+@test "of 200 clients at once as many pass as there are tokens, each with its own count" {
   crowd 1 "$KEY" 3600000000 50 1 >"$BATS_TEST_TMPDIR/crowd"
   assert_equal "$(wc -l <"$BATS_TEST_TMPDIR/crowd")" 200
   assert_equal "$(grep -c '^1 ' "$BATS_TEST_TMPDIR/crowd")" 50
@@ -296,7 +296,7 @@ crowd() {
     "$(seq 0 49 | paste -sd ' ' -)"
 }
 
-@test "of 200 clients at once none takes from one bucket what another refuses" {
+@test "of 200 clients at once none is charged in one bucket if another refuses" {
   crowd 2 "$KEY" other 3600000000 50 1 3600000000 20 1 >"$BATS_TEST_TMPDIR/crowd"
   assert_equal "$(wc -l <"$BATS_TEST_TMPDIR/crowd")" 200
   assert_equal "$(grep -c '^1 [0-9]* [0-9]* [0-9]* 1 ' "$BATS_TEST_TMPDIR/crowd")" 20

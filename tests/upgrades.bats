@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# upgrades.bats - a WebSocket through every guard of a site: its handshake is a request that takes a token, what follows passes
-# as it is in both directions, and without tokens the handshake is refused and the backend not asked.
+# upgrades.bats - a WebSocket through every guard of a site: its handshake takes a token, what follows passes unchanged in
+# both directions, and without tokens the handshake is refused and the backend is not asked.
 
 load helper
 load guarded
@@ -68,7 +68,7 @@ assert_guards_upgrades() {
   assert_equal "$(handshake '/proxy/x?user=another')" '101 both ways'
 }
 
-@test "through nginx" {
+@test "a WebSocket is limited through nginx" {
   local dir=$BATS_TEST_TMPDIR/nginx
   mkdir "$dir"
   export LISTEN CHECK PROXIED=$BACKEND SITE=$PWD/conf/demo/site FASTCGI=$dir/none LIMITER=$dir/limiter TRUSTED=192.0.2.9
@@ -86,7 +86,7 @@ assert_guards_upgrades() {
   assert_guards_upgrades
 }
 
-@test "through Apache" {
+@test "a WebSocket is limited through Apache" {
   start_listener
   SERVER_PIDS+=" $PROGRAM_PID"
   sed 's,^ProxyPass "/proxy/" .*,& upgrade=websocket,' conf/apache/apache2.conf >"$BATS_TEST_TMPDIR/apache2.conf"
@@ -95,7 +95,7 @@ assert_guards_upgrades() {
   assert_guards_upgrades
 }
 
-@test "through Caddy" {
+@test "a WebSocket is limited through Caddy" {
   start_limiter conf/lighttpd.conf LIMITS_FILE="$LIMITS_FILE"
   export LIMITER=127.0.0.1:$PORT
   start_caddy
@@ -103,7 +103,7 @@ assert_guards_upgrades() {
   assert_guards_upgrades
 }
 
-@test "through lighttpd" {
+@test "a WebSocket is limited through lighttpd" {
   cp conf/lighttpd/* "$BATS_TEST_TMPDIR"
   sed 's,^proxy.server = .*,&\nproxy.header = ( "upgrade" => "enable" ),' conf/lighttpd/demo.conf >"$BATS_TEST_TMPDIR/demo.conf"
   start_limiter "$BATS_TEST_TMPDIR/demo.conf" CONF_DIR="$PWD/conf/lighttpd" SITE="$PWD/conf/demo/site" \

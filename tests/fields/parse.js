@@ -16,7 +16,7 @@ function values(head, name) {
   return [...lines].map(([, value]) => value);
 }
 
-// A Token, a Display String and an Inner List are objects.  The name stands bare in what is printed, so it has
+// A Token, a Display String and an Inner List are objects.  The name is printed bare, so it has
 // to be one that a limits file can give.
 function itemLine([name, parameters]) {
   if (typeof name !== 'string') throw new Error('an item is no String');
