@@ -91,7 +91,7 @@ CONF
 @test "behind nginx with HTTP/2, in which a body may have no length" {
   start_nginx
   local from got
-  DELAY=$(seconds_of twenty_requests '/?user=delay')
+  DELAY=$(seconds_of ten_requests '/?user=delay')
   for _ in 1 2 3; do
     got=$(curl --http2-prior-knowledge -s -o /dev/null -w '%{http_code}' --max-time $((5 + 2 * DELAY)) -T - "$HTTP2/?user=h2" <"$BATS_FILE_TMPDIR/large")
     assert_equal "$got" 200

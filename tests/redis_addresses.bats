@@ -8,7 +8,7 @@ setup() {
   export REDIS_PORT
   FIRST=$BATS_TEST_TMPDIR/first
   export LIMITS_FILE=$BATS_TEST_TMPDIR/limits.yaml
-  echo '{ redis: { timeout: 1s }, limits: [{ name: three, key: "query:user | ip", capacity: 3, refill: 1/day }] }' \
+  echo '{ redis: { timeout: 500ms }, limits: [{ name: three, key: "query:user | ip", capacity: 3, refill: 1/day }] }' \
     >"$LIMITS_FILE"
 }
 

@@ -21,10 +21,10 @@ empty() { [[ $(status "/?user=$1") == 429 ]]; }
   start 500ms
   eventually decided
   eventually empty full
-  wrk -c 256 -t 2 -d 6s "$URL/?user=full" >"$BATS_TEST_TMPDIR/wrk" 3>&- &
+  wrk -c 256 -t 2 -d 5s "$URL/?user=full" >"$BATS_TEST_TMPDIR/wrk" 3>&- &
   local load=$!
   HELPER_PIDS+=" $load"
-  for _ in {1..7}; do
+  for _ in {1..5}; do
     sleep 0.1
     kill -STOP "$PROGRAM_PID"
     sleep 0.75
@@ -40,13 +40,13 @@ empty() { [[ $(status "/?user=$1") == 429 ]]; }
 }
 
 @test "a Redis that sleeps longer than the timeout leaves requests undecided, and the connection stays" {
-  start 2s
+  start 1500ms
   eventually decided
   eventually empty full
   local connection
   connection=$(limiter_connection)
   for _ in 1 2; do
-    redis_cli DEBUG SLEEP 3 >/dev/null &
+    redis_cli DEBUG SLEEP 2.2 >/dev/null &
     local sleep=$!
     eventually asleep
     # It waits for as long as the timeout, and is not decided; or Redis is awake again.
