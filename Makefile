@@ -151,7 +151,10 @@ install: all
 	$(call install_etc,conf/limits.yaml,ratelimit/limits.yaml)
 	$(call install_etc,conf/lighttpd/06-ratelimit.conf,lighttpd/conf-available/06-ratelimit.conf)
 	$(call install_etc,conf/lighttpd/07-ratelimit-headers.conf,lighttpd/conf-available/07-ratelimit-headers.conf)
-	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/ratelimit/README.md
+	install -D -m 755 conf/workers.sh $(DESTDIR)$(PREFIX)/share/ratelimit/workers.sh
+	for file in $(DOCUMENTS); do \
+	  install -D -m 644 $$file $(DESTDIR)$(PREFIX)/share/doc/ratelimit/$$file || exit; \
+	done
 	install -D -m 644 conf/man/ratelimit.fcgi.8 $(DESTDIR)$(PREFIX)/share/man/man8/ratelimit.fcgi.8
 	install -D -m 644 conf/man/ratelimit-limits.5 $(DESTDIR)$(PREFIX)/share/man/man5/ratelimit-limits.5
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
@@ -159,6 +162,11 @@ install: all
 	  $(WITH_PATHS) conf/systemd/$$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit; \
 	done
 	$(call install_etc,conf/systemd/ratelimit.default,default/ratelimit)
+
+# The documents, and the files that they link to.
+DOCUMENTS = $(wildcard *.md .github/*.md fcgi/*.md conf/*.md conf/*/*.md lua/*.md tests/*.md conf/*.conf conf/*.yaml conf/*/*.conf \
+  conf/*/*.yaml conf/systemd/ratelimit*) LICENSE docker-compose.yml conf/workers.sh conf/caddy/Caddyfile lua/take.lua \
+  tests/helper.bash tests/guarded.bash
 
 # FILE...: install below PREFIX/share/ratelimit, in the same folders as in conf.
 define install_share

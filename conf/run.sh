@@ -149,11 +149,11 @@ start_server() {
 # Only the user that runs this can connect to the unix socket, but all users of the machine to the
 # port on loopback.
 on_socket() {
-  start "$(basename "$3")" spawn-fcgi -n -s "$1" -M 0600 -b 2048 -- "$here/demo/workers.sh" "$2" "$3"
+  start "$(basename "$3")" spawn-fcgi -n -s "$1" -M 0600 -b 2048 -- "$here/workers.sh" "$2" "$3"
   until_true 10 test -S "$1" || fail "$3 did not start"
 }
 on_port() {
-  start "$(basename "$3")" spawn-fcgi -n -a 127.0.0.1 -p "$1" -b 2048 -- "$here/demo/workers.sh" "$2" "$3"
+  start "$(basename "$3")" spawn-fcgi -n -a 127.0.0.1 -p "$1" -b 2048 -- "$here/workers.sh" "$2" "$3"
   until_true 10 accepts_tcp "$1" || fail "$3 did not start"
 }
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bats
 # image.bats - the image is small, runs without root and read-only, and stops at once.
 #
-# The commands are those of the README, with unique names, so that other containers are left alone:
+# The commands are those of conf/docker/README.md, with unique names, so that other containers are left alone:
 #   docker network create app-net
 #   docker run -d --name my-redis --network app-net redis:8
 #   docker build -t rate-limiter .
-#   docker run -p 8080:8080 --network app-net -e REDIS_ADDR=my-redis:6379 rate-limiter
+#   docker run -p 127.0.0.1:8080:8080 --network app-net -e REDIS_ADDR=my-redis:6379 rate-limiter
 
 bats_require_minimum_version 1.5.0
 load helper
@@ -130,6 +130,18 @@ stop_in() {
   change_limits mistaken 's/capacity: 5/capacity: -5/'
   run -2 docker start -a "mistaken-$id"
   assert_contains "$output" '/etc/ratelimit/limits.yaml:11:15: capacity: '
+}
+
+@test "limits in a mounted folder are used, and so are those that sed -i replaces them with" {
+  local limits=$BATS_TEST_TMPDIR/limits
+  mkdir -m 755 "$limits"
+  sed 's/capacity: 5 /capacity: 9 /' conf/limits.yaml >"$limits/limits.yaml"
+  chmod 644 "$limits/limits.yaml"
+  run_limiter mounted -v "$limits:/etc/ratelimit/limits:ro" -e LIMITS_FILE=/etc/ratelimit/limits/limits.yaml
+  capacity_is() { curl -s -m 5 -i "$url/?user=$user" | grep -q "^RateLimit-Policy: \"per-user\";q=$1;"; }
+  wait_until 30 capacity_is 9
+  sed -i 's/capacity: 9 /capacity: 7 /' "$limits/limits.yaml"
+  wait_until 60 capacity_is 7
 }
 
 @test "it is healthy while it decides, even if it has to refuse without Redis" {

@@ -57,7 +57,7 @@ start_installed() {
 @test "make install installs the recipes of the other web servers unchanged" {
   local recipe
   make_install DESTDIR="$BATS_TEST_TMPDIR" PREFIX=/usr
-  for recipe in conf/{nginx,apache}/*.conf conf/{caddy,traefik,envoy}/*; do
+  for recipe in conf/{nginx,apache}/*.conf conf/{traefik,envoy}/*.yaml conf/caddy/Caddyfile; do
     cmp "$recipe" "$BATS_TEST_TMPDIR/usr/share/ratelimit/${recipe#conf/}"
   done
 }

@@ -25,7 +25,7 @@ teardown() { stop_limiters; }
 
 @test "400 parallel requests admit exactly 50, through spawn-fcgi -F 3" {
   local socket=$BATS_TEST_TMPDIR/socket
-  # As in the README.
+  # Without a supervisor, three processes that share a socket.
   REDIS_ADDR=unix:$REDIS_SOCK spawn-fcgi -s "$socket" -M 0660 -b 2048 -F 3 -P "$BATS_TEST_TMPDIR/pids" -- \
     /bin/sh -c "exec '$PROGRAM' 2>>'$BATS_TEST_TMPDIR/program.log'" 3>&-
   PROGRAM_PID=$(cat "$BATS_TEST_TMPDIR/pids")

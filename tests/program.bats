@@ -338,7 +338,7 @@ ratelimited() {
       fail "$word" 'is not in' ratelimit.fcgi.8
   done
   for word in LIMITS_FILE REDIS_ADDR REDIS_PASSWORD_FILE SIGHUP SIGTERM; do assert_contains "$(<conf/man/ratelimit.fcgi.8)" "$word"; done
-  for word in $(grep -o '^| `[a-z0-9_.]*' README.md | sed 's/.*`//; s/.*\.//') $(grep -o '^| `limits\[\]\.[a-z_]*' README.md | sed 's/.*\.//'); do
+  for word in $(grep -o '^| `[a-z0-9_.]*' conf/README.md | sed 's/.*`//; s/.*\.//') $(grep -o '^| `limits\[\]\.[a-z_]*' conf/README.md | sed 's/.*\.//'); do
     [[ $word =~ ^[a-z_0-9]+$ ]] || continue
     grep -qE "(Ic|Cm|Ql) .*$word" conf/man/ratelimit-limits.5 || fail "$word" 'is not in' ratelimit-limits.5
   done

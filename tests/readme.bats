@@ -1,17 +1,21 @@
 #!/usr/bin/env bats
-# readme.bats - what the README and conf/limits.example.yaml show of the limits file is so.
+# readme.bats - what the documents and conf/limits.example.yaml show of the limits file is so, and their links lead somewhere.
 
 load helper
 
 teardown() { stop_all; }
 
-# blocks - the README's blocks of YAML, without their indentation, each after a line "---"
+# documents - every Markdown file of ours
+documents() { find . -name build -prune -o -name .git -prune -o -name node_modules -prune -o -name '*.md' -print | sed 's|^\./||' | sort; }
+
+# blocks FILE... - the blocks of YAML of these documents, without their indentation, each after a line "---"
 blocks() {
   awk '
+    FNR == 1 { inside = 0 }
     /^    / && !inside { inside = 1; yaml = /^    *(# The limits|redis:|trusted_proxies:|limits:|match:|key:|cost:|overrides:)/; if (yaml) print "---" }
     /^[^ ]/ { inside = 0 }
     inside && yaml { print substr($0, 5) }
-  ' README.md
+  ' "$@"
 }
 
 # check_yaml TEXT - the program takes it, without a warning
@@ -34,24 +38,56 @@ as_file() {
   esac
 }
 
-@test "the sessions of the README print what it says" {
-  run diff README.md <(tests/readme.sh)
-  assert_equal "$output" ''
+@test "the sessions of the documents print what they say" {
+  local document sessions=0
+  for document in $(documents); do
+    run diff "$document" <(tests/readme.sh "$document")
+    assert_equal "$document: $output" "$document: "
+    sessions=$((sessions + $(grep -cE '^    \$ ratelimit.fcgi .*--(check|explain|help)' "$document" || true)))
+  done
+  assert_equal "$sessions" 7
 }
 
-@test "every piece of YAML in the README is taken by --check --strict" {
+# steady - standard input, an answer, without what is another one each time: the date, the version, and the seconds that
+# have passed
+steady() {
+  tr -d '\r' | sed -E -e 's/^(Date:|Server: lighttpd\/).*/\1/' -e 's/^(Retry-After: |RateLimit: .*r=0;t=)[0-9]+$/\1N/' \
+    -e '$a\' # the body has no end of line, the document has
+}
+
+# shown_answer N - what README.md shows below its Nth "$ curl -i"
+shown_answer() {
+  awk -v wanted="$1" '
+    /^    \$ curl -i/ { n++; next }
+    /^    \$/ || /^[^ ]/ { if (n == wanted) exit }
+    n == wanted { print substr($0, 5) }
+  ' README.md | sed -e :a -e '/^\n*$/{$d;N;ba' -e '}'
+}
+
+@test "the curl session of README.md is what the limiter answers" {
+  local _
+  start_redis
+  start_limits < <(sed 's/timeout: 50ms/timeout: 5s/' conf/limits.yaml)
+  assert_equal "$(curl -si "$URL/?user=alice" | steady)" "$(shown_answer 1 | steady)"
+  for _ in 1 2 3 4; do assert_equal "$(status '/?user=alice')" 200; done
+  assert_equal "$(curl -si "$URL/?user=alice" | steady)" "$(shown_answer 2 | steady)"
+  assert_equal "$(curl -s "$URL/?user=bob")" "$(sed -n '/^    \$ curl .*user=bob/{n;s/^    //p}' README.md)"
+}
+
+@test "every piece of YAML in the documents is taken by --check --strict" {
   local block count=0
+  # shellcheck disable=SC2046  # a word for each document
   while IFS= read -r -d $'\x1e' block; do
     [[ -n $block ]] || continue
     check_yaml "$(as_file "$block")"
     count=$((count + 1))
-  done < <(blocks | awk '/^---$/ { printf "\x1e"; next } { print } END { printf "\x1e" }')
-  assert_equal "$count" 7
+  done < <(blocks $(documents) | awk '/^---$/ { printf "\x1e"; next } { print } END { printf "\x1e" }')
+  assert_equal "$count" 8
 }
 
 @test "the limits file that the README shows is the one that is built in" {
   local shown
-  shown=$(blocks | awk '/^---$/ { n++; next } n == 1')
+  shown=$(blocks README.md | awk '/^---$/ { n++; next } n == 1')
   assert_equal "$shown" "$(cat conf/limits.yaml)"
 }
 
@@ -61,18 +97,18 @@ fields_of() {
   "$PROGRAM" --check "$BATS_TEST_TMPDIR/limits.yaml" 2>&1 | sed -n "s/.*unknown field 'no' in $1; .*its fields are //p" | tr -d ,
 }
 
-@test "the README's table has every field that the program knows" {
+@test "the table of conf/README.md has every field that the program knows" {
   local field limit='name: a, key: ip, capacity: 5, refill: 1/s'
-  for field in $(fields_of 'the file' 'no: 1'); do assert_contains "$(<README.md)" "| \`$field"; done
-  for field in $(fields_of redis 'redis: { no: 1 }'); do assert_contains "$(<README.md)" "| \`redis.$field\` |"; done
+  for field in $(fields_of 'the file' 'no: 1'); do assert_contains "$(<conf/README.md)" "| \`$field"; done
+  for field in $(fields_of redis 'redis: { no: 1 }'); do assert_contains "$(<conf/README.md)" "| \`redis.$field\` |"; done
   for field in $(fields_of 'a limit' "limits: [ { $limit, no: 1 } ]"); do
-    assert_contains "$(<README.md)" "| \`limits[].$field\` |"
+    assert_contains "$(<conf/README.md)" "| \`limits[].$field\` |"
   done
   for field in $(fields_of 'an override' "limits: [ { $limit, overrides: [ { no: 1 } ] } ]"); do
-    assert_matches "$(<README.md)" "limits\[\]\.overrides\[\]\.$field|\`\.$field\`"
+    assert_matches "$(<conf/README.md)" "limits\[\]\.overrides\[\]\.$field|\`\.$field\`"
   done
   for field in $(fields_of match "limits: [ { $limit, match: { no: 1 } } ]"); do
-    assert_matches "$(grep 'limits\[\].match' README.md)" "\`$field\`"
+    assert_matches "$(grep 'limits\[\].match' conf/README.md)" "\`$field\`"
   done
 }
 
@@ -110,4 +146,58 @@ fields_of() {
   local codes=''
   for _ in 1 2 3 4 5 6; do codes+="$(status '/login?user=bob' --data x) "; done
   assert_equal "$codes" '200 200 200 200 200 429 '
+}
+
+# headings FILE - its headings, as the anchors that links name
+headings() {
+  awk '/^```/ { code = !code } /^#+ / && !code { sub(/^#+ /, ""); print }' "$1" |
+    tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9 _-]//g; s/ /-/g'
+}
+
+# links FILE - the targets of its links, but for those to other sites; what is code is no link
+links() {
+  # shellcheck disable=SC2016  # these are its backticks
+  awk '/^```/ { code = !code } !code && !/^    /' "$1" | sed 's/`[^`]*`//g' | grep -o '](\([^)]*\))' |
+    sed 's/^](//; s/)$//' | grep -vE '^(https?|mailto):' || true
+}
+
+# broken_links FOLDER - of the documents below FOLDER: a line for each link that leads to no file, or to no heading
+broken_links() {
+  local document link file anchor
+  cd "$1" || return
+  for document in $(documents); do
+    for link in $(links "$document"); do
+      file=${link%%#*} anchor=''
+      [[ $link != *'#'* ]] || anchor=${link#*#}
+      if [[ -z $file ]]; then file=$document; else file=$(dirname "$document")/$file; fi
+      if [[ ! -e $file ]]; then
+        echo "$document: $link: no file"
+      elif [[ -n $anchor ]] && ! headings "$file" | grep -qxF -- "$anchor"; then
+        echo "$document: $link: no heading"
+      fi
+    done
+  done
+}
+
+@test "every link of the documents leads to a file, and to a heading" {
+  local dir=$BATS_TEST_TMPDIR/broken
+  assert_equal "$(broken_links .)" ''
+  (($(for document in $(documents); do links "$document"; done | wc -l) > 80))
+  mkdir "$dir"
+  # shellcheck disable=SC2016
+  printf '%s\n' '# A heading' '[file](no.md) [heading](#no-heading) [fine](#a-heading) `[code](no.md)`' >"$dir/a.md"
+  assert_equal "$(broken_links "$dir")" $'a.md: no.md: no file\na.md: #no-heading: no heading'
+}
+
+@test "make install installs the documents with what they link to" {
+  local to=$BATS_TEST_TMPDIR/root document
+  make install BUILD="${BUILD:-build}" DESTDIR="$to" >/dev/null
+  for document in $(documents); do
+    cmp "$document" "$to/usr/local/share/doc/ratelimit/$document"
+  done
+  assert_equal "$(broken_links "$to/usr/local/share/doc/ratelimit")" ''
+}
+
+@test "README.md has 250 lines at most" {
+  (($(wc -l <README.md) <= 250))
 }

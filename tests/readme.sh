@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# readme.sh - print README.md with the output of its sessions as it is today.
+# readme.sh FILE - print FILE, a document, with the output of its sessions as it is today.
 #
-#   diff README.md <(PROGRAM=build/ratelimit.fcgi tests/readme.sh)
+#   diff conf/README.md <(PROGRAM=build/ratelimit.fcgi tests/readme.sh conf/README.md)
 #
 # A session is a block that is indented by four columns.  "$ cat FILE" gives the content of a file, up to the next
 # "$ "; "$ ratelimit.fcgi ..." with --check, --explain or --help is run in a folder that holds those files and a link to
-# conf/, unless it needs a Redis; every other command is left as it stands, with its output.
+# conf/, unless it needs a Redis; every other command is left as it is, with its output.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
+document=$(realpath "$1")
 program=$(realpath "${PROGRAM:-$top/build/ratelimit.fcgi}")
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -52,4 +53,4 @@ while IFS= read -r line; do
     printf '%s%s\n' "$blanks" "$line"
   fi
   blanks=''
-done <"$top/README.md"
+done <"$document"

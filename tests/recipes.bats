@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
-# recipes.bats - the configurations that the README shows for lighttpd, nginx, Apache and Caddy work as they are pasted.
-# They are cut out of it, and only addresses, ports and paths are replaced, in the functions adapted_*.  Around them
-# stands what a web server has without them.
+# recipes.bats - the recipes of conf/*/README.md for lighttpd, nginx, Apache, Caddy and spawn-fcgi work as they are
+# pasted.  They are cut out of these pages, and only addresses, ports and paths are replaced, in the functions adapted_*.
+# Around them is what a web server has without them.
 
 load helper
 load guarded
@@ -16,7 +16,7 @@ teardown_file() { stop_all; }
 setup() {
   redis_cli FLUSHALL >/dev/null
   : >"$ECHO_LOG"
-  unset LIMITER PROGRAM_PID LIGHTTPD_PIDS
+  unset LIMITER PROGRAM_PID LIGHTTPD_PIDS FOLDER
   # The limits that are built in and installed, with the time for Redis that a busy machine needs.
   export LIMITS_FILE=$BATS_TEST_TMPDIR/limits.yaml
   sed 's/timeout: 50ms/timeout: 5s/' conf/limits.yaml >"$LIMITS_FILE"
@@ -25,15 +25,16 @@ setup() {
 teardown() {
   stop "$SERVER_PID"
   stop_limiters
+  [[ -z $FOLDER ]] || rm -rf "$FOLDER"
 }
 
-# block MARKER [N] - the README's first (Nth) indented block below the line that begins with MARKER, as one would paste it
+# block FILE MARKER [N] - the first (Nth) indented block of FILE below the line that begins with MARKER, as one would paste it
 block() {
-  awk -v marker="$1" -v wanted="${2:-1}" '
+  awk -v marker="$2" -v wanted="${3:-1}" '
     index($0, marker) == 1 { below = 1 }
     /^    / && below { if (!inside) n++; inside = 1; if (n == wanted) print substr($0, 5); next }
     { inside = 0 }
-  ' README.md | grep . || fail 'no block' 'stands in the README below' "$1"
+  ' "$1" | grep . || fail 'no block' "is in $1 below" "$2"
 }
 
 # with PLACE VALUE... - standard input with each PLACE, which has to be there, replaced by VALUE
@@ -98,7 +99,7 @@ assert_limits_the_backend() {
 # adapted_lighttpd FOLDER - the program and the script are those of this repository, the limits file is the test's, and
 # sockets are in FOLDER
 adapted_lighttpd() {
-  block 'Elsewhere, or to have it in one piece' | with /usr/bin/ratelimit.fcgi "$PROGRAM" \
+  block conf/lighttpd/README.md 'Elsewhere, or to have it in one piece' | with /usr/bin/ratelimit.fcgi "$PROGRAM" \
     /usr/share/ratelimit "$PWD/conf" /etc/ratelimit/limits.yaml "$LIMITS_FILE" /run/lighttpd "$1"
 }
 
@@ -131,7 +132,7 @@ start_lighttpd() { REDIS_ADDR=unix:$REDIS_SOCK started lighttpd -D -f "$1"; }
 
 # adapted_nginx FOLDER - the port, the application and the files are the test's; 127.0.0.2 is a proxy that a test can be
 adapted_nginx() {
-  block '### nginx' | with 'listen 80;' "listen 127.0.0.1:$PORT;" http://127.0.0.1:8081 "http://$BACKEND" \
+  block conf/nginx/README.md 'Without systemd start them' | with 'listen 80;' "listen 127.0.0.1:$PORT;" http://127.0.0.1:8081 "http://$BACKEND" \
     /srv/www "$1" 192.0.2.80 127.0.0.2
 }
 
@@ -149,7 +150,7 @@ pid $dir/pid;
 error_log stderr;
 events { }
 CONF
-  # Where the http { } of the README begins: nginx has no other place for these paths.
+  # Where the http { } of the recipe begins: nginx has no other place for these paths.
   adapted_nginx "$dir" | with 'http {' "http {
     access_log off;
     client_body_temp_path $dir/body;
@@ -188,10 +189,10 @@ CONF
 # ---- Apache ----
 
 # adapted_apache - the limiter's address is the test's
-adapted_apache() { block '### Apache' 2 | with 127.0.0.1:9000 "$LIMITER"; }
+adapted_apache() { block conf/apache/README.md '## Set-up' 2 | with 127.0.0.1:9000 "$LIMITER"; }
 
-# start_apache - a copy of Debian's /etc/apache2 with the modules that the README enables; port, site and folders are the
-# test's, and the site has a FastCGI program below /fcgi/
+# start_apache [LINE...] - a copy of Debian's /etc/apache2 with the modules that the recipe enables, and LINES in its
+# virtual host; port, site and folders are the test's, and the site has a FastCGI program below /fcgi/
 start_apache() {
   local dir=$BATS_TEST_TMPDIR/apache2 modules
   PORT=$(free_port) URL=http://127.0.0.1:$PORT
@@ -200,10 +201,11 @@ start_apache() {
   rm -f "$dir"/sites-enabled/* "$dir"/conf-enabled/*ratelimit*
   sed -i "s|Listen 80$|Listen 127.0.0.1:$PORT|" "$dir/ports.conf"
   sed -e "s|<VirtualHost .*>|<VirtualHost 127.0.0.1:$PORT>|; s|/var/www/html|$PWD/conf/demo/site|" \
-    -e "s|</VirtualHost>|ProxyPass \"/fcgi/\" \"fcgi://$FCGI_BACKEND/\"\n&|" \
+    -e "s|</VirtualHost>|ProxyPass \"/fcgi/\" \"fcgi://$FCGI_BACKEND/\"\nInclude $dir/lines.conf\n&|" \
     "$dir/sites-available/000-default.conf" >"$dir/sites-enabled/000-default.conf"
+  printf '%s\n' "$@" >"$dir/lines.conf"
   sed -i "s|/var/www/|$PWD/conf/demo/site/|" "$dir/apache2.conf"
-  modules=$(block '### Apache' 1 | sed -n 's/^\$ a2enmod //p')
+  modules=$(block conf/apache/README.md '## Set-up' 1 | sed -n 's/^\$ a2enmod //p')
   # shellcheck disable=SC2086  # words
   APACHE_CONFDIR=$dir APACHE_STATE_DIRECTORY=$dir/state a2enmod $modules
   start_listener
@@ -220,27 +222,179 @@ start_apache() {
   assert_limits_the_backend '/fcgi/?user=backend'
 }
 
-# ---- Caddy ----
+# ---- Access logs ----
 
-# adapted_caddy - the addresses of the site, of the limiter and of the application are the test's; with http:// Caddy asks
-# nobody for a certificate
-adapted_caddy() {
-  block 'Caddy ([conf/caddy/Caddyfile]' | with api.example.com "$URL" 127.0.0.1:8080 "$LIMITER" 127.0.0.1:3000 "$BACKEND"
+# The limits that are built in, and a shadow limit that would refuse the second request of a client.
+with_a_shadow() {
+  printf '%s\n' '  - { name: watched, key: "query:user | ip", capacity: 1, refill: 1/day, shadow: true }' >>"$LIMITS_FILE"
 }
 
-@test "Caddy: the application is guarded, by the limiter behind conf/lighttpd.conf that trusts Caddy" {
-  local dir=$BATS_TEST_TMPDIR/caddy trusted
-  mkdir "$dir"
-  trusted=$(block '### Forward auth')
+# assert_counts_shadows LOG - of three requests the second and the third would have been refused, and LOG has that
+assert_counts_shadows() {
+  local _
+  for _ in 1 2 3; do request '/index.html?user=shadow'; done
+  counted() { [[ $(wc -l <"$1") == 3 ]]; }
+  stop "$SERVER_PID" # lighttpd writes its log when it ends
+  wait_until 10 counted "$1"
+  assert_equal "$(cut -d ' ' -f 1,2,6- "$1")" '127.0.0.1 200 per-user 4 shadow=-
+127.0.0.1 200 per-user 3 shadow=watched
+127.0.0.1 200 per-user 2 shadow=watched'
+}
+
+@test "lighttpd: the access log counts what a shadow limit would have refused" {
+  local root=$BATS_TEST_TMPDIR
+  with_a_shadow
+  debian_lighttpd "$root"
+  {
+    adapted_lighttpd "$root/run/lighttpd"
+    block conf/operating.md '### Counting shadow refusals' | with /var/log/lighttpd/access.log "$root/access.log"
+  } >>"$root/etc/lighttpd/lighttpd.conf"
+  start_lighttpd "$root/etc/lighttpd/lighttpd.conf"
+  assert_counts_shadows "$root/access.log"
+}
+
+@test "Apache: the access log counts what a shadow limit would have refused" {
+  with_a_shadow
+  start_apache "$(block conf/operating.md 'Apache, in the virtual host' | with /var/log/apache2/ratelimit.log "$BATS_TEST_TMPDIR/access.log")"
+  assert_counts_shadows "$BATS_TEST_TMPDIR/access.log"
+}
+
+# ---- Caddy ----
+
+# start_caddy_with SITE - Caddy with this site, whose addresses are the test's already; with http:// Caddy asks for no
+# certificate
+start_caddy_with() {
+  local dir=$BATS_TEST_TMPDIR/caddy
+  mkdir -p "$dir"
+  # Without these Caddy listens at port 2019, too, and for the site at every address of the machine.
+  printf '%s\n' '{' "  admin unix/$dir/admin.sock" '  default_bind 127.0.0.1' '}' "$1" >"$dir/Caddyfile"
+  HOME=$dir XDG_DATA_HOME=$dir XDG_CONFIG_HOME=$dir \
+    started caddy run --config "$dir/Caddyfile" --adapter caddyfile
+}
+
+# trust_caddy MARKER - the lines for the limits file below MARKER, in the limits file
+trust_caddy() {
+  local trusted
+  trusted=$(block conf/caddy/README.md "$1")
   assert_contains "$trusted" 'trusted_proxies:'
   printf '%s\n' "$trusted" "$(<"$LIMITS_FILE")" >"$LIMITS_FILE"
+}
+
+# start_caddy_on_fastcgi - Caddy that asks the program over its socket
+start_caddy_on_fastcgi() {
+  local socket=$BATS_TEST_TMPDIR/limiter.sock
+  trust_caddy '## Caddy'
+  REDIS_ADDR=unix:$REDIS_SOCK "$PROGRAM" --listen "unix:$socket" --limits "$LIMITS_FILE" 2>"$BATS_TEST_TMPDIR/program.log" 3>&- &
+  PROGRAM_PID=$!
+  wait_until 10 test -S "$socket"
+  PORT=$(free_port) URL=http://127.0.0.1:$PORT
+  start_caddy_with "$(block conf/caddy/README.md '## Caddy' 2 |
+    with api.example.com "http://:$PORT" unix//run/ratelimit/sock "unix/$socket" 127.0.0.1:3000 "$BACKEND")"
+}
+
+# start_caddy_on_check MARKER - Caddy that asks /check of conf/lighttpd.conf, by the recipe below MARKER
+start_caddy_on_check() {
+  trust_caddy '## How /check works'
   start_limiter conf/lighttpd.conf
   LIMITER=127.0.0.1:$PORT
   PORT=$(free_port) URL=http://127.0.0.1:$PORT
-  # Without these Caddy listens at port 2019, too, and for the site at every address of the machine.
-  printf '%s\n' '{' "  admin unix/$dir/admin.sock" '  default_bind 127.0.0.1' '}' >"$dir/Caddyfile"
-  adapted_caddy >>"$dir/Caddyfile"
-  HOME=$dir XDG_DATA_HOME=$dir XDG_CONFIG_HOME=$dir \
-    started caddy run --config "$dir/Caddyfile" --adapter caddyfile
+  start_caddy_with "$(block conf/caddy/README.md "$1" |
+    with api.example.com "$URL" 127.0.0.1:8080 "$LIMITER" 127.0.0.1:3000 "$BACKEND")"
+}
+
+@test "Caddy: the application is guarded, by the limiter that Caddy asks over FastCGI" {
+  start_caddy_on_fastcgi
   assert_limits_the_backend '/?user=backend'
+}
+
+@test "Caddy over FastCGI: the limiter sees method, target, host, address and headers, and the application the body" {
+  cat >>"$LIMITS_FILE" <<'YAML'
+  - { name: posts, match: { methods: [POST] }, key: query:user, capacity: 1, refill: 1/day }
+  - { name: all-of-it, match: { path: /all/* }, key: method + path + host + ip + header:X-API-Key, capacity: 9, refill: 1/day }
+  - { name: session, match: { path: /session }, key: cookie:id, capacity: 9, refill: 1/day }
+YAML
+  start_caddy_on_fastcgi
+  head -c 1000000 /dev/zero | tr '\0' x >"$BATS_TEST_TMPDIR/body"
+  request '/a%2Fb?user=poster' --data-binary "@$BATS_TEST_TMPDIR/body" -H 'Expect:'
+  assert_equal "$(header Status) $(header X-Method) $(header X-Uri) $(header X-Length)" '200 OK POST /a%2Fb?user=poster 1000000'
+  request '/?user=poster' --data-binary "@$BATS_TEST_TMPDIR/body" -H 'Expect:' -H 'Transfer-Encoding: chunked'
+  assert_equal "$(header Status)" '429 Too Many Requests'
+  assert_contains "$body" '"violated-policies":["posts"]}'
+  request '/?user=poster' --head
+  assert_equal "$(header Status) $(header X-Method)" '200 OK HEAD'
+
+  redis_cli FLUSHALL >/dev/null
+  request '/all/x%20y' -X PUT -H 'Host: API.Example.com:80' -H 'X-API-Key: secret' -H 'X_API_Key: other' \
+    -H 'X-Forwarded-For: 203.0.113.1' -H 'X_Forwarded_For: 203.0.113.2' -H 'X!Forwarded-For: 203.0.113.3' \
+    -H 'X-Forwarded-Uri: /' -H 'X-Forwarded-Method: GET' -H 'X-Original-Uri: /'
+  assert_equal "$(redis_keys)" 'rl:{ip=127.0.0.1}:per-user
+rl:{method=PUT+path=/all/x%20y+host=api.example.com+ip=127.0.0.1+header:x-api-key=secret}:all-of-it'
+  assert_equal "$(status '/session' -H 'Cookie: id=1' -H 'Cookie: id=2')" 400
+  assert_equal "$(status '/check' -H 'X-Forwarded-Uri: /?user=mallory')" 200
+  assert_equal "$(redis_keys | grep -c mallory)" 0
+}
+
+@test "Caddy over FastCGI: without the limiter 502 at once, and it limits again when the limiter is back; Redis away" {
+  start_caddy_on_fastcgi
+  stop "$PROGRAM_PID"
+  assert_equal "$(status '/?user=away' --max-time 5)" 502
+  assert_equal "$(<"$ECHO_LOG")" ''
+  sed -i 's/on_redis_failure: allow/on_redis_failure: deny/' "$LIMITS_FILE"
+  REDIS_ADDR=unix:$BATS_TEST_TMPDIR/nowhere "$PROGRAM" --listen "unix:$BATS_TEST_TMPDIR/limiter.sock" --limits "$LIMITS_FILE" \
+    2>>"$BATS_TEST_TMPDIR/program.log" 3>&- &
+  PROGRAM_PID=$!
+  wait_until 10 test -S "$BATS_TEST_TMPDIR/limiter.sock"
+  denied() { [[ $(status '/?user=away') == 503 ]]; }
+  wait_until 10 denied
+  request '/?user=away'
+  assert_equal "$(header Retry-After)" 1
+  assert_equal "$(<"$ECHO_LOG")" ''
+}
+
+@test "Caddy: the application is guarded, by the limiter behind conf/lighttpd.conf that trusts Caddy" {
+  start_caddy_on_check '## Caddy by way of /check'
+  assert_limits_the_backend '/?user=backend'
+}
+
+@test "Caddy: the short form refuses, too" {
+  local codes='' _
+  start_caddy_on_check 'The short form refuses as well'
+  for _ in 1 2 3 4 5 6; do codes+="$(status '/?user=short') "; done
+  assert_equal "$codes" '200 200 200 200 200 429 '
+}
+
+# ---- spawn-fcgi ----
+
+@test "without systemd: two processes, a log, a pid file; one that dies is started again, and all stop" {
+  local dir recipe before pid user=(' -u www-data -U www-data' '')
+  # The user of the web server, where the test may become that one, can enter this folder.
+  dir=$(mktemp -d "${TMPDIR:-/tmp}/recipes.XXXXXX")
+  FOLDER=$dir
+  chmod 711 "$dir"
+  cp "$PROGRAM" conf/workers.sh "$LIMITS_FILE" "$dir"
+  chmod 644 "$dir/limits.yaml"
+  [[ $(id -u) != 0 ]] || user=()
+  recipe=$(block conf/systemd/README.md '## Without systemd' | with /run/ratelimit "$dir/run" \
+    /var/log/ratelimit.log "$dir/log" 'chown www-data' "chown $([[ $(id -u) == 0 ]] && echo www-data || id -un)" "${user[@]}" \
+    /etc/ratelimit "$dir" /usr/local/share/ratelimit "$dir" /usr/local/bin "$dir")
+  REDIS_ADDR=127.0.0.1:$REDIS_PORT bash -euc "$recipe" 3>&-
+  PROGRAM_PID=$(<"$dir/run/pid")
+  processes() { pgrep -P "$PROGRAM_PID" | xargs; }
+  two_processes() { [[ $(processes | wc -w) == 2 ]]; }
+  wait_until 10 two_processes
+  start_limiter conf/lighttpd-connect.conf SOCKET="$dir/run/sock"
+  assert_equal "$(status '/?user=spawned')" 200
+  assert_equal "$(redis_keys)" 'rl:{query:user=spawned}:per-user'
+
+  before=$(processes)
+  kill -KILL "${before%% *}"
+  another() { two_processes && [[ $(processes) != "$before" ]]; }
+  wait_until 10 another
+  sed -i 's/capacity: 5 /capacity: 3 /' "$dir/limits.yaml"
+  # The new process may have begun with the changed file.
+  wait_until 20 grep -q 'is read again: 1 limit in force' "$dir/log"
+
+  before=$(processes)
+  kill "$(<"$dir/run/pid")"
+  for pid in $PROGRAM_PID $before; do wait_until 10 gone "$pid"; done
 }

@@ -263,10 +263,10 @@ acl_user() {
   redis_cli ACL SETUSER limiter reset on '>secret' '~rl:*' "$@" >/dev/null
 }
 
-@test "an access list with the README's commands is enough, and Redis is lost if one of them is missing" {
+@test "an access list with the commands of lua/README.md is enough, and Redis is lost if one of them is missing" {
   local commands missing
   # shellcheck disable=SC2016  # literal backticks
-  read -r -a commands <<<"$(sed -n 's/.*the user needs `\([^`]*\)`.*/\1/p' README.md)"
+  read -r -a commands <<<"$(sed -n 's/.*the user needs `\([^`]*\)`.*/\1/p' lua/README.md)"
   assert_equal "${#commands[@]}" 6
   for missing in '' "${commands[@]}"; do
     # shellcheck disable=SC2086  # no word if nothing is missing

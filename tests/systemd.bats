@@ -267,7 +267,7 @@ pid_of() {
   [[ -n $(pid_of 1) ]]
 }
 
-# As in the README for Apache's mod_authnz_fcgi.
+# As in conf/systemd/README.md for Apache's mod_authnz_fcgi.
 @test "systemctl edit ratelimit.socket can replace the unix socket with a port" {
   needs_systemd
   local port override=/proc/$init/root/run/units/ratelimit.socket.d conf=$BATS_TEST_TMPDIR/lighttpd.conf
@@ -286,7 +286,7 @@ pid_of() {
   inside systemctl restart ratelimit.socket
 }
 
-# As in the README: SupplementaryGroups=redis.  The tests' Redis has its socket in /tmp, which the unit cannot see.
+# As in conf/systemd/README.md: SupplementaryGroups=redis.  The tests' Redis has its socket in /tmp, which the unit cannot see.
 @test "SupplementaryGroups= gives access to a Redis whose unix socket is for its group" {
   needs_systemd
   inside redis-server --port 0 --unixsocket /run/redis.sock --unixsocketperm 770 --save '' >/dev/null 3>&- &

@@ -31,7 +31,7 @@ const char *units_duration(const char *text, int64_t *out_us);
 const char *units_rate(const char *text, struct rate *out);
 
 /* Microseconds between two tokens of RATE, >= 1: interval = period / count, rounded up so that
- * rounding never favours the client ("The algorithm" in README.md). */
+ * rounding never favours the client ("The algorithm" in lua/README.md). */
 int64_t units_interval_us(struct rate rate);
 
 #define UNITS_DECIMAL_MAX 20 /* bytes of an int64_t >= -1 in decimal, without a NUL */

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # workers.sh N PROGRAM - keep N processes of PROGRAM running on the listening socket that is
 # standard input, as passed by spawn-fcgi, and restart those that end.  lighttpd and systemd do this
-# themselves; this script is for demonstrations with web servers that start no programs.  SIGTERM
-# stops all of them.
+# themselves; this script is for machines without systemd (conf/systemd/README.md), and for
+# `make run`.  SIGTERM stops all of them.
 #
 #   spawn-fcgi -n -s SOCKET -- workers.sh 2 ratelimit.fcgi
 set -uo pipefail
