@@ -52,7 +52,7 @@ as_file() {
 # have passed
 steady() {
   tr -d '\r' | sed -E -e 's/^(Date:|Server: lighttpd\/).*/\1/' -e 's/^(Retry-After: |RateLimit: .*r=0;t=)[0-9]+$/\1N/' \
-    -e '$a\' # the body has no end of line, the document has
+    -e "\$a\\" # the body has no end of line, the document has
 }
 
 # shown_answer N - what README.md shows below its Nth "$ curl -i"

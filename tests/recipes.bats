@@ -280,7 +280,7 @@ trust_caddy() {
   printf '%s\n' "$trusted" "$(<"$LIMITS_FILE")" >"$LIMITS_FILE"
 }
 
-# start_caddy_on_fastcgi - Caddy that asks the program over its socket
+# start_caddy_on_fastcgi [LINE] - Caddy that asks the program over its socket, with LINE in its reverse_proxy
 start_caddy_on_fastcgi() {
   local socket=$BATS_TEST_TMPDIR/limiter.sock
   trust_caddy '## Caddy'
@@ -289,7 +289,8 @@ start_caddy_on_fastcgi() {
   wait_until 10 test -S "$socket"
   PORT=$(free_port) URL=http://127.0.0.1:$PORT
   start_caddy_with "$(block conf/caddy/README.md '## Caddy' 2 |
-    with api.example.com "http://:$PORT" unix//run/ratelimit/sock "unix/$socket" 127.0.0.1:3000 "$BACKEND")"
+    with api.example.com "http://:$PORT" unix//run/ratelimit/sock "unix/$socket" 127.0.0.1:3000 "$BACKEND" \
+      'method GET ' "$1"$'\nmethod GET ')"
 }
 
 # start_caddy_on_check MARKER - Caddy that asks /check of conf/lighttpd.conf, by the recipe below MARKER
@@ -332,6 +333,12 @@ rl:{method=PUT+path=/all/x%20y+host=api.example.com+ip=127.0.0.1+header:x-api-ke
   assert_equal "$(status '/session' -H 'Cookie: id=1' -H 'Cookie: id=2')" 400
   assert_equal "$(status '/check' -H 'X-Forwarded-Uri: /?user=mallory')" 200
   assert_equal "$(redis_keys | grep -c mallory)" 0
+}
+
+@test "Caddy over FastCGI: behind another proxy, which both trust, the client is the one that it names" {
+  start_caddy_on_fastcgi 'trusted_proxies 127.0.0.1'
+  assert_equal "$(status / -H 'X-Forwarded-For: 198.51.100.1, 203.0.113.1')" 200
+  assert_equal "$(redis_keys)" 'rl:{ip=203.0.113.1}:per-user'
 }
 
 @test "Caddy over FastCGI: without the limiter 502 at once, and it limits again when the limiter is back; Redis away" {
