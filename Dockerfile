@@ -3,8 +3,9 @@
 #   docker build -t rate-limiter .
 #   docker run -p 8080:8080 -e REDIS_ADDR=my-redis:6379 --network app-net rate-limiter
 #
-# For your own limits, use -v "$PWD/limits.yaml:/etc/ratelimit/limits.yaml:ro".  To only check them,
-# put "ratelimit.fcgi --check" after the image's name.
+# For your own limits, use -v "$PWD/limits:/etc/ratelimit/limits:ro" and
+# -e LIMITS_FILE=/etc/ratelimit/limits/limits.yaml; conf/docker/README.md says why a folder.  To only
+# check them, put "ratelimit.fcgi --check" after the image's name.
 # Works with --read-only, --cap-drop ALL, --security-opt no-new-privileges and any --user.
 
 FROM debian:trixie-slim AS build
