@@ -40,6 +40,8 @@ as_file() {
 
 @test "the sessions of the documents print what they say" {
   local document sessions=0
+  start_redis
+  export REDIS_ADDR=unix:$REDIS_SOCK
   for document in $(documents); do
     run diff "$document" <(tests/readme.sh "$document")
     assert_equal "$document: $output" "$document: "

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # readme.sh FILE - print FILE, a document, with the output of its sessions as it is today.
 #
-#   diff conf/README.md <(PROGRAM=build/ratelimit.fcgi tests/readme.sh conf/README.md)
+#   diff conf/README.md <(REDIS_ADDR=127.0.0.1:6379 PROGRAM=build/ratelimit.fcgi tests/readme.sh conf/README.md)
 #
 # A session is a block that is indented by four columns.  "$ cat FILE" gives the content of a file, up to the next
 # "$ "; "$ ratelimit.fcgi ..." with --check, --explain or --help is run in a folder that holds those files and a link to
-# conf/, unless it needs a Redis; every other command is left as it is, with its output.
+# conf/, with the empty Redis of REDIS_ADDR; every other command is left as it is, with its output.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 document=$(realpath "$1")
@@ -22,7 +22,7 @@ indented() { sed 's/^\(.\)/    \1/'; }
 run() {
   (
     cd "$folder"
-    PATH=$folder:$PATH LIMITS_FILE='' REDIS_ADDR='' bash -c "$1" 2>&1 </dev/null || true
+    PATH=$folder:$PATH LIMITS_FILE='' bash -c "$1" 2>&1 </dev/null || true
   )
 }
 

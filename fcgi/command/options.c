@@ -328,8 +328,8 @@ void options_help(const struct command *commands, FILE *out)
     }
     fputs("\n"
           "  ratelimit.fcgi --check /etc/ratelimit/limits.yaml\n"
-          "  REDIS_ADDR=127.0.0.1:6379 spawn-fcgi -s /run/ratelimit/sock -- "
-          "/usr/local/bin/ratelimit.fcgi\n"
+          "  ratelimit.fcgi --limits /etc/ratelimit/limits.yaml --listen "
+          "unix:/run/ratelimit/sock\n"
           "\n"
           "environment: LIMITS_FILE and REDIS_ADDR, for --limits and --redis; REDIS_PASSWORD_FILE, "
           "a file\n"
