@@ -1,26 +1,18 @@
-/* overrides.c - the clients of a limit that are treated differently.
- * SPDX-License-Identifier: MIT */
+/* overrides.c - the clients of a limit that are treated differently: added, and looked up. */
+/* SPDX-License-Identifier: MIT */
 #include "limits/overrides.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Without memory uthash ends the program, as the assertions of the other files do. */
+/* If there is no memory, uthash ends the program, as base/memory.h does. */
 #define uthash_fatal(message) abort()
 #include <uthash.h>
 
 #include "base/memory.h"
-#include "request/cookie.h"
 #include "base/glob.h"
 #include "base/network.h"
-
-/* What one source must be. */
-struct pattern {
-    bool is_network;
-    struct network network; /* for a source ip */
-    const char *glob;       /* for any other, or "**"; NULL for a network */
-};
+#include "limits/override_text.h"
 
 #define NONE SIZE_MAX
 
@@ -52,19 +44,6 @@ struct overrides {
     bool has_path;        /* one of them is for a source path */
 };
 
-/* An override while it is added: what it would be for one alternative. */
-struct addition {
-    const char *const *text;
-    size_t count;
-    const struct key_spec *spec;
-    size_t first;
-    unsigned ipv6_prefix_bits;
-    bool is_exact;
-    char value[KEY_PARTS_MAX]
-              [OVERRIDES_TEXT_MAX + 1]; /* the texts, in the spelling of their sources */
-    struct pattern part[KEY_PARTS_MAX]; /* their globs are values */
-};
-
 struct overrides *overrides_new(void)
 {
     struct overrides *overrides = memory_new(sizeof *overrides);
@@ -72,129 +51,7 @@ struct overrides *overrides_new(void)
     return overrides;
 }
 
-/* ---- What a text is for a source.  Each returns NULL, or why it cannot be for that source ---- */
-
-static const char not_for_this_source[] =
-    "an address is for the source ip; write it in the place of ip";
-
-static const char *read_network(const char *text, size_t i, struct addition *addition)
-{
-    struct pattern *part = &addition->part[i];
-    unsigned client_bits = addition->ipv6_prefix_bits;
-    const char *error = network_parse(text, &part->network);
-
-    if (error)
-        return error;
-    if (address_is_ipv4(&part->network.address))
-        client_bits = ADDRESS_BITS;
-    else if (part->network.bits > client_bits)
-        return "an IPv6 client is its whole prefix, of ipv6_prefix bits; write that prefix, such "
-               "as "
-               "2001:db8:1:2::/64, or set ipv6_prefix";
-    part->is_network = true;
-    addition->is_exact = addition->is_exact && part->network.bits == client_bits;
-    address_format(&part->network.address, addition->ipv6_prefix_bits, addition->value[i]);
-    return NULL;
-}
-
-/* Every value of the source: an IPv6 client has a slash, and is to fit "*" as well. */
-static const char *read_all(size_t i, struct addition *addition)
-{
-    addition->part[i].glob = strcpy(addition->value[i], "**");
-    addition->is_exact = false;
-    return NULL;
-}
-
-/* Bring VALUE, the text of an override, into the spelling that the values of SOURCE have. */
-static void spell_as(const struct key_source *source, char *value)
-{
-    char bytes[OVERRIDES_TEXT_MAX];
-    struct scratch scratch = {bytes, sizeof bytes, 0};
-    struct span cookie = {NULL, 0};
-
-    if (source->kind == KEY_SOURCE_COOKIE)
-        cookie = cookie_value((struct span){value, strlen(value)}, &scratch);
-    if (cookie.text && !memchr(cookie.text, '\0', cookie.len))
-        *(char *)mempcpy(value, cookie.text, cookie.len) = '\0';
-    for (char *byte = value; (source->kind == KEY_SOURCE_HOST || source->lower) && *byte; byte++)
-        *byte = (char)tolower((unsigned char)*byte);
-    if (source->kind == KEY_SOURCE_METHOD && strcmp(value, "HEAD") == 0)
-        strcpy(value, "GET");
-}
-
-static const char *read_text(const char *text, const struct key_source *source, size_t i,
-                             struct addition *addition)
-{
-    char *value = addition->value[i];
-
-    if (source->kind == KEY_SOURCE_PATH && text[0] != '/' && text[0] != '*')
-        return "a path begins with a slash; write /api/x, /api/** or **/x";
-    strcpy(value, text);
-    spell_as(source, value);
-    addition->part[i].glob = value;
-    addition->is_exact = addition->is_exact && !strchr(value, '*');
-    return NULL;
-}
-
-/* Whether an alternative of as many sources has ip at position I: an address there is a
- * client's. */
-static bool address_is_client(const struct addition *addition, size_t i)
-{
-    const struct key_spec *spec = addition->spec;
-
-    for (size_t first = 0, end; first < spec->count; first = end) {
-        end = key_alternative_end(spec, first);
-        if (end - first == addition->count && spec->part[first + i].source.kind == KEY_SOURCE_IP)
-            return true;
-    }
-    return false;
-}
-
-/* Whether TEXT is an address, or is written like one: 10.0.0.*, 10.0.0/8, 10.0.0.256.  Where ip
- * stands, it is not to become the name of a user that anybody can take. */
-static bool is_like_address(const char *text)
-{
-    size_t dots = 0;
-
-    for (const char *at = text; *at; at++)
-        dots += *at == '.';
-    return network_is_meant(text) ||
-           (isdigit((unsigned char)text[0]) && text[strspn(text, "0123456789.*/")] == '\0' &&
-            dots >= 2 && (dots == 3 || strpbrk(text, "*/")));
-}
-
-static const char *read_part(size_t i, struct addition *addition)
-{
-    const struct key_source *source = &addition->spec->part[addition->first + i].source;
-    const char *text = addition->text[i];
-    bool all = strcmp(text, "*") == 0 || strcmp(text, "**") == 0;
-
-    if (all && (source->kind == KEY_SOURCE_IP || source->kind == KEY_SOURCE_GLOBAL))
-        return read_all(i, addition);
-    if (source->kind == KEY_SOURCE_IP)
-        return read_network(text, i, addition);
-    if (source->kind == KEY_SOURCE_GLOBAL)
-        return "the source global has no value; write * there";
-    if (is_like_address(text) && address_is_client(addition, i))
-        return not_for_this_source;
-    if (network_is_meant(text) && strchr(text, '/'))
-        return "a CIDR is for the source ip, which the limit's key does not have there; write an "
-               "exact key or a glob, or add ip to the limit's key";
-    return read_text(text, source, i, addition);
-}
-
 /* ---- Adding ---- */
-
-static const char *check_text(const char *text)
-{
-    if (text[0] == '\0')
-        return "an empty key; write a value, an address, a CIDR or a glob";
-    if (strchr(text, '*') && strlen(text) > GLOB_MAX)
-        return "this glob is too long; the most is 256 bytes";
-    if (strlen(text) > OVERRIDES_TEXT_MAX)
-        return "this key is too long; the most is 1024 bytes";
-    return NULL;
-}
 
 /* Take the slash off the end of PATH, as a key has it (path.h).  Returns whether there was one. */
 static bool take_slash(struct span *path)
@@ -221,7 +78,7 @@ static struct exact *exact_at(struct overrides *overrides, const char *key, size
     return exact;
 }
 
-static unsigned add_exact(struct overrides *overrides, const struct addition *addition,
+static unsigned add_exact(struct overrides *overrides, const struct override_text *addition,
                           const char *limit_name)
 {
     struct key_values values = {.count = addition->count};
@@ -244,7 +101,7 @@ static unsigned add_exact(struct overrides *overrides, const struct addition *ad
     return 0;
 }
 
-/* Whether all that fits OTHER fits ONE, as far as is easily told. */
+/* Whether everything that fits OTHER fits ONE; false if that is not easy to tell. */
 static bool covers(const struct pattern *one, const struct pattern *other)
 {
     if (one->is_network != other->is_network)
@@ -258,7 +115,7 @@ static bool covers(const struct pattern *one, const struct pattern *other)
 }
 
 /* The line of an earlier override with patterns that covers ADDITION; or 0. */
-static unsigned covering(const struct overrides *overrides, const struct addition *addition)
+static unsigned covering(const struct overrides *overrides, const struct override_text *addition)
 {
     for (size_t i = 0; i < overrides->patterned_count; i++) {
         const struct patterned *earlier = &overrides->patterned[i];
@@ -272,7 +129,7 @@ static unsigned covering(const struct overrides *overrides, const struct additio
     return 0;
 }
 
-static void add_patterned(struct overrides *overrides, const struct addition *addition)
+static void add_patterned(struct overrides *overrides, const struct override_text *addition)
 {
     size_t count = overrides->patterned_count + 1;
 
@@ -284,32 +141,17 @@ static void add_patterned(struct overrides *overrides, const struct addition *ad
     patterned->count = addition->count;
     memcpy(patterned->part, addition->part, sizeof patterned->part);
     for (size_t i = 0; i < patterned->count; i++)
-        if (patterned->part[i].glob) {
+        if (patterned->part[i].glob)
             patterned->part[i].glob = memory_text(patterned->part[i].glob, GLOB_MAX);
-        }
-}
-
-/* Beside a pattern, a text without one is looked at as a glob that has no '*'. */
-static const char *check_part(const struct pattern *part)
-{
-    if (part->glob && strlen(part->glob) > GLOB_MAX)
-        return "this key is too long beside a glob or a CIDR; the most is 256 bytes";
-    return NULL;
 }
 
 /* Add OVERRIDE for the alternative that ADDITION is for; or return why it is for no client of that
  * one. */
-static const char *add_for_alternative(struct overrides *overrides, struct addition *addition,
+static const char *add_for_alternative(struct overrides *overrides, struct override_text *addition,
                                        const char *limit_name, unsigned *earlier)
 {
-    const char *error = NULL;
+    const char *error = override_text_read(addition);
 
-    addition->is_exact = true;
-    memset(addition->part, 0, sizeof addition->part);
-    for (size_t i = 0; i < addition->count && !error; i++)
-        error = read_part(i, addition);
-    for (size_t i = 0; i < addition->count && !addition->is_exact && !error; i++)
-        error = check_part(&addition->part[i]);
     if (error)
         return error;
     if (!addition->is_exact && overrides->pattern_count == OVERRIDES_PATTERNS_MAX)
@@ -347,11 +189,11 @@ const char *overrides_add(struct overrides *overrides, const struct key_spec *sp
     const char *why = wrong_count;
     size_t patterned = overrides->patterned_count;
     bool added = false;
-    struct addition addition = {
+    struct override_text addition = {
         .text = text, .count = count, .spec = spec, .ipv6_prefix_bits = ipv6_prefix_bits};
 
     for (size_t i = 0; i < count; i++) {
-        const char *error = check_text(text[i]);
+        const char *error = override_text_check(text[i]);
         if (error)
             return error;
     }
@@ -362,12 +204,12 @@ const char *overrides_add(struct overrides *overrides, const struct key_spec *sp
             continue;
         unsigned line = 0;
         const char *error = add_for_alternative(overrides, &addition, limit_name, &line);
-        if (error && (why == wrong_count || why == not_for_this_source))
+        if (error && (why == wrong_count || why == override_text_is_address))
             why = error;
         if (error)
             continue;
-        *earlier =
-            line > 0 && added ? *earlier : line; /* never used only if so for each alternative */
+        /* It is never used only if that is so for each alternative. */
+        *earlier = line > 0 && added ? *earlier : line;
         added = true;
     }
     if (!added)
@@ -429,7 +271,7 @@ static bool patterned_fits(const struct patterned *patterned, const struct overr
     return true;
 }
 
-/* Whether the override of RANK is used for a path that was sent otherwise than it is written. */
+/* Whether the override of RANK is used for a path that was sent in another spelling. */
 static bool is_strict(const struct overrides *overrides, size_t rank)
 {
     return rank != NONE && overrides->override[rank].stricter;

@@ -9,10 +9,7 @@
 
 #include "limits/key.h"
 
-#define OVERRIDES_PATTERNS_MAX                                                                     \
-    256 /* overrides of one limit with a glob or a network: each is looked at */
-#define OVERRIDES_TEXT_MAX                                                                         \
-    1024 /* bytes of an exact key; of a glob and what stands beside one: GLOB_MAX */
+#define OVERRIDES_PATTERNS_MAX 256 /* overrides of one limit with a glob or a network */
 
 enum override_kind {
     OVERRIDE_LIMITED,   /* by a capacity and refill of its own */
@@ -24,8 +21,7 @@ struct override {
     enum override_kind kind;
     int64_t capacity, interval_us; /* of OVERRIDE_LIMITED, bounds as struct limit's */
     unsigned line;                 /* where it is in the limits file, from 1 */
-    /* Than the limit itself: it blocks, or has a smaller capacity or a slower refill. */
-    bool stricter;
+    bool stricter; /* than the limit: it blocks, or has a smaller capacity or a slower refill */
 };
 
 /* The overrides of one limit, in the order in which they were added. */
@@ -57,8 +53,8 @@ const struct override *overrides_find(const struct overrides *overrides, const c
                                       size_t len, const struct key_values *values,
                                       struct view *view);
 
-/* Whether every client of a limit that counts by SPEC is unlimited, by an override for all that no
- * other stands before. */
+/* Whether the first override is `unlimited` and matches every client of a limit that counts by
+ * SPEC, so that the limit can never refuse. */
 bool overrides_lift_all(const struct overrides *overrides, const struct key_spec *spec);
 
 /* Free OVERRIDES.  NULL is fine. */

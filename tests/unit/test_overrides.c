@@ -1,6 +1,7 @@
 /* test_overrides.c - tests of limits/overrides: adding overrides, and finding the right one. */
 /* SPDX-License-Identifier: MIT */
 #include "table.h"
+#include "limits/override_text.h"
 #include "limits/overrides.h"
 
 #include <arpa/inet.h>
@@ -548,20 +549,20 @@ TEST(a_text_has_a_maximum_length)
         const char *beside; /* the second text, or NULL */
         const char *error;  /* NULL: accepted */
     } cases[] = {
-        {"query:a", OVERRIDES_TEXT_MAX, 'x', NULL, NULL},
-        {"query:a", OVERRIDES_TEXT_MAX + 1, 'x', NULL, "the most is 1024 bytes"},
+        {"query:a", OVERRIDE_TEXT_MAX, 'x', NULL, NULL},
+        {"query:a", OVERRIDE_TEXT_MAX + 1, 'x', NULL, "the most is 1024 bytes"},
         {"query:a", 2000, 'x', NULL, "the most is 1024 bytes"},
         {"query:a", GLOB_MAX, '*', NULL, NULL},
         {"query:a", GLOB_MAX + 1, '*', NULL, "this glob is too long; the most is 256 bytes"},
         {"query:a", 2000, '*', NULL, "the most is 256 bytes"},
-        {"query:a + path", OVERRIDES_TEXT_MAX, 'x', "/x", NULL},
+        {"query:a + path", OVERRIDE_TEXT_MAX, 'x', "/x", NULL},
         /* next to a glob or a network it is matched as a glob */
         {"query:a + path", GLOB_MAX, 'x', "/**", NULL},
         {"query:a + path", GLOB_MAX + 1, 'x', "/**", "the most is 256 bytes"},
-        {"query:a + path", OVERRIDES_TEXT_MAX, 'x', "/**", "the most is 256 bytes"},
+        {"query:a + path", OVERRIDE_TEXT_MAX, 'x', "/**", "the most is 256 bytes"},
         {"query:a + ip", GLOB_MAX, 'x', "10.0.0.0/8", NULL},
         {"query:a + ip", GLOB_MAX + 1, 'x', "10.0.0.0/8", "the most is 256 bytes"},
-        {"query:a + ip", OVERRIDES_TEXT_MAX, 'x', "10.0.0.1", NULL},
+        {"query:a + ip", OVERRIDE_TEXT_MAX, 'x', "10.0.0.1", NULL},
     };
 
     FOR_EACH(c, cases) {
