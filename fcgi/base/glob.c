@@ -1,5 +1,5 @@
-/* glob.c - shell-like patterns for paths, hosts and the keys of overrides.
- * SPDX-License-Identifier: MIT */
+/* glob.c - shell-like patterns for paths, hosts and the keys of overrides. */
+/* SPDX-License-Identifier: MIT */
 #include "base/glob.h"
 
 #include <assert.h>

@@ -1,5 +1,5 @@
-/* scratch.c - memory for values that are made during a request and last until its end.
- * SPDX-License-Identifier: MIT */
+/* scratch.c - memory for values that are made during a request and last until its end. */
+/* SPDX-License-Identifier: MIT */
 #include "base/scratch.h"
 
 char *scratch_take(struct scratch *scratch, size_t len)

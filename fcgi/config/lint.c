@@ -1,5 +1,5 @@
-/* lint.c - what a limits file may say and probably does not mean.
- * SPDX-License-Identifier: MIT */
+/* lint.c - what a limits file may say and probably does not mean. */
+/* SPDX-License-Identifier: MIT */
 #include "config/lint.h"
 
 #include <ctype.h>

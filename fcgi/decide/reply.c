@@ -1,6 +1,5 @@
 /* reply.c - text that is appended to a buffer whose size is always enough. */
 /* SPDX-License-Identifier: MIT */
-#include "base/units.h"
 #include "decide/reply.h"
 
 #include <assert.h>
@@ -8,65 +7,46 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Text that grows at its end.  REPLY_SIZE is always enough; each step asserts it. */
-struct text {
-    char *bytes;
-    size_t len, size;
-};
-
-static void append(struct text *text, const char *bytes)
-{
-    size_t len = strlen(bytes);
-
-    assert(len < text->size - text->len);
-    memcpy(text->bytes + text->len, bytes, len + 1);
-    text->len += len;
-}
-
-static void append_number(struct text *text, int64_t number)
-{
-    assert(UNITS_DECIMAL_MAX < text->size - text->len);
-    text->len += units_decimal(number, text->bytes + text->len);
-    text->bytes[text->len] = '\0';
-}
+#include "base/text.h"
+#include "base/units.h"
 
 /* Append NAME in quotes: an RFC 9651 String, and a JSON string, for a name holds neither '"' nor
  * '\\'. */
 static void append_name(struct text *text, const char *name)
 {
-    append(text, "\"");
-    append(text, name);
-    append(text, "\"");
+    text_append(text, "\"");
+    text_append(text, name);
+    text_append(text, "\"");
 }
 
 static void append_field(struct text *text, const char *field, int64_t number)
 {
-    append(text, field);
-    append_number(text, number);
+    text_append(text, field);
+    text_append_number(text, number);
 }
 
 /* `Status:` stands first: lighttpd, as the client of an authorizer, drops what stands before it. */
 static void append_head(struct text *reply, enum reply_form form, int status, const char *reason)
 {
     if (form == REPLY_AUTH_REQUEST) {
-        append(reply, status == 200 ? "Status: 204 No Content" : "Status: 403 Forbidden");
+        text_append(reply, status == 200 ? "Status: 204 No Content" : "Status: 403 Forbidden");
         append_field(reply, "\r\nRateLimit-Status: ", status);
     } else {
         append_field(reply, "Status: ", status);
-        append(reply, " ");
-        append(reply, reason);
-        append(reply, "\r\nContent-Type: application/");
-        append(reply, status == 200 ? "json" : "problem+json");
+        text_append(reply, " ");
+        text_append(reply, reason);
+        text_append(reply, "\r\nContent-Type: application/");
+        text_append(reply, status == 200 ? "json" : "problem+json");
     }
-    append(reply, "\r\nCache-Control: no-store\r\n");
+    text_append(reply, "\r\nCache-Control: no-store\r\n");
 }
 
 static void append_body(struct text *reply, const struct text *body)
 {
     append_field(reply, "Content-Length: ", (int64_t)body->len + 1);
-    append(reply, "\r\n\r\n");
-    append(reply, body->bytes);
-    append(reply, "\n");
+    text_append(reply, "\r\n\r\n");
+    text_append(reply, body->bytes);
+    text_append(reply, "\n");
 }
 
 /* Append PROBLEM, one line of JSON, where FORM has it. */
@@ -76,9 +56,9 @@ static void append_problem(struct text *reply, enum reply_form form, const struc
         append_body(reply, problem);
         return;
     }
-    append(reply, "RateLimit-Problem: ");
-    append(reply, problem->bytes);
-    append(reply, "\r\n\r\n");
+    text_append(reply, "RateLimit-Problem: ");
+    text_append(reply, problem->bytes);
+    text_append(reply, "\r\n\r\n");
 }
 
 /* Write an answer that is a problem without a type of its own; HEADERS are lines, or "". */
@@ -89,13 +69,13 @@ static size_t write_problem(enum reply_form form, int status, const char *title,
     struct text reply = {out, 0, REPLY_SIZE}, problem = {problem_bytes, 0, sizeof problem_bytes};
 
     append_head(&reply, form, status, title);
-    append(&reply, headers);
-    append(&problem, "{\"type\":\"about:blank\",\"title\":");
+    text_append(&reply, headers);
+    text_append(&problem, "{\"type\":\"about:blank\",\"title\":");
     append_name(&problem, title);
     append_field(&problem, ",\"status\":", status);
-    append(&problem, ",\"detail\":");
+    text_append(&problem, ",\"detail\":");
     append_name(&problem, detail);
-    append(&problem, "}");
+    text_append(&problem, "}");
     append_problem(&reply, form, &problem);
     return reply.len;
 }
@@ -114,7 +94,7 @@ static void append_policy(struct text *reply, const struct quota *quotas, size_t
 {
     for (size_t i = 0; i < count; i++) {
         const struct charge *charge = quotas[i].charge;
-        append(reply, i > 0 ? ", " : "");
+        text_append(reply, i > 0 ? ", " : "");
         append_name(reply, quotas[i].limit->name);
         append_field(reply, ";q=", charge->capacity);
         append_field(reply, ";w=", units_seconds_up(charge->capacity * charge->interval_us));
@@ -125,7 +105,7 @@ static void append_ratelimit(struct text *reply, const struct quota *quotas, siz
 {
     for (size_t i = 0; i < count; i++) {
         int64_t window = effective_window(&quotas[i]);
-        append(reply, i > 0 ? ", " : "");
+        text_append(reply, i > 0 ? ", " : "");
         append_name(reply, quotas[i].limit->name);
         append_field(reply, ";r=", quotas[i].charge->balance.remaining);
         if (window >= 0)
@@ -145,7 +125,7 @@ static void append_retry_after(struct text *reply, const struct quota *quotas, s
             longest_us = balance->wait_us;
     }
     append_field(reply, "Retry-After: ", units_seconds_up(longest_us));
-    append(reply, "\r\n");
+    text_append(reply, "\r\n");
 }
 
 /* How many more requests like this one QUOTA has room for. */
@@ -192,52 +172,52 @@ static void append_fields(struct text *reply, const struct verdict *verdict,
     if (verdict->count == 0)
         return;
     if (verdict->headers & HEADER_IETF) {
-        append(reply, names->policy);
+        text_append(reply, names->policy);
         append_policy(reply, verdict->quotas, verdict->count);
-        append(reply, "\r\n");
-        append(reply, names->ratelimit);
+        text_append(reply, "\r\n");
+        text_append(reply, names->ratelimit);
         append_ratelimit(reply, verdict->quotas, verdict->count);
-        append(reply, "\r\n");
+        text_append(reply, "\r\n");
     }
     if (verdict->headers & HEADER_X_RATELIMIT) {
         const struct quota *closest = closest_to_refusing(verdict->quotas, verdict->count);
         append_field(reply, names->limit, closest->charge->capacity);
-        append(reply, "\r\n");
+        text_append(reply, "\r\n");
         append_field(reply, names->remaining, closest->charge->balance.remaining);
-        append(reply, "\r\n");
+        text_append(reply, "\r\n");
         append_field(reply, names->reset, units_seconds_up(closest->charge->balance.full_us));
-        append(reply, "\r\n");
+        text_append(reply, "\r\n");
     }
 }
 
 /* An authorizer's leave to go on. */
 static void append_variables(struct text *reply, const struct verdict *verdict)
 {
-    append(reply, "Status: 200 OK\r\n");
+    text_append(reply, "Status: 200 OK\r\n");
     append_fields(reply, verdict, &variable_names);
     if (verdict->count > 0) {
         const struct quota *closest = closest_to_refusing(verdict->quotas, verdict->count);
-        append(reply, "Variable-RATELIMIT_NAME: ");
-        append(reply, closest->limit->name);
+        text_append(reply, "Variable-RATELIMIT_NAME: ");
+        text_append(reply, closest->limit->name);
         append_field(reply,
                      "\r\nVariable-RATELIMIT_REMAINING: ", closest->charge->balance.remaining);
-        append(reply, "\r\n");
+        text_append(reply, "\r\n");
     }
     for (size_t i = 0; i < verdict->shadow_count; i++) {
-        append(reply, i > 0 ? ", " : "Variable-RATELIMIT_SHADOW: ");
-        append(reply, verdict->shadow[i]->name);
+        text_append(reply, i > 0 ? ", " : "Variable-RATELIMIT_SHADOW: ");
+        text_append(reply, verdict->shadow[i]->name);
     }
-    append(reply, verdict->shadow_count > 0 ? "\r\n\r\n" : "\r\n");
+    text_append(reply, verdict->shadow_count > 0 ? "\r\n\r\n" : "\r\n");
 }
 
 /* Append the member shadow, if there is something to say. */
 static void append_shadow(struct text *body, const struct verdict *verdict)
 {
     for (size_t i = 0; i < verdict->shadow_count; i++) {
-        append(body, i > 0 ? "," : ",\"shadow\":[");
+        text_append(body, i > 0 ? "," : ",\"shadow\":[");
         append_name(body, verdict->shadow[i]->name);
     }
-    append(body, verdict->shadow_count > 0 ? "]" : "");
+    text_append(body, verdict->shadow_count > 0 ? "]" : "");
 }
 
 static void append_quota_exceeded(struct text *body, const struct verdict *verdict)
@@ -245,32 +225,33 @@ static void append_quota_exceeded(struct text *body, const struct verdict *verdi
     const struct quota *closest = closest_to_refusing(verdict->quotas, verdict->count);
     const char *separator = "";
 
-    append(body, "{\"type\":\"https://iana.org/assignments/http-problem-types#quota-exceeded\","
-                 "\"title\":\"Request cannot be satisfied as assigned quota has been exceeded\","
-                 "\"status\":429,");
+    text_append(body,
+                "{\"type\":\"https://iana.org/assignments/http-problem-types#quota-exceeded\","
+                "\"title\":\"Request cannot be satisfied as assigned quota has been exceeded\","
+                "\"status\":429,");
     if (closest->charge->balance.wait_us < 0) {
         append_field(body, "\"detail\":\"This request costs ", closest->charge->cost);
-        append(body, " tokens, and a bucket of ");
-        append(body, closest->limit->name);
+        text_append(body, " tokens, and a bucket of ");
+        text_append(body, closest->limit->name);
         append_field(body, " holds ", closest->charge->capacity);
-        append(body, ": it can never be served.\",");
+        text_append(body, ": it can never be served.\",");
     }
-    append(body, "\"violated-policies\":[");
+    text_append(body, "\"violated-policies\":[");
     for (size_t i = 0; i < verdict->count; i++) {
         if (verdict->quotas[i].charge->balance.allowed)
             continue;
-        append(body, separator);
+        text_append(body, separator);
         append_name(body, verdict->quotas[i].limit->name);
         separator = ",";
     }
-    append(body, "]");
+    text_append(body, "]");
     append_shadow(body, verdict);
-    append(body, "}");
+    text_append(body, "}");
 }
 
 static void append_allowed(struct text *body, const struct verdict *verdict)
 {
-    append(body, "{\"allowed\":true");
+    text_append(body, "{\"allowed\":true");
     if (verdict->count > 0) {
         const struct quota *closest = closest_to_refusing(verdict->quotas, verdict->count);
         append_field(body, ",\"limit\":", closest->charge->capacity);
@@ -278,7 +259,7 @@ static void append_allowed(struct text *body, const struct verdict *verdict)
         append_field(body, ",\"reset\":", units_seconds_up(closest->charge->balance.full_us));
     }
     append_shadow(body, verdict);
-    append(body, "}");
+    text_append(body, "}");
 }
 
 static void append_allowance(struct text *reply, enum reply_form form,
@@ -294,7 +275,7 @@ static void append_allowance(struct text *reply, enum reply_form form,
     append_head(reply, form, 200, "OK");
     append_fields(reply, verdict, &header_names);
     if (form == REPLY_AUTH_REQUEST) {
-        append(reply, "\r\n");
+        text_append(reply, "\r\n");
         return;
     }
     append_allowed(&body, verdict);
@@ -384,7 +365,7 @@ static void append_safe(struct text *text, const char *name)
 {
     for (; *name; name++) {
         bool safe = *name > ' ' && *name < 0x7f && *name != '"' && *name != '\\';
-        append(text, (const char[]){(char)(safe ? *name : '?'), '\0'});
+        text_append(text, (const char[]){(char)(safe ? *name : '?'), '\0'});
     }
 }
 
@@ -393,10 +374,11 @@ size_t reply_ambiguous(const struct key_source *source, enum reply_form form, ch
     char detail_bytes[256];
     struct text detail = {detail_bytes, 0, sizeof detail_bytes};
 
-    append(&detail, "A limit counts by ");
-    append(&detail, key_source_word(source->kind));
-    append(&detail, source->name[0] != '\0' ? ":" : "");
+    text_append(&detail, "A limit counts by ");
+    text_append(&detail, key_source_word(source->kind));
+    text_append(&detail, source->name[0] != '\0' ? ":" : "");
     append_safe(&detail, source->name);
-    append(&detail, ", which this request has more than once or in an unclear form; send it once.");
+    text_append(&detail,
+                ", which this request has more than once or in an unclear form; send it once.");
     return reply_unclear(detail.bytes, form, out);
 }

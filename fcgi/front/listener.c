@@ -12,6 +12,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/span.h"
+
 #define PORT_MAX 65535
 
 static const char unix_prefix[] = "unix:";
@@ -93,9 +95,9 @@ static int open_first(const struct addrinfo *list)
 /* getaddrinfo would accept 65537 as 1, and " 1" and "+1" as well. */
 static bool is_port(const char *text)
 {
-    size_t digits = strspn(text, "0123456789");
+    unsigned port;
 
-    return digits >= 1 && digits <= 5 && text[digits] == '\0' && atoi(text) <= PORT_MAX;
+    return span_is_number((struct span){text, strlen(text)}, PORT_MAX, &port);
 }
 
 static int open_tcp(const char *address, char *error, size_t size)

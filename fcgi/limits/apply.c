@@ -1,5 +1,5 @@
-/* apply.c - what one limit asks of one request.
- * SPDX-License-Identifier: MIT */
+/* apply.c - what one limit asks of one request. */
+/* SPDX-License-Identifier: MIT */
 #include "limits/apply.h"
 
 static enum apply_result result_of(const struct override *override)

@@ -1,5 +1,5 @@
-/* cost.c - how many tokens a request takes.
- * SPDX-License-Identifier: MIT */
+/* cost.c - how many tokens a request takes. */
+/* SPDX-License-Identifier: MIT */
 #include "limits/cost.h"
 
 #include <string.h>

@@ -1,26 +1,16 @@
-/* key.c - from a request to the Redis key of its bucket.
- * SPDX-License-Identifier: MIT */
+/* key.c - from a request to the Redis key of its bucket. */
+/* SPDX-License-Identifier: MIT */
 #include "limits/key.h"
 
 #include <assert.h>
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/text.h"
+
+/* Bytes of an identity before it is shortened. */
 #define PARTS_SIZE                                                                                 \
-    (KEY_PARTS_MAX * (sizeof "+lower:header:=" + 3 * KEY_SOURCE_NAME_MAX + KEY_IDENTITY_MAX))
-
-/* An identity while it is written: always enough room, because a long value is a digest. */
-struct identity {
-    size_t len;
-    char text[PARTS_SIZE];
-};
-
-static void append(struct identity *identity, const char *text, size_t len)
-{
-    assert(len <= sizeof identity->text - identity->len);
-    memcpy(identity->text + identity->len, text, len);
-    identity->len += len;
-}
+    (KEY_PARTS_MAX * (sizeof "+lower:header:=" + 3 * KEY_SOURCE_NAME_MAX + KEY_IDENTITY_MAX) + 1)
 
 static bool is_plain(unsigned char byte)
 {
@@ -28,16 +18,16 @@ static bool is_plain(unsigned char byte)
            (byte >= '0' && byte <= '9') || (byte != 0 && strchr("._~:/@-", byte));
 }
 
-static void append_encoded(struct identity *identity, struct span text)
+static void append_encoded(struct text *identity, struct span text)
 {
     static const char hex[] = "0123456789ABCDEF";
 
     for (size_t i = 0; i < text.len; i++) {
         unsigned char byte = (unsigned char)text.text[i];
         if (is_plain(byte))
-            append(identity, (const char *)&byte, 1);
+            text_append_span(identity, (struct span){&text.text[i], 1});
         else
-            append(identity, (const char[]){'%', hex[byte >> 4], hex[byte & 15]}, 3);
+            text_append(identity, (const char[]){'%', hex[byte >> 4], hex[byte & 15], '\0'});
     }
 }
 
@@ -52,56 +42,48 @@ static bool is_long(struct span value, size_t prefix)
     return value.len > 0 && len > KEY_IDENTITY_MAX;
 }
 
-static void append_digest(struct identity *identity, struct span text, struct memo *memo)
+static void append_digest(struct text *identity, struct span text, struct memo *memo)
 {
     char digest[MEMO_DIGEST_SIZE];
 
     memo_digest(memo, text, digest);
-    append(identity, "#", 1);
-    append(identity, digest, sizeof digest);
+    text_append(identity, "#");
+    text_append_span(identity, (struct span){digest, sizeof digest});
 }
 
-static void append_part(struct identity *identity, const struct key_source *source,
-                        struct span value, struct memo *memo)
+static void append_part(struct text *identity, const struct key_source *source, struct span value,
+                        struct memo *memo)
 {
     const char *word = key_source_word(source->kind);
     size_t begin = identity->len;
 
     if (source->lower)
-        append(identity, "lower:", 6);
-    append(identity, word, strlen(word));
+        text_append(identity, "lower:");
+    text_append(identity, word);
     if (source->name[0] != '\0') {
-        append(identity, ":", 1);
+        text_append(identity, ":");
         append_encoded(identity, (struct span){source->name, strlen(source->name)});
     }
-    append(identity, "=", 1);
+    text_append(identity, "=");
     if (is_long(value, identity->len - begin))
         append_digest(identity, value, memo);
     else
         append_encoded(identity, value);
 }
 
-static void shorten(struct identity *identity)
+static void shorten(struct text *identity)
 {
-    struct identity digest = {.len = 0};
+    char bytes[MEMO_DIGEST_SIZE + 2];
+    struct text digest = {bytes, 0, sizeof bytes};
 
     if (identity->len <= KEY_IDENTITY_MAX)
         return;
-    append_digest(&digest, (struct span){identity->text, identity->len}, NULL);
-    memcpy(identity->text, digest.text, digest.len);
-    identity->len = digest.len;
+    append_digest(&digest, (struct span){identity->bytes, identity->len}, NULL);
+    identity->len = 0;
+    text_append(identity, bytes);
 }
 
 /* ---- Public ---- */
-
-static struct span trim(struct span text)
-{
-    while (text.len > 0 && text.text[0] == ' ')
-        text.text++, text.len--;
-    while (text.len > 0 && text.text[text.len - 1] == ' ')
-        text.len--;
-    return text;
-}
 
 const char *key_parse(const char *text, struct key_spec *out)
 {
@@ -114,7 +96,8 @@ const char *key_parse(const char *text, struct key_spec *out)
         size_t len = strcspn(text, "|+");
         struct key_part *part = &out->part[out->count++];
         part->alternative = alternative;
-        const char *error = key_source_parse(trim((struct span){text, len}), &part->source);
+        const char *error =
+            key_source_parse(span_trim((struct span){text, len}, " "), &part->source);
         if (error || text[len] == '\0')
             return error;
         alternative = text[len] == '|';
@@ -158,21 +141,18 @@ void key_find(const struct key_spec *spec, struct view *view, struct key_values 
 
 size_t key_build(const struct key_values *values, const char *limit_name, char out[KEY_SIZE])
 {
-    struct identity identity;
-    size_t name_len = strlen(limit_name);
+    char bytes[PARTS_SIZE]; /* always enough, because a long value is a digest */
+    struct text identity = {bytes, 0, sizeof bytes}, key = {out, 0, KEY_SIZE};
 
-    identity.len = 0;
     for (size_t i = 0; i < values->count; i++) {
         if (i > 0)
-            append(&identity, "+", 1);
+            text_append(&identity, "+");
         append_part(&identity, values->source[i], values->value[i], values->memo);
     }
     shorten(&identity);
-    assert(4 + identity.len + 2 + name_len < KEY_SIZE);
-    char *end = mempcpy(out, "rl:{", 4);
-    end = mempcpy(end, identity.text, identity.len);
-    end = mempcpy(end, "}:", 2);
-    end = mempcpy(end, limit_name, name_len);
-    *end = '\0';
-    return (size_t)(end - out);
+    text_append(&key, "rl:{");
+    text_append_span(&key, (struct span){identity.bytes, identity.len});
+    text_append(&key, "}:");
+    text_append(&key, limit_name);
+    return key.len;
 }

@@ -1,5 +1,5 @@
-/* match.c - which requests a limit is for.
- * SPDX-License-Identifier: MIT */
+/* match.c - which requests a limit is for. */
+/* SPDX-License-Identifier: MIT */
 #include "limits/match.h"
 
 #include <string.h>

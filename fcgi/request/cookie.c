@@ -1,24 +1,10 @@
-/* cookie.c - the cookies of a request.
- * SPDX-License-Identifier: MIT */
+/* cookie.c - the cookies of a request. */
+/* SPDX-License-Identifier: MIT */
 #include "request/cookie.h"
 
 #include <string.h>
 
 #include "request/query.h"
-
-static bool is_blank(char byte)
-{
-    return byte == ' ' || byte == '\t';
-}
-
-static struct span trim(struct span text)
-{
-    while (text.len > 0 && is_blank(text.text[0]))
-        text.text++, text.len--;
-    while (text.len > 0 && is_blank(text.text[text.len - 1]))
-        text.len--;
-    return text;
-}
 
 /* Take the piece up to the first ';' off *REST and return it. */
 static struct span cut_piece(struct span *rest)
@@ -38,8 +24,8 @@ bool cookie_next(struct span *rest, struct span *name, struct span *value)
         if (!equals)
             continue;
         size_t len = (size_t)(equals - piece.text);
-        *name = trim((struct span){piece.text, len});
-        *value = trim((struct span){equals + 1, piece.len - len - 1});
+        *name = span_trim((struct span){piece.text, len}, " \t");
+        *value = span_trim((struct span){equals + 1, piece.len - len - 1}, " \t");
         return true;
     }
     return false;

@@ -1,5 +1,5 @@
-/* forward_auth.c - find the original request in a forward-auth question.
- * SPDX-License-Identifier: MIT */
+/* forward_auth.c - find the original request in a forward-auth question. */
+/* SPDX-License-Identifier: MIT */
 #include "request/forward_auth.h"
 
 #include <stdbool.h>

@@ -1,5 +1,5 @@
-/* host.c - normalise the host of a request.
- * SPDX-License-Identifier: MIT */
+/* host.c - normalise the host of a request. */
+/* SPDX-License-Identifier: MIT */
 #include "request/host.h"
 
 #include <arpa/inet.h>

@@ -1,5 +1,5 @@
-/* key_source.c - parse a source, and find its value in a request.
- * SPDX-License-Identifier: MIT */
+/* key_source.c - parse a source, and find its value in a request. */
+/* SPDX-License-Identifier: MIT */
 #include "request/key_source.h"
 
 #include <ctype.h>

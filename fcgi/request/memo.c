@@ -1,5 +1,5 @@
-/* memo.c - the lower case and the digest of a value, computed once per request.
- * SPDX-License-Identifier: MIT */
+/* memo.c - the lower case and the digest of a value, computed once per request. */
+/* SPDX-License-Identifier: MIT */
 #include "request/memo.h"
 
 #include <nettle/sha2.h>

@@ -1,5 +1,5 @@
-/* pairs.c - the name-value pairs of a request, found by name with a hash table.
- * SPDX-License-Identifier: MIT */
+/* pairs.c - the name-value pairs of a request, found by name with a hash table. */
+/* SPDX-License-Identifier: MIT */
 #include "request/pairs.h"
 
 #include <string.h>

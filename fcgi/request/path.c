@@ -1,5 +1,5 @@
-/* path.c - the path of a request, in the ways in which backends may read it.
- * SPDX-License-Identifier: MIT */
+/* path.c - the path of a request, in the ways in which backends may read it. */
+/* SPDX-License-Identifier: MIT */
 #include "request/path.h"
 
 #include <string.h>

@@ -1,19 +1,10 @@
-/* query.c - the parameters of a query, and percent-decoding.
- * SPDX-License-Identifier: MIT */
+/* query.c - the parameters of a query, and percent-decoding. */
+/* SPDX-License-Identifier: MIT */
 #include "request/query.h"
 
 #include <string.h>
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return -1;
-}
+#include "base/percent.h"
 
 /* Cut *REST at the first of SEPARATORS.  Returns the part before it; the part after it stays in
  * *REST.  If there is no separator, returns all of it, and *REST has text NULL. */
@@ -81,11 +72,11 @@ int query_next_path_byte(struct span *encoded)
 
     if (encoded->len == 0)
         return -1;
-    int byte = (unsigned char)text[0];
-    if (byte == '%' && encoded->len >= 3 && hex_digit(text[1]) >= 0 && hex_digit(text[2]) >= 0) {
-        byte = hex_digit(text[1]) * 16 + hex_digit(text[2]);
+    int byte = percent_byte(text, encoded->len);
+    if (byte >= 0)
         taken = 3;
-    }
+    else
+        byte = (unsigned char)text[0];
     encoded->text += taken;
     encoded->len -= taken;
     return byte;

@@ -1,5 +1,5 @@
-/* target.c - the parts of a request target.
- * SPDX-License-Identifier: MIT */
+/* target.c - the parts of a request target. */
+/* SPDX-License-Identifier: MIT */
 #include "request/target.h"
 
 #include <string.h>

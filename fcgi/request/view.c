@@ -1,5 +1,5 @@
-/* view.c - the parts of a request that limits use, each in one normalised form.
- * SPDX-License-Identifier: MIT */
+/* view.c - the parts of a request that limits use, each in one normalised form. */
+/* SPDX-License-Identifier: MIT */
 #include "request/view.h"
 
 #include <assert.h>

@@ -1,5 +1,5 @@
-/* password_file.c - a password that is kept in a file.
- * SPDX-License-Identifier: MIT */
+/* password_file.c - a password that is kept in a file. */
+/* SPDX-License-Identifier: MIT */
 #include "store/password_file.h"
 
 #include <errno.h>

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/percent.h"
 #include "base/span.h"
 
 #define PORT_DEFAULT 6379
@@ -58,21 +59,8 @@ static bool copy(struct span span, char *out, size_t size)
     return true;
 }
 
-/* SPAN as a decimal number up to MAX; a port or a database has one spelling: no leading zero. */
-static bool read_number(struct span span, unsigned max, unsigned *out)
-{
-    unsigned value = 0;
-
-    if (!consists_of(span, DIGITS) || span.len > 5 || (span.len > 1 && span.text[0] == '0'))
-        return false;
-    for (size_t i = 0; i < span.len; i++)
-        value = value * 10 + (unsigned)(span.text[i] - '0');
-    *out = value;
-    return value <= max;
-}
-
 /* Percent-decode SPAN (RFC 3986, 2.1; '+' is itself) into OUT.  TOO_LONG is the error to return
- * where it does not fit. */
+ * if it does not fit. */
 static const char *decode(struct span span, char *out, size_t size, const char *too_long)
 {
     size_t len = 0;
@@ -81,15 +69,12 @@ static const char *decode(struct span span, char *out, size_t size, const char *
         char byte = span.text[i];
 
         if (byte == '%') {
-            char hex[3] = {0};
+            int decoded = percent_byte(span.text + i, span.len - i);
 
-            if (span.len - i < 3 ||
-                !consists_of((struct span){span.text + i + 1, 2}, DIGITS "abcdefABCDEF")) {
+            if (decoded < 0)
                 return "a '%' in the user or password needs two hexadecimal digits after it: "
                        "write %25 for '%' itself";
-            }
-            memcpy(hex, span.text + i + 1, 2);
-            byte = (char)strtoul(hex, NULL, 16);
+            byte = (char)decoded;
             i += 2;
         }
         if (byte == '\0')
@@ -151,7 +136,7 @@ static const char *read_host_and_port(struct span host, struct redis_address *ou
     if (error)
         return error;
     out->port = PORT_DEFAULT;
-    if (colon && (!read_number(between(colon + 1, end), PORT_MAX, &out->port) || out->port == 0))
+    if (colon && (!span_is_number(between(colon + 1, end), PORT_MAX, &out->port) || out->port == 0))
         return "the port is no number from 1 to 65535: write digits only, such as 6379";
     return NULL;
 }
@@ -186,7 +171,7 @@ static const char *read_db(const char *path, struct redis_address *out)
         return "options after '?' or '#' are not supported: write redis://:password@host:port/db";
     if (*path == '\0' || strcmp(path, "/") == 0)
         return NULL;
-    if (!read_number(between(path + 1, path + strlen(path)), DB_MAX, &out->db)) {
+    if (!span_is_number(between(path + 1, path + strlen(path)), DB_MAX, &out->db)) {
         return "the database is no number from 0 to 65535: write digits only, such as "
                "redis://host/3";
     }
