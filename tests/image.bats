@@ -138,7 +138,7 @@ stop_in() {
   sed 's/capacity: 5 /capacity: 9 /' conf/limits.yaml >"$limits/limits.yaml"
   chmod 644 "$limits/limits.yaml"
   run_limiter mounted -v "$limits:/etc/ratelimit/limits:ro" -e LIMITS_FILE=/etc/ratelimit/limits/limits.yaml
-  capacity_is() { curl -s -m 5 -i "$url/?user=$user" | grep -q "^RateLimit-Policy: \"per-user\";q=$1;"; }
+  capacity_is() { curl -s -m 5 -i "$URL/?user=mounted" | grep -q "^RateLimit-Policy: \"per-user\";q=$1;"; }
   wait_until 30 capacity_is 9
   sed -i 's/capacity: 9 /capacity: 7 /' "$limits/limits.yaml"
   wait_until 60 capacity_is 7
