@@ -399,7 +399,7 @@ rl:{method=PUT+path=/all/x%20y+host=api.example.com+ip=127.0.0.1+header:x-api-ke
   wait_until 10 another
   sed -i 's/capacity: 5 /capacity: 3 /' "$dir/limits.yaml"
   # The new process may have begun with the changed file.
-  wait_until 20 grep -q 'is read again: 1 limit in force' "$dir/log"
+  wait_until 20 grep -q 'reloaded: 1 limit (sha256 ' "$dir/log"
 
   before=$(processes)
   kill "$(<"$dir/run/pid")"

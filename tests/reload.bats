@@ -52,7 +52,7 @@ logged() {
   done
   [[ -n $pids ]]
 }
-again() { logged "$LIMITS_FILE is read again: ${2-1 limit} in force" "${1-1}"; }
+again() { logged "$LIMITS_FILE reloaded: ${2-1 limit} (sha256 " "${1-1}"; }
 
 # the_limits - the names of the limits that decide about six requests, a line for each different answer
 the_limits() {
@@ -73,7 +73,7 @@ the_limits() {
   assert_equal "$(the_limits)" new
   # At its next look the watcher sees that the file is the same.
   sleep 1.2
-  assert_equal "$(grep -c 'is read again' "$LIMITER_LOG")" 2
+  assert_equal "$(grep -c ' reloaded: ' "$LIMITER_LOG")" 2
 }
 
 @test "SIGHUP reads an unchanged file as well" {
@@ -87,7 +87,7 @@ the_limits() {
 @test "SIGHUP with the built-in limits says that there is no file" {
   begin LIMITS_FILE=
   hang_up
-  eventually logged 'SIGHUP: there is no limits file to read again, the built-in limits are in force'
+  eventually logged 'SIGHUP: there is no limits file to reload; the built-in limits are used'
   assert_equal "$(the_limits)" per-user
 }
 
@@ -224,7 +224,7 @@ rewrite_in_pieces() {
   eventually rewrite_in_pieces "$BATS_TEST_TMPDIR/whole" 20 0.15
   eventually again 1 '9 limits'
   [[ $(<"$LIMITER_LOG") != *refused* ]] || fail "$(<"$LIMITER_LOG")" contains 'nothing refused'
-  assert_equal "$(grep -c 'is read again' "$LIMITER_LOG")" 2
+  assert_equal "$(grep -c ' reloaded: ' "$LIMITER_LOG")" 2
 }
 
 @test "half a file that changes again within a second is not taken" {
@@ -384,7 +384,7 @@ reading() { (($(thread_count "$1") > threads)); } # in a thread
   begin WORKERS=1
   echo '  - { name: twin, key: "query:user | ip", capacity: 5, refill: 1/day }' >>"$LIMITS_FILE"
   hang_up
-  eventually logged "$LIMITS_FILE is read again: 2 limits in force; --check has warnings for it"
+  eventually logged "$LIMITS_FILE reloaded: 2 limits (sha256 $(sha256sum "$LIMITS_FILE" | cut -c1-12)); --check has warnings for it"
   assert_equal "$(the_limits)" old,twin
 }
 
@@ -441,7 +441,7 @@ LUA
   hang_up
   # ... and by the watcher.
   local before
-  before=$(grep -c 'is read again' "$LIMITER_LOG")
+  before=$(grep -c ' reloaded: ' "$LIMITER_LOG")
   cp "$second" "$LIMITS_FILE"
   eventually read_since "$before"
   wait "$HELPER_PIDS"
@@ -456,4 +456,4 @@ LUA
   assert_between "$by_second" 100 10000000
 }
 # read_since LINES - both workers have read the file after the log had so many lines about it
-read_since() { (($(grep -c 'is read again' "$LIMITER_LOG") >= $1 + 2)); }
+read_since() { (($(grep -c ' reloaded: ' "$LIMITER_LOG") >= $1 + 2)); }

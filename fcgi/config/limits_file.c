@@ -227,6 +227,7 @@ struct limits *limits_parse(const char *text, size_t len, struct findings *findi
 
     limits->ref_count = 1;
     limits->large = len > LIMITS_LARGE;
+    memo_digest(NULL, (struct span){text, len}, limits->sha256);
     strcpy(limits->redis.host, "127.0.0.1");
     limits->redis.port = 6379;
     limits->redis_timeout_ms = 50;

@@ -109,8 +109,8 @@ static void log_mistakes(struct findings *findings)
 static void take_limits(struct reload *reload, struct limits *limits,
                         const struct findings *findings)
 {
-    log_line("%s is read again: %zu limit%s in force%s", reload->path, limits->count,
-             limits->count == 1 ? "" : "s",
+    log_line("%s reloaded: %zu limit%s (sha256 %.12s)%s", reload->path, limits->count,
+             limits->count == 1 ? "" : "s", limits->sha256,
              findings->warning_count > 0 ? "; --check has warnings for it" : "");
     reload->done(reload->context, limits);
 }
@@ -231,7 +231,7 @@ static void on_hangup(struct ev_loop *loop, ev_signal *watcher, int events)
     if (reload->path)
         read_again(reload);
     else
-        log_line("SIGHUP: there is no limits file to read again, the built-in limits are in force");
+        log_line("SIGHUP: there is no limits file to reload; the built-in limits are used");
 }
 
 struct reload *reload_new(struct ev_loop *loop, const char *path, reload_done *done, void *context)

@@ -8,6 +8,7 @@
 
 #include "limits/cost.h"
 #include "request/forward_auth.h"
+#include "request/memo.h"
 #include "limits/key.h"
 #include "limits/match.h"
 #include "base/network.h"
@@ -44,8 +45,9 @@ enum limits_header {
 };
 
 struct limits {
-    unsigned ref_count; /* limits_ref, limits_unref */
-    bool large;         /* the file is larger than LIMITS_LARGE */
+    unsigned ref_count;                /* limits_ref, limits_unref */
+    bool large;                        /* the file is larger than LIMITS_LARGE */
+    char sha256[MEMO_DIGEST_SIZE + 1]; /* of the file, in hexadecimal (FIPS 180-4) */
     struct redis_address redis;
     char redis_password[PASSWORD_SIZE]; /* that of redis.password_file; "" without one */
     unsigned redis_timeout_ms;          /* 1 .. REDIS_TIMEOUT_MS_MAX */
