@@ -142,7 +142,7 @@ start_server() {
   start "$server_name" "$@"
   server=$started
   until_true 20 answers_or_died || fail "no answer from $program behind $server_name"
-  alive "$server" || fail "$server_name did not start (its reason stands above)"
+  alive "$server" || fail "$server_name did not start (see its message above)"
 }
 
 # on_socket PATH N PROGRAM, on_port PORT N PROGRAM: keep N processes of PROGRAM on that socket.
@@ -189,9 +189,11 @@ serve_nginx() {
 
 serve_apache() {
   export LIMITER=127.0.0.1:$LIMITER_PORT RUN_DIR=$dir
+  local user=()
   # Started by root, Apache serves files as an unprivileged user, which may not have access to
   # conf/.
   if [[ $(id -u) == 0 ]]; then
+    user=(-C 'User www-data' -C 'Group www-data') # otherwise Apache complains about its default, #-1
     cp -r "$SITE" "$dir/site"
     chmod -R go+rX "$dir/site"
     chmod 711 "$dir"
@@ -199,7 +201,7 @@ serve_apache() {
   fi
   on_port "$LIMITER_PORT" "$workers" "$program"
   on_port "${FCGI_BACKEND#*:}" 1 "$echo"
-  start_server apache2 -D FOREGROUND -f "$here/apache/apache2.conf"
+  start_server apache2 "${user[@]}" -D FOREGROUND -f "$here/apache/apache2.conf"
 }
 
 # Caddy asks over HTTP, and lighttpd answers the questions.  Make sure that the limits file trusts
@@ -211,7 +213,9 @@ serve_caddy() {
   start lighttpd env BIND=127.0.0.1 PORT="$LIMITER_PORT" LIMITS_FILE="$dir/limits.yaml" lighttpd -D -f "$here/lighttpd.conf"
   until_true 10 accepts_tcp "$LIMITER_PORT" || fail 'lighttpd did not start'
   on_port "${FCGI_BACKEND#*:}" 1 "$echo"
-  start_server caddy run --adapter caddyfile --config "$here/caddy/Caddyfile"
+  # Caddy logs a dozen lines of JSON at each start and stop, also if nothing is wrong.
+  start_server caddy run --adapter caddyfile --config "$here/caddy/Caddyfile" \
+    2> >(trap '' HUP INT TERM; exec grep --line-buffered -v '"level":"\(info\|warn\)"' >&2)
 }
 
 # --- Start ---
@@ -227,6 +231,8 @@ check_number WORKERS "$workers" 100
 trap clean_up EXIT
 trap 'exit 0' HUP INT TERM
 
+# Apache's unprivileged user has to reach the folder, and root's own TMPDIR may be private.
+[[ $guarding != apache || $(id -u) != 0 ]] || TMPDIR=/tmp
 dir=$(mktemp -d "${TMPDIR:-/tmp}/ratelimit.XXXXXX")
 # With job control each child has a process group of its own.  Otherwise Ctrl-C in the terminal
 # would reach all of them at once, and lighttpd would restart the programs that it sees ending.

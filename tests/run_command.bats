@@ -210,6 +210,8 @@ assert_guards() {
 
   end_run INT "-$run_pid"
   assert_nothing_left
+  # What web servers log although nothing is wrong: Caddy's lines of JSON, Apache's complaints about a user.
+  run ! grep -h '"level":\|User directive' "$out" "$err"
 }
 
 @test "make run SERVER=lighttpd guards all three kinds of backend" { assert_guards lighttpd; }
