@@ -101,9 +101,9 @@ limits:
       - { key: abc, capacity: 7 }
 YAML
   cat >warnings <<'TEXT'
-limits.yaml:2:5: warning: 'lifted' can never refuse, its first override makes everybody unlimited; leave the limit out, or write that override last
+limits.yaml:2:5: warning: 'lifted' can never refuse, its first override makes every client unlimited; leave the limit out, or write that override last
 limits.yaml:3:5: warning: 'nowhere' can never refuse, its path fits no request: paths are matched decoded and normalised; write it without %XX, //, /./ and /../
-limits.yaml:4:5: warning: 'never' refuses every request, for its cost is above its capacity; lower the cost or raise the capacity
+limits.yaml:4:5: warning: 'never' refuses every request, because its cost is above its capacity; lower the cost or raise the capacity
 limits.yaml:5:5: warning: the key of 'keyless' can be missing, and all requests without header:x-api-key share a bucket; end it in | ip, or in | global if that is meant
 limits.yaml:7:5: warning: 'loose' can never refuse, 'tight' in line 6 always refuses first; leave it out, or make its capacity or refill the smaller one
 limits.yaml:9:5: warning: 'daily' has the same key and match as 'burst' in line 8; leave one of them out, unless they are for two spans of time, such as 10/s and 1000/day
@@ -121,7 +121,7 @@ TEXT
   echo 'limits: [{ name: a, key: ip, capacity: 5, refill: 1/s, shadow: true }]' >limits.yaml
   run -0 --separate-stderr "$PROGRAM" --check limits.yaml
   assert_equal "$stderr" \
-    'limits.yaml:1:10: warning: no limit is enforced, every one is a shadow; write shadow: false where one should refuse'
+    'limits.yaml:1:10: warning: no limit is enforced, every one is a shadow; write shadow: false for one that should refuse'
 }
 
 @test "a file without warnings and mistakes gets one line, with --strict as well" {

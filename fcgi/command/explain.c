@@ -75,7 +75,7 @@ static const char *look_at_buckets(struct explained *explained, size_t count,
     return look.ask.settled_by == UNSETTLED ? look.ask.why : NULL;
 }
 
-/* ---- What is told ---- */
+/* ---- What is printed ---- */
 
 static void print_time(FILE *out, int64_t us)
 {
@@ -140,7 +140,7 @@ static void print_bucket(FILE *out, const struct charge *charge, const struct ba
             balance->remaining >= charge->cost ? "allowed" : "refused");
 }
 
-/* Why MATCH is not for VIEW. */
+/* Print why MATCH does not fit VIEW. */
 static void print_mismatch(FILE *out, const struct match *match, struct view *view)
 {
     switch (match_request(match, view)) {
@@ -188,7 +188,8 @@ static const char *summary(const struct limit *limit, enum apply_result result)
     }
 }
 
-/* Tell of LIMIT what EXPLAINED says.  WHY: why Redis did not say what the buckets hold; or NULL. */
+/* Print what EXPLAINED says about LIMIT.  WHY: why Redis did not say what the buckets hold; or
+ * NULL. */
 static void print_limit(FILE *out, const struct limit *limit, const struct explained *explained,
                         const char *why, struct view *view)
 {

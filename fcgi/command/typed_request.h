@@ -1,4 +1,4 @@
-/* typed_request.h - a request as somebody types it, to one as a web server describes it. */
+/* typed_request.h - from a request that a person types to one that a web server would send. */
 #ifndef TYPED_REQUEST_H
 #define TYPED_REQUEST_H
 

@@ -15,13 +15,13 @@ struct findings {
     struct finding *finding;
 };
 
-/* Add a mistake at LINE and COLUMN, both from 1; LINE 0: of the file as a whole.  The message says
- * what is wrong and, after a ';', what would be right; at most 511 bytes. Control characters become
- * '?', so that a file cannot forge a line. */
+/* Add a mistake at LINE and COLUMN, both from 1; LINE 0: it is about the file as a whole.  The
+ * message says what is wrong and, after a ';', what would be right; at most 511 bytes.  Control
+ * characters become '?', so that a file cannot forge a line. */
 void findings_error(struct findings *findings, unsigned line, unsigned column, const char *format,
                     ...) __attribute__((format(printf, 4, 5)));
 
-/* The same for what is allowed but hardly meant. */
+/* The same for a setting that is valid but probably a mistake. */
 void findings_warning(struct findings *findings, unsigned line, unsigned column, const char *format,
                       ...) __attribute__((format(printf, 4, 5)));
 

@@ -20,7 +20,7 @@ struct reading {
 struct override_reading {
     const struct limit *limit;
     struct override override;
-    const struct yaml_tree *key;     /* where the texts stand */
+    const struct yaml_tree *key;     /* the node of the texts */
     const char *text[KEY_PARTS_MAX]; /* borrowed from the tree */
     size_t count;                    /* of texts; 0: they were wrong */
     bool unlimited, blocked;
@@ -80,7 +80,7 @@ static void read_host(const struct yaml_tree *node, void *out, struct findings *
     }
     size_t len = strlen(match->host);
     while (len > 1 && match->host[len - 1] == '.')
-        match->host[--len] = '\0'; /* as host.h drops it of a request */
+        match->host[--len] = '\0'; /* host.h drops it from a request's host, too */
 }
 
 static void read_method(const struct yaml_tree *node, struct match *match,
@@ -135,8 +135,8 @@ static void read_bucket_capacity(const struct yaml_tree *node, int64_t *out,
                        "capacity: %s; a capacity is 1 to 1000000000 tokens", error);
 }
 
-/* Tokens come a whole number of microseconds apart.  Rounded to that, RATE must be no more than 1 %
- * slower than it is written. */
+/* The interval between tokens is a whole number of microseconds.  Rounding RATE up to one must not
+ * make it more than 1 % slower. */
 static void read_rate(const struct yaml_tree *node, struct rate rate, int64_t *out_us,
                       struct findings *findings)
 {
@@ -231,7 +231,7 @@ static void read_blocked(const struct yaml_tree *node, void *out, struct finding
     mapping_flag(node, &reading->blocked, findings);
 }
 
-/* What READING says about its clients: exactly one thing. */
+/* Decide what READING does with its clients: exactly one of limited, unlimited and blocked. */
 static void decide_kind(const struct yaml_tree *node, struct override_reading *reading,
                         struct findings *findings)
 {
@@ -390,7 +390,7 @@ static void read_on_redis_failure(const struct yaml_tree *node, void *out,
 void limit_reader_read(const struct yaml_tree *node, unsigned ipv6_prefix_bits, struct limit *out,
                        struct findings *findings)
 {
-    /* The overrides last: they rely on key, capacity and refill. */
+    /* The overrides are last because they rely on key, capacity and refill. */
     static const struct field fields[] = {
         {"name", true, read_name},
         {"match", false, read_match},

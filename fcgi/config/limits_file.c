@@ -14,7 +14,7 @@
 #include "config/lint.h"
 #include "config/yaml_tree.h"
 
-/* conf/limits.yaml: the default is the file that people read. */
+/* conf/limits.yaml, so that the default is a file that people can read. */
 static const char default_limits[] = {
 #include "limits.yaml.inc"
 };
@@ -73,7 +73,7 @@ static void read_timeout(const struct yaml_tree *node, void *out, struct finding
 
 static void read_redis(const struct yaml_tree *node, void *out, struct findings *findings)
 {
-    /* The address after the password, which it may need. */
+    /* The address follows the password because it may need it. */
     static const struct field fields[] = {
         {"password_file", false, read_password_file},
         {"address", false, read_address},
@@ -213,7 +213,7 @@ static void read_limits(const struct yaml_tree *node, void *out, struct findings
 
 struct limits *limits_parse(const char *text, size_t len, struct findings *findings)
 {
-    /* ipv6_prefix before the limits: their overrides rely on it. */
+    /* ipv6_prefix is before the limits because their overrides rely on it. */
     static const struct field fields[] = {
         {"redis", false, read_redis},
         {"ipv6_prefix", false, read_ipv6_prefix},
@@ -256,7 +256,7 @@ struct limits *limits_load(const char *path, struct findings *findings)
         findings_error(findings, 0, 0, "%s; name a file that can be read", strerror(errno));
         return NULL;
     }
-    /* One byte more than is allowed, so that a file that is too large is seen to be. */
+    /* One byte more than is allowed, so that a file that is too large is noticed. */
     char *text = memory_get(YAML_TREE_BYTES_MAX + 1);
     size_t len = fread(text, 1, YAML_TREE_BYTES_MAX + 1, file);
     if (ferror(file))

@@ -39,7 +39,7 @@ static bool has_methods_of(const struct match *match, const struct match *other)
     return match->method_count == 0 || other->method_count > 0;
 }
 
-/* Whether MATCH fits every request that OTHER fits, as far as is easily told. */
+/* Whether MATCH fits every request that OTHER fits, false if that is not easy to tell. */
 static bool covers(const struct match *match, const struct match *other)
 {
     return has_methods_of(match, other) &&
@@ -54,8 +54,8 @@ static bool same_cost(const struct cost *one, const struct cost *other)
            (one->tokens > 0 || same_source(&one->source, &other->source));
 }
 
-/* Whether OTHER refuses whenever LIMIT would: its buckets are the same clients', and never
- * fuller. */
+/* Whether OTHER refuses whenever LIMIT would, because its buckets belong to the same clients and
+ * are never fuller. */
 static bool refuses_first(const struct limit *other, const struct limit *limit)
 {
     return !other->shadow && !other->overrides && !limit->overrides &&
@@ -64,7 +64,7 @@ static bool refuses_first(const struct limit *other, const struct limit *limit)
            other->interval_us >= limit->interval_us;
 }
 
-/* A path that no normalised path is like (path.h), such as "/api//x" or "/%61pi". */
+/* Whether PATH fits no normalised path (path.h), as "/api//x" and "/%61pi" do not. */
 static bool fits_no_path(const char *path)
 {
     size_t len = strlen(path);
@@ -83,7 +83,7 @@ static void find_never_refuses(const struct limits *limits, const struct limit *
     if (limit->overrides && overrides_lift_all(limit->overrides, &limit->key))
         findings_warning(
             findings, limit->line, limit->column,
-            "'%s' can never refuse, its first override makes everybody unlimited; leave "
+            "'%s' can never refuse, its first override makes every client unlimited; leave "
             "the limit out, or write that override last",
             limit->name);
     if (fits_no_path(limit->match.path))
@@ -94,7 +94,7 @@ static void find_never_refuses(const struct limits *limits, const struct limit *
             limit->name);
     for (size_t i = 0; i < limits->count; i++) {
         const struct limit *other = &limits->limit[i];
-        /* Of two that are alike in all of this, the second is the one too many. */
+        /* If two are alike in all of this, the second is superfluous. */
         if (other == limit || !refuses_first(other, limit) ||
             (refuses_first(limit, other) && other > limit))
             continue;
@@ -112,7 +112,7 @@ static void find_cost(const struct limit *limit, struct findings *findings)
     if (limit->cost.tokens > limit->capacity)
         findings_warning(
             findings, limit->line, limit->column,
-            "'%s' refuses every request, for its cost is above its capacity; lower the "
+            "'%s' refuses every request, because its cost is above its capacity; lower the "
             "cost or raise the capacity",
             limit->name);
 }
@@ -147,7 +147,7 @@ static void find_missing_key(const struct limit *limit, struct findings *finding
         if (!absent)
             return; /* every request has this alternative */
         if (end == key->count && has_ip(key, first, end))
-            return; /* the last one stands for those that lack it: a bucket for each client */
+            return; /* requests that lack the others use this one: a bucket for each client */
         first = end;
     } while (first < key->count);
     findings_warning(findings, limit->line, limit->column,
@@ -173,8 +173,7 @@ static void find_twin(const struct limits *limits, const struct limit *limit,
     }
 }
 
-/* A source before a '|' that every request has leaves the alternatives behind it without a
- * request. */
+/* If every request has the sources before a '|', the alternatives after it are never used. */
 static void find_unreachable(const struct limit *limit, struct findings *findings)
 {
     const struct key_spec *key = &limit->key;
@@ -192,7 +191,7 @@ static void find_unreachable(const struct limit *limit, struct findings *finding
     }
 }
 
-/* What PATH has that is no part of a path, or the wildcard of another language; NULL: nothing. */
+/* The first sign in PATH that belongs to the patterns of another language; NULL: none. */
 static const char *foreign_to_globs(const char *path)
 {
     static const char *const signs[] = {"{", "}", "[", "]", "(", "/:", "^", "$", "\\", ".*", ".+"};
@@ -242,7 +241,7 @@ static void find_wrong_host(const struct limit *limit, struct findings *findings
     }
 }
 
-/* So wide a network has clients in it, and each of them could then say on whose behalf it asks. */
+/* Clients are in so wide a network, and each of them could ask on behalf of any other. */
 static void find_wide_proxies(const struct limits *limits, struct findings *findings)
 {
     for (size_t i = 0; i < limits->proxy_count; i++) {
@@ -269,10 +268,9 @@ static bool any_enforced(const struct limits *limits)
 void lint_limits(const struct limits *limits, struct findings *findings)
 {
     if (!any_enforced(limits))
-        findings_warning(
-            findings, limits->limit[0].line, limits->limit[0].column,
-            "no limit is enforced, every one is a shadow; write shadow: false where one "
-            "should refuse");
+        findings_warning(findings, limits->limit[0].line, limits->limit[0].column,
+                         "no limit is enforced, every one is a shadow; write shadow: false for one "
+                         "that should refuse");
     find_wide_proxies(limits, findings);
     for (size_t i = 0; i < limits->count; i++) {
         const struct limit *limit = &limits->limit[i];

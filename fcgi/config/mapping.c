@@ -135,7 +135,7 @@ static void unknown_field(const struct yaml_tree *key, const char *what, const c
     char list[256];
 
     list_words(names, count, ", ", list, sizeof list);
-    /* "address:redis://:PASSWORD@host", a space forgotten: a password is not repeated. */
+    /* "address:redis://:PASSWORD@host" lacks a space; the password must not be repeated. */
     if (strpbrk(key->text, ":@")) {
         findings_error(findings, key->line, key->column,
                        "this is no field of %s; write FIELD: VALUE, a space after the ':'; its "

@@ -18,8 +18,9 @@ struct field {
     void (*read)(const struct yaml_tree *node, void *out, struct findings *findings);
 };
 
-/* Read MAPPING, which is WHAT ("the file", "a limit"), by its COUNT (<= MAPPING_FIELDS_MAX)
- * possible FIELDS into *OUT, in the order of FIELDS: one may rely on those before it.  A
+/* Read MAPPING, called WHAT ("the file", "a limit") in messages, by its COUNT (<=
+ * MAPPING_FIELDS_MAX) possible FIELDS into *OUT, in the order of FIELDS: one may rely on those
+ * before it.  A
  * field that is unknown or missing is reported. */
 void mapping_read(const struct yaml_tree *mapping, const char *what, const struct field *fields,
                   size_t count, void *out, struct findings *findings);

@@ -17,11 +17,11 @@
 #include "base/log.h"
 #include "base/thread.h"
 
-#define MISTAKES_LOGGED_MAX 10 /* of one file; --check tells the others */
+#define MISTAKES_LOGGED_MAX 10 /* of one file; --check shows all */
 
-/* What tells one state of a file from the next. */
+/* One state of a file, to compare it with the next. */
 struct version {
-    int error; /* errno where there is no file; the rest is then 0 */
+    int error; /* errno if there is no file; the rest is then 0 */
     mode_t mode;
     dev_t device;
     ino_t inode;
@@ -29,17 +29,17 @@ struct version {
     struct timespec modified, changed;
 };
 
-/* A reading of the file.  The thread's until it has sent LOADED, then the loop's. */
+/* A reading of the file.  The thread owns it until it has sent LOADED, then the loop does. */
 struct loading {
     pthread_t thread;
-    const char *path; /* borrowed: the command line's or the environment's, which last */
+    const char *path; /* borrowed from the command line or the environment */
     struct version before, after;
     struct findings findings;
     struct limits *limits; /* NULL if there was a mistake */
 
     pthread_mutex_t lock;
     struct ev_loop *loop;
-    ev_async *loaded; /* to be sent; NULL: nobody waits for it any more */
+    ev_async *loaded; /* to be sent; NULL: the loop does not wait any more */
 };
 
 struct reload {
@@ -47,7 +47,7 @@ struct reload {
     const char *path;
     reload_done *done;
     void *context;
-    struct version seen;  /* at the last look */
+    struct version seen;  /* at the last check */
     struct version taken; /* that was read last, or whose absence was logged */
     ev_signal hangup;
     ev_timer poll;
@@ -56,8 +56,8 @@ struct reload {
     bool again;              /* SIGHUP came meanwhile: read once more after it */
 };
 
-/* stat, which follows symbolic links: Kubernetes replaces one of the folders on the way to the
- * file. libev's ev_stat looks at the last link itself, and sees nothing of that. */
+/* Use stat, which follows symbolic links, because Kubernetes replaces one of the folders on the way
+ * to the file.  libev's ev_stat looks at the last link itself and does not notice. */
 static struct version look(const char *path)
 {
     struct version version = {0};
@@ -115,7 +115,7 @@ static void take_limits(struct reload *reload, struct limits *limits,
     reload->done(reload->context, limits);
 }
 
-/* Read the file that looks like VERSION.  To open a FIFO would be to wait for its writer. */
+/* Read the file of VERSION.  A FIFO is refused, because opening it would wait for a writer. */
 static struct limits *load(const char *path, const struct version *version,
                            struct findings *findings)
 {
@@ -148,7 +148,7 @@ static void *read_file(void *context)
     return NULL;
 }
 
-/* LOADING has ended: take what came of it. */
+/* LOADING has ended: use its outcome. */
 static void take_loading(struct reload *reload, struct loading *loading)
 {
     bool whole = is_same(&loading->before, &loading->after);
@@ -159,13 +159,13 @@ static void take_loading(struct reload *reload, struct loading *loading)
         take_limits(reload, loading->limits, &loading->findings);
     else if (whole)
         log_mistakes(&loading->findings);
-    else /* it was written to meanwhile: the next look finds another than was taken */
+    else /* it was written to meanwhile: the next check finds a change */
         limits_unref(loading->limits);
     loading_free(loading);
 }
 
-/* Begin to read the file, or, if it is being read, remember to do it once more: it may have changed
- * since. */
+/* Begin to read the file.  If it is being read, remember to do it once more, because it may have
+ * changed since. */
 static void read_again(struct reload *reload)
 {
     if (reload->loading) {
@@ -179,7 +179,7 @@ static void read_again(struct reload *reload)
     pthread_mutex_init(&loading->lock, NULL);
     if (thread_start(&loading->thread, read_file, loading)) {
         reload->loading = loading;
-    } else { /* no thread is to be had: the loop waits */
+    } else { /* there is no thread: the loop waits */
         read_file(loading);
         take_loading(reload, loading);
     }
@@ -202,7 +202,7 @@ static void on_loaded(struct ev_loop *loop, ev_async *watcher, int events)
         read_again(reload);
 }
 
-/* Let the thread end by itself: the file may be on a disk that does not answer. */
+/* Let the thread end by itself, because the file may be on a disk that does not answer. */
 static void abandon(struct loading *loading)
 {
     pthread_mutex_lock(&loading->lock);

@@ -28,7 +28,8 @@ static void error_at(struct reader *reader, yaml_mark_t mark, const char *messag
                    message);
 }
 
-/* libyaml's reader is ahead of its parser: the parser's mark is not where the bad byte stands. */
+/* libyaml's reader is ahead of its parser, so the parser's mark is not the place of the bad
+ * byte. */
 static void reader_error(struct reader *reader)
 {
     const yaml_parser_t *parser = &reader->parser;
@@ -70,8 +71,7 @@ static size_t run_of(struct span line, const char *set)
     return len;
 }
 
-/* Where in LINE a "NAME:VALUE" lacks the space behind its colon: the column from 0 of VALUE; 0:
- * nowhere. */
+/* If LINE is "NAME:VALUE" without a space after its colon: the column of VALUE, from 0; else 0. */
 static size_t missing_space(struct span line)
 {
     size_t begin = run_of(line, " -");
@@ -83,9 +83,9 @@ static size_t missing_space(struct span line)
     return begin + name + 1;
 }
 
-/* "mapping values are not allowed in this context": libyaml takes a line and the one before it for
- * one text, because there is no space behind a colon, or because the second is indented more.
- * PLACE: where the second one's colon is. */
+/* "mapping values are not allowed in this context": libyaml reads a line and the one before it as
+ * one text, because a colon has no space after it, or because the second line is indented more.
+ * PLACE is that of the second line's colon. */
 static void misplaced_field(struct reader *reader, yaml_mark_t place)
 {
     struct span before = line_of(reader, place.line > 0 ? place.line - 1 : 0);
@@ -105,8 +105,7 @@ static void misplaced_field(struct reader *reader, yaml_mark_t place)
                        "fields beside it");
 }
 
-/* Tell of an error of libyaml's scanner or parser, at its place and in the words of this file where
- * they are known. */
+/* Report an error of libyaml's scanner or parser at its place, in our own words if we know it. */
 static void syntax_error(struct reader *reader)
 {
     const yaml_parser_t *parser = &reader->parser;

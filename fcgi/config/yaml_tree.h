@@ -1,6 +1,6 @@
-/* yaml_tree.h - a YAML document as a tree in which every value knows its place.  The only file that
- * knows libyaml.  A schema library would be shorter, but stops at the first mistake and keeps no
- * line for a value, and `--check` promises every mistake with its line. */
+/* yaml_tree.h - a YAML document as a tree in which every value knows its place.  Only this file
+ * knows libyaml.  A schema library would be shorter, but it stops at the first mistake and keeps no
+ * line for a value, while `--check` promises every mistake with its line. */
 #ifndef YAML_TREE_H
 #define YAML_TREE_H
 
@@ -23,15 +23,13 @@ struct yaml_tree {
     struct yaml_tree *next;  /* the entry after this one, or NULL */
 };
 
-/* Read the LEN bytes of YAML 1.1 at TEXT as one document.  Refused, each with its place: what is
- * not YAML or not UTF-8, more than one document, anchors, aliases and tags (a limits file has no
- * use for them, and "billion laughs" has), a mapping key that is no scalar or stands twice, a NUL
- * in a scalar, more than YAML_TREE_BYTES_MAX, YAML_TREE_DEPTH_MAX or YAML_TREE_FIELDS_MAX.  A byte
- * order mark is skipped.  An anchor, a tag, a key that stands twice and a second document are
- * reported and read over, so that the mistakes elsewhere are found as well; the others end the
- * reading.
- * Returns the root, the caller's to free with yaml_tree_free; or NULL after at least one
- * findings_error. */
+/* Read the LEN bytes of YAML 1.1 at TEXT as one document.  Refused, each with its place: text that
+ * is not YAML or not UTF-8, more than one document, anchors, aliases and tags (a limits file does
+ * not need them, and "billion laughs" does), a mapping key that is not a scalar or appears twice, a
+ * NUL in a scalar, more than YAML_TREE_BYTES_MAX, YAML_TREE_DEPTH_MAX or YAML_TREE_FIELDS_MAX.  A
+ * byte order mark is skipped.  After an anchor, a tag, a duplicate key or a second document the
+ * reading continues, so that mistakes elsewhere are found as well; the others end it.  Returns the
+ * root, the caller's to free with yaml_tree_free; or NULL after at least one findings_error. */
 struct yaml_tree *yaml_tree_parse(const char *text, size_t len, struct findings *findings);
 
 /* Free ROOT and all below it.  NULL is fine. */

@@ -39,7 +39,7 @@ struct decision {
     struct charge charges[]; /* as many as may apply; QUOTAS and SHADOW are behind them, as many */
 };
 
-/* What the log has been told of a shadow limit. */
+/* What has been logged about a shadow limit. */
 struct shadow_log {
     double said_s; /* on clock_s; 0: never */
     unsigned long unsaid_count;

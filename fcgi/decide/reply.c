@@ -10,8 +10,8 @@
 #include "base/text.h"
 #include "base/units.h"
 
-/* Append NAME in quotes: an RFC 9651 String, and a JSON string, for a name holds neither '"' nor
- * '\\'. */
+/* Append NAME in quotes: an RFC 9651 String, and a JSON string, because a name holds neither '"'
+ * nor '\\'. */
 static void append_name(struct text *text, const char *name)
 {
     text_append(text, "\"");
@@ -25,7 +25,7 @@ static void append_field(struct text *text, const char *field, int64_t number)
     text_append_number(text, number);
 }
 
-/* `Status:` stands first: lighttpd, as the client of an authorizer, drops what stands before it. */
+/* `Status:` is first, because lighttpd drops what an authorizer sends before it. */
 static void append_head(struct text *reply, enum reply_form form, int status, const char *reason)
 {
     if (form == REPLY_AUTH_REQUEST) {
@@ -49,7 +49,7 @@ static void append_body(struct text *reply, const struct text *body)
     text_append(reply, "\n");
 }
 
-/* Append PROBLEM, one line of JSON, where FORM has it. */
+/* Append PROBLEM, one line of JSON: as the body, or as a field if FORM has no body. */
 static void append_problem(struct text *reply, enum reply_form form, const struct text *problem)
 {
     if (form != REPLY_AUTH_REQUEST) {
@@ -190,7 +190,7 @@ static void append_fields(struct text *reply, const struct verdict *verdict,
     }
 }
 
-/* An authorizer's leave to go on. */
+/* The answer of an authorizer that allows the request. */
 static void append_variables(struct text *reply, const struct verdict *verdict)
 {
     text_append(reply, "Status: 200 OK\r\n");
@@ -360,7 +360,7 @@ size_t reply_unclear(const char *detail, enum reply_form form, char out[REPLY_SI
     return write_problem(form, 400, "Bad Request", detail, "", out);
 }
 
-/* The name of a query parameter may hold what a JSON string may not. */
+/* Append NAME without what a JSON string cannot hold: the name of a query parameter may. */
 static void append_safe(struct text *text, const char *name)
 {
     for (; *name; name++) {

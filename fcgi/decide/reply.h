@@ -9,12 +9,12 @@
 #include "request/request.h"
 #include "store/store.h"
 
-/* Bytes of a reply, NUL included: always enough, tests/unit/test_reply.c.  A limit stands at most
- * four times in it (RateLimit-Policy, RateLimit, violated-policies and shadow), with its
+/* Bytes of a reply, NUL included: always enough, see tests/unit/test_reply.c.  A limit appears at
+ * most four times in it (RateLimit-Policy, RateLimit, violated-policies and shadow), with its
  * numbers. */
 #define REPLY_SIZE (2048 + STORE_CHARGES_MAX * 4 * (LIMIT_NAME_MAX + 40))
 
-/* Whom an answer is for. */
+/* What an answer is for. */
 enum reply_form {
     REPLY_WHOLE,        /* a client */
     REPLY_AUTHORIZER,   /* a web server that asked in this role (FastCGI, 6.3) */
@@ -40,7 +40,7 @@ struct verdict {
     unsigned headers; /* enum limits_header, added up */
 };
 
-/* Write the answer that VERDICT is, in FORM: 200 where every bucket allowed, else 429.
+/* Write the answer to VERDICT in FORM: 200 if every bucket allowed, else 429.
  *
  *   RateLimit-Policy: "per-user";q=5;w=60     q: capacity; w: seconds from empty to full
  *   RateLimit: "per-user";r=4;t=48            r: remaining; t: seconds in which the client can
@@ -58,18 +58,19 @@ struct verdict {
  * quota that is closest to refusing: the one that has room for the fewest requests like this one,
  * and of several that refused the one that does so longest.  The body of a 429 is an
  * application/problem+json (RFC 9457) of type quota-exceeded that names the violated-policies, and
- * has a detail where a cost can never fit.  Either has a member shadow, a list of names, where a
- * shadow limit would have refused. As REPLY_AUTHORIZER a 200 is no answer but leave to go on: it
- * has no body, and instead of the fields these variables, which the web server gives to whoever
- * answers the request (Variable-NAME; FastCGI, 6.3):
+ * has a detail if a cost can never fit.  Either has a member shadow, a list of names, if a shadow
+ * limit would have refused.
+ *
+ * As REPLY_AUTHORIZER a 200 only allows the request: it has no body, and instead of the fields
+ * these variables, which the web server passes to the backend (Variable-NAME; FastCGI, 6.3):
  *
  *   RATELIMIT_POLICY, RATELIMIT          as the fields of these names
  *   X_RATELIMIT_LIMIT, _REMAINING, _RESET
  *   RATELIMIT_NAME, RATELIMIT_REMAINING  of the quota that is closest to refusing, in any case
  *   RATELIMIT_SHADOW                     names of shadow limits that would have refused, by ", "
  *
- * As REPLY_AUTH_REQUEST leave is 204, a refusal 403, neither has a body, and beside the fields
- * stand
+ * As REPLY_AUTH_REQUEST 204 allows the request and 403 refuses it.  Neither has a body, and there
+ * are two fields more:
  *
  *   RateLimit-Status: 429                what the status would be
  *   RateLimit-Problem: {...}             on a refusal: what the body would be
@@ -77,16 +78,16 @@ struct verdict {
  * Returns the bytes written, without the NUL.  Cannot fail. */
 size_t reply_decided(const struct verdict *verdict, enum reply_form form, char out[REPLY_SIZE]);
 
-/* Write the answer to a client whom LIMIT blocks: 403, in FORM.  Returns as above. */
+/* Write the answer to a client that LIMIT blocks: 403, in FORM.  Returns as above. */
 size_t reply_blocked(const struct limit *limit, enum reply_form form, char out[REPLY_SIZE]);
 
-/* Write the answer where Redis did not decide, in FORM: for WHEN_DOWN_ALLOW that where no limit
- * applies, for WHEN_DOWN_DENY 503 with Retry-After: 1.  Returns as above. */
+/* Write the answer in FORM if the store did not decide: for WHEN_DOWN_ALLOW the same as if no limit
+ * applied, for WHEN_DOWN_DENY 503 with Retry-After: 1.  Returns as above. */
 size_t reply_undecided(enum when_down failure, enum reply_form form, char out[REPLY_SIZE]);
 
 /* Write the answer to a request that the web server described without PARAMETER, such as
- * "REMOTE_ADDR": 500, naming it, and whole, for it is for who looks into the web server.  Returns
- * as above. */
+ * "REMOTE_ADDR": 500, naming it, and always REPLY_WHOLE, because it is for the operator of the web
+ * server.  Returns as above. */
 size_t reply_incomplete(const char *parameter, char out[REPLY_SIZE]);
 
 /* Write the answer to a request whose parameters have DEFECT: 431 if they are too large (RFC 6585,

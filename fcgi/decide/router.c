@@ -1,4 +1,4 @@
-/* router.c - requests are told apart before anything is decided about them. */
+/* router.c - what each request is for, before anything is decided about it. */
 /* SPDX-License-Identifier: MIT */
 #include "decide/router.h"
 

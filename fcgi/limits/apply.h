@@ -17,16 +17,16 @@ enum apply_result {
 
 /* What else there is to say about an apply_result. */
 struct applied {
-    const struct override
-        *override; /* the one that fits the client, borrowed from the limit; or NULL */
-    const struct key_source
-        *ambiguous; /* of APPLY_AMBIGUOUS: the source, borrowed from the limit */
+    /* The override that fits the client, borrowed from the limit; or NULL. */
+    const struct override *override;
+    /* Of APPLY_AMBIGUOUS: the source, borrowed from the limit. */
+    const struct key_source *ambiguous;
 };
 
 /* Apply LIMIT to VIEW.  *APPLIED is set.  But for APPLY_NOT, APPLY_AMBIGUOUS and APPLY_TOO_MUCH,
  * *CHARGE becomes what is asked of the client's bucket.  A shadow limit is neither of the last two,
- * because it never refuses: a source with two values counts as absent to it, and where its patterns
- * take too long it is not for the request. */
+ * because it never refuses: a source with two values counts as absent, and if its patterns take too
+ * long it does not apply. */
 enum apply_result apply_limit(const struct limit *limit, struct view *view, struct charge *charge,
                               struct applied *applied);
 

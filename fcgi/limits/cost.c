@@ -27,7 +27,7 @@ int64_t cost_read(struct span value)
             return 1;
         tokens = tokens * 10 + (value.text[i] - '0');
         if (tokens > COST_MAX)
-            tokens = COST_MAX; /* and stays there, because ten times it is more */
+            tokens = COST_MAX; /* and stays there, because ten times as much is more */
     }
     return tokens < 1 ? 1 : tokens;
 }

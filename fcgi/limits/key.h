@@ -15,7 +15,7 @@
 /* One source of an identity. */
 struct key_part {
     struct key_source source;
-    bool alternative; /* "|" stands before it, or nothing: a new alternative begins */
+    bool alternative; /* it begins an alternative: "|" or nothing is before it */
 };
 
 /* What a limit counts by: the first of the alternatives that a request has. */
@@ -30,8 +30,8 @@ struct key_values {
     size_t count; /* 1 .. KEY_PARTS_MAX */
     const struct key_source *source[KEY_PARTS_MAX]; /* borrowed from the key_spec */
     struct span value[KEY_PARTS_MAX];               /* decoded; borrowed from the view */
-    const struct key_source
-        *ambiguous;    /* the first source that was looked at and is ambiguous; or NULL */
+    /* The first source that was read and is ambiguous; or NULL. */
+    const struct key_source *ambiguous;
     struct memo *memo; /* for digests, borrowed; NULL: none */
 };
 

@@ -1,4 +1,4 @@
-/* limits.c - who holds the limits, and their end. */
+/* limits.c - references to the limits. */
 /* SPDX-License-Identifier: MIT */
 #include "limits/limits.h"
 

@@ -1,5 +1,5 @@
-/* limits.h - what is limited, by what, how fast, and where Redis is.  Plain data, as limits_file.h
- * reads it. */
+/* limits.h - the limits, and the other settings of a limits file.  Plain data, which limits_file.h
+ * reads. */
 #ifndef LIMITS_H
 #define LIMITS_H
 
@@ -25,7 +25,7 @@
 #define LIMIT_WINDOW_US_MAX  STORE_WINDOW_US_MAX
 #define REDIS_TIMEOUT_MS_MAX 10000
 
-/* One limit: a policy, and the buckets that follow it. */
+/* One limit: a policy, and the requests and clients that it is for. */
 struct limit {
     char name[LIMIT_NAME_MAX + 1]; /* [A-Za-z0-9_.-], so that a header and a key can hold it */
     struct match match;            /* the requests that it is for */
@@ -36,7 +36,7 @@ struct limit {
     enum when_down on_redis_failure;
     bool shadow;                 /* decided and reported, never refuses */
     struct overrides *overrides; /* owned; NULL: none */
-    unsigned line, column;       /* where it stands in the file, from 1 */
+    unsigned line, column;       /* its place in the file, from 1 */
 };
 
 enum limits_header {
@@ -54,19 +54,17 @@ struct limits {
     int64_t ipv6_prefix_bits;           /* 1 .. 128: what counts as one client, in every key */
     unsigned headers;                   /* enum limits_header, added up */
     enum forward_auth_convention forward_auth; /* how the trusted proxies ask */
-    size_t
-        proxy_count; /* of trusted_proxies: they may ask about another's request, forward_auth.h */
-    unsigned proxies_line, proxies_column; /* where they are in the file, from 1 */
+    size_t proxy_count;                        /* of trusted_proxies, which may use forward auth */
+    unsigned proxies_line, proxies_column;     /* their place in the file, from 1 */
     struct network trusted_proxy[LIMITS_PROXIES_MAX];
     size_t count;        /* 1 .. LIMITS_MAX */
     struct limit *limit; /* COUNT of them, owned */
 };
 
-/* One more holder of LIMITS.  Returns LIMITS. */
+/* Add a reference to LIMITS.  Returns LIMITS. */
 struct limits *limits_ref(struct limits *limits);
 
-/* One holder less; the last one frees LIMITS, large ones in a thread of their own.  NULL is
- * fine. */
+/* Remove a reference.  Without one LIMITS are freed, large ones by a thread.  NULL is fine. */
 void limits_unref(struct limits *limits);
 
 #endif

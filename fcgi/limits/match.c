@@ -21,7 +21,7 @@ static bool reading_fits(const struct match *match, struct span reading, struct 
     if (match->ignore_case)
         whole = memo_lower(&view->memo, whole, &view->scratch);
     if (!whole.text)
-        return true; /* no room for it: the strict side */
+        return true; /* there is no room to compare: err on the strict side */
     reading.text = whole.text;
     return glob_fits(match->path, reading, &view->work) ||
            (whole.len > reading.len && glob_fits(match->path, whole, &view->work));

@@ -52,7 +52,7 @@ static const char *read_all(size_t i, struct override_text *out)
     return NULL;
 }
 
-/* Bring VALUE, the text of an override, into the spelling that the values of SOURCE have. */
+/* Spell VALUE, the text of an override, as the values of SOURCE are spelled. */
 static void spell_as(const struct key_source *source, char *value)
 {
     char bytes[OVERRIDE_TEXT_MAX];
@@ -83,7 +83,7 @@ static const char *read_text(const char *text, const struct key_source *source, 
     return NULL;
 }
 
-/* Whether an alternative of as many sources has ip at position I: an address there is a
+/* Whether an alternative of as many sources has ip at position I, so that an address there is a
  * client's. */
 static bool address_is_client(const struct override_text *out, size_t i)
 {

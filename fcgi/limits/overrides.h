@@ -45,7 +45,7 @@ const char *overrides_add(struct overrides *overrides, const struct key_spec *sp
 
 /* The first override that fits a client, whose Redis key is KEY, of LEN bytes, and whose VALUES
  * were found in VIEW; or NULL.  Exact ones are looked up in a hash table, however many there
- * are; globs and networks, of which there are at most OVERRIDES_PATTERNS_MAX, in turn. Where a path
+ * are; globs and networks, of which there are at most OVERRIDES_PATTERNS_MAX, in turn. If a path
  * has several readings (path.h), a glob for it that is stricter than the limit fits if any reading
  * does, with a slash at its end or without, and an override that is not stricter does not fit, nor
  * does it with another slash than it was written with: no client gains by a spelling. */

@@ -237,8 +237,8 @@ static void send_step(struct connection *connection, int which, step_handler *on
     gather(connection, &step->command, text);
 }
 
-/* Of an error only its code is told, WRONGPASS or ERR, because some servers quote the command that
- * they refuse. */
+/* Only the code of an error is logged, WRONGPASS or ERR, because some servers quote the command
+ * that they refuse. */
 static void on_auth_reply(struct connection *connection, const struct redis_reply *reply)
 {
     char reason[64];

@@ -1,5 +1,4 @@
-/* password_file.h - a password that is kept in a file, as Docker and Kubernetes hand secrets
- * over. */
+/* password_file.h - a password in a file, which is how Docker and Kubernetes provide secrets. */
 #ifndef PASSWORD_FILE_H
 #define PASSWORD_FILE_H
 

@@ -1,4 +1,4 @@
-/* redis_address.c - the forms of an address are tried by how they begin. */
+/* redis_address.c - the form of an address is known from its beginning. */
 /* SPDX-License-Identifier: MIT */
 #include "store/redis_address.h"
 
@@ -33,7 +33,7 @@ static struct span between(const char *from, const char *to)
     return (struct span){from, (size_t)(to - from)};
 }
 
-/* All of SPAN's bytes are among ACCEPTED, and there is one at least. */
+/* Whether SPAN has at least one byte and all of them are in ACCEPTED. */
 static bool consists_of(struct span span, const char *accepted)
 {
     for (size_t i = 0; i < span.len; i++)
@@ -97,7 +97,7 @@ static const char *read_host(struct span host, struct redis_address *out)
         return "a host has only letters, digits, '.', '-' and '_': write " FORMS;
     if (!copy(host, out->host, sizeof out->host))
         return "the host is too long: write 255 bytes or less";
-    /* A resolver would take "6379" for 0.0.24.235, and "010.0.0.1" for 8.0.0.1. */
+    /* A resolver would read "6379" as 0.0.24.235, and "010.0.0.1" as 8.0.0.1. */
     if (consists_of(host, DIGITS ".") && inet_pton(AF_INET, out->host, &ipv4) != 1)
         return "the host is no IPv4 address: write four numbers from 0 to 255, such as 127.0.0.1";
     return NULL;
@@ -141,7 +141,7 @@ static const char *read_host_and_port(struct span host, struct redis_address *ou
     return NULL;
 }
 
-/* LOGIN is what stands before the '@': "user:password" or ":password". */
+/* LOGIN is what comes before the '@': "user:password" or ":password". */
 static const char *read_login(struct span login, struct redis_address *out)
 {
     const char *end = login.text + login.len;
@@ -153,7 +153,7 @@ static const char *read_login(struct span login, struct redis_address *out)
     if (!colon)
         return decode(login, out->user, sizeof out->user,
                       "the user is too long: write 255 bytes or less");
-    /* Not "none", for that is what an unset variable in a template makes of a password. */
+    /* An empty password does not mean "none", because an unset variable in a template gives one. */
     if (colon + 1 == end)
         return "the password is empty: write redis://user:password@host, or redis://host for none";
     error = decode(between(login.text, colon), out->user, sizeof out->user,
@@ -187,7 +187,7 @@ static const char *read_redis_uri(const char *rest, struct redis_address *out)
     const char *at = memrchr(rest, '@', authority_len);
     const char *error = NULL;
 
-    /* No database holds an '@': the password went on.  To guess would be to connect elsewhere. */
+    /* A database holds no '@', so the password continues here.  A guess could connect elsewhere. */
     if (strchr(path, '@')) {
         return "'/', '?' and '#' in the user or password must be percent-encoded: "
                "write %2F, %3F, %23";
@@ -211,7 +211,7 @@ static const char *read_unix(const char *path, struct redis_address *out)
         return "the unix path is not absolute: write unix:/path, such as unix:/run/redis.sock";
     if (has_control(path))
         return "a control character in the unix path: remove it";
-    /* Some clients take ?password= here: shown as part of a path it would be in every log. */
+    /* Some clients accept ?password= here.  As part of a path it would be in every log. */
     if (strpbrk(path, "?#"))
         return "options after '?' or '#' are not supported: write unix:/path alone";
     if (!copy(between(path, path + strlen(path)), out->path, sizeof out->path))

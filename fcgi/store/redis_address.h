@@ -1,4 +1,4 @@
-/* redis_address.h - where Redis is and how to log in, as REDIS_ADDR says it.  Pure. */
+/* redis_address.h - the address of Redis, and the user and password to log in with.  Pure. */
 #ifndef REDIS_ADDRESS_H
 #define REDIS_ADDRESS_H
 
@@ -15,7 +15,7 @@ struct redis_address {
 
 /* Read TEXT into *OUT.  The forms:
  *   host    host:port    [::1]    [::1]:6379    unix:/path    unix:///path
- *   redis://[user][:password@]host[:port][/db]     port 6379 where none is given
+ *   redis://[user][:password@]host[:port][/db]     port 6379 if none is given
  * In the redis:// form user and password are percent-decoded, a host may be a bracketed IPv6
  * address, "redis://:secret@host" gives a password alone and "redis://user@host" is an error (a
  * user without a password cannot log in).
@@ -25,16 +25,16 @@ struct redis_address {
  * (IANA "redis" URI scheme, provisional registration.) */
 const char *redis_address_parse(const char *text, struct redis_address *out);
 
-/* The same with the PASSWORD of a password file, or "": it is that of an address without one, so
+/* The same with the PASSWORD of a password file, or "".  It is used for an address without one, so
  * that "redis://user@host" can log in.  An address with a password of its own is then an error. */
 const char *redis_address_parse_for(const char *text, const char *password,
                                     struct redis_address *out);
 
-/* Overwrite what is a password in TEXT, an address, or could be one, with 'x'. */
+/* Overwrite with 'x' what is or could be a password in TEXT, an address. */
 void redis_address_hide(char *text);
 
 /* Write ADDRESS for people, without user and password: "127.0.0.1:6379", "[::1]:6379",
- * "unix:/path", and "/2" after it where the database is not 0.  Returns OUT. */
+ * "unix:/path", and "/2" after it if the database is not 0.  Returns OUT. */
 const char *redis_address_show(const struct redis_address *address,
                                char out[REDIS_ADDRESS_SHOWN_SIZE]);
 

@@ -33,8 +33,8 @@ struct redis_socket_events {
     void (*closed)(void *context, const char *reason, bool unfit);
 };
 
-/* One connection at a time.  The fields are redis_socket.c's own, but for GENERATION: it tells a
- * caller whether a callback has replaced the connection. */
+/* One connection at a time.  Only redis_socket.c uses the fields, except for GENERATION,
+ * by which a caller notices that a callback has replaced the connection. */
 struct redis_socket {
     struct ev_loop *loop;
     const struct redis_socket_events *events;

@@ -11,11 +11,11 @@
 
 #include "base/memory.h"
 
-/* A look-up's thread is glibc's, which tells nobody when it is done: a notification would
- * need one more thread, and be lost where that cannot be made.  So the loop asks. */
+/* glibc looks a name up in a thread of its own.  The loop asks whether it is done, because a
+ * notification would need one more thread, and would be lost if there is none. */
 #define ASK_EVERY_S 0.010
 
-/* glibc writes to it until gai_error says that it is done; it cannot be taken back before. */
+/* glibc writes to it until gai_error says that it is done; it must not be freed before. */
 struct lookup {
     struct gaicb request;
     struct addrinfo hints;
@@ -67,7 +67,7 @@ static void on_ask(struct ev_loop *loop, ev_timer *watcher, int events)
     resolver->done(resolver->context, &resolved);
 }
 
-/* True where HOST was a numeric address and DONE has been called. */
+/* Whether HOST is a numeric address; DONE has then been called. */
 static bool resolve_numeric(struct resolver *resolver, const char *host)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST}, *list;
@@ -124,7 +124,7 @@ void resolver_free(struct resolver *resolver)
     if (!resolver)
         return;
     ev_timer_stop(resolver->loop, &resolver->ask);
-    /* What glibc still works on is left to it: the process is about to end. */
+    /* What glibc still works on is not freed, because the process is about to end. */
     if (resolver->lookup && gai_cancel(&resolver->lookup->request) != EAI_NOTCANCELED)
         lookup_free(resolver->lookup);
     free(resolver);

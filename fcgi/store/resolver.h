@@ -15,7 +15,7 @@ struct resolver;
 struct resolved {
     unsigned count;
     char address[RESOLVER_ADDRESSES_MAX][RESOLVER_ADDRESS_SIZE];
-    const char *error; /* static string; NULL where count > 0 */
+    const char *error; /* static string; NULL if count > 0 */
 };
 
 /* Called from the loop with the outcome, borrowed for the call. */
