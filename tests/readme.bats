@@ -24,7 +24,7 @@ check_yaml() {
   "$PROGRAM" --check --strict "$BATS_TEST_TMPDIR/limits.yaml" || fail "$1" 'is not taken by' '--check --strict'
 }
 
-# as_file BLOCK - BLOCK in a limits file: it is one, or stands in a limit, or in an override
+# as_file BLOCK - BLOCK in a limits file: it is one, or a part of a limit or of an override
 as_file() {
   local limit='limits: [ { name: a, key: "header:X-API-Key | query:user | ip", capacity: 5, refill: 1/s, '
   local lines=$'limits:\n- name: a\n  key: query:user | ip\n  capacity: 5\n  refill: 1/s\n  '

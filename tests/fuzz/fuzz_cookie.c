@@ -70,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         must(!want || (got.len == strlen(want) && memcmp(got.text, want, got.len) == 0),
              "it is the first");
         must(!want || (got.text >= header && got.text + got.len <= header + strlen(header)),
-             "its value stands in the header");
+             "its value is in the header");
         must(!cookie_find(NULL, source.name).text, "without a header there is none");
         has_one_value(got);
     }

@@ -113,8 +113,8 @@ static void applies_to(const struct limit *limit, struct view *view)
     must(charge.cost >= 1 && charge.cost <= COST_MAX, "a request costs 1 to 1000000 tokens");
     must(bucket_is_within_bounds(charge.capacity, charge.interval_us),
          "a bucket is within its bounds");
-    must(override || result == APPLY_CHARGE, "nobody is blocked or unlimited but by an override");
-    must(!override || override->line >= limit->line, "an override stands in its limit");
+    must(override || result == APPLY_CHARGE, "only an override blocks a client or exempts it");
+    must(!override || override->line >= limit->line, "an override is in its limit");
 }
 
 static void applies(const struct limits *limits)

@@ -36,7 +36,7 @@ static void add(struct set *set, struct input *input)
         free(set->text[i]);
         return;
     }
-    must(set->earlier[i] < override.line, "an earlier one stands before");
+    must(set->earlier[i] < override.line, "an earlier override is on an earlier line");
     set->count++;
 }
 

@@ -37,7 +37,7 @@ static struct bytes normalised(const char *uri)
     char *out = malloc(PATH_SIZE);
     struct bytes path = {out, path_normalise(uri, out)};
 
-    must(path.len < PATH_SIZE && out[path.len] == '\0', "a NUL stands behind a path");
+    must(path.len < PATH_SIZE && out[path.len] == '\0', "a NUL is after a path");
     return path;
 }
 

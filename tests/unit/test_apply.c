@@ -1,3 +1,5 @@
+/* test_apply.c - tests of limits/apply.h */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "limits/apply.h"
 #include "config/limits_file.h"
@@ -45,7 +47,7 @@ static const char *name_of(enum apply_result result)
     return names[result];
 }
 
-static void a_limit_asks_of_a_request_what_its_file_says(void **state)
+TEST(a_limit_asks_of_a_request_what_its_file_says)
 {
     static const struct {
         const char *uri, *ip, *cost; /* COST: a parameter, or NULL */
@@ -80,33 +82,32 @@ static void a_limit_asks_of_a_request_what_its_file_says(void **state)
     };
     struct limits *limits = limits_of(a_limit);
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         char host[] = "HTTP_HOST=api.example.com", cost[32], *parameters[] = {host, cost, NULL};
-        const struct request request = {"GET", cases[i].uri, cases[i].ip, parameters};
+        const struct request request = {"GET", c->uri, c->ip, parameters};
         struct applied applied;
         struct view view;
         struct charge charge;
 
-        snprintf(cost, sizeof cost, "%s", cases[i].cost ? cases[i].cost : "");
+        snprintf(cost, sizeof cost, "%s", c->cost ? c->cost : "");
         view_begin(&view, &request, 64);
         enum apply_result got = apply_limit(&limits->limit[0], &view, &charge, &applied);
-        want_text(cases[i].uri, name_of(got), name_of(cases[i].want));
+        want_text(c->uri, name_of(got), name_of(c->want));
         if (got == APPLY_NOT)
             continue;
-        want_number(cases[i].uri, applied.override ? applied.override->line : 0, cases[i].line);
-        want_text(cases[i].uri, charge.key, cases[i].key);
-        want_number(cases[i].uri, (int64_t)charge.key_len, (int64_t)strlen(cases[i].key));
-        want_number(cases[i].uri, charge.cost, cases[i].tokens);
-        if (cases[i].capacity < 0)
+        want_number(c->uri, applied.override ? applied.override->line : 0, c->line);
+        want_text(c->uri, charge.key, c->key);
+        want_number(c->uri, (int64_t)charge.key_len, (int64_t)strlen(c->key));
+        want_number(c->uri, charge.cost, c->tokens);
+        if (c->capacity < 0)
             continue;
-        want_number(cases[i].uri, charge.capacity, cases[i].capacity);
-        want_number(cases[i].uri, charge.interval_us, cases[i].interval_us);
+        want_number(c->uri, charge.capacity, c->capacity);
+        want_number(c->uri, charge.interval_us, c->interval_us);
     }
     limits_unref(limits);
 }
 
-static void every_condition_of_a_match_must_be_met(void **state)
+TEST(every_condition_of_a_match_must_be_met)
 {
     static const struct {
         const char *method, *uri, *host;
@@ -120,24 +121,23 @@ static void every_condition_of_a_match_must_be_met(void **state)
     };
     struct limits *limits = limits_of(a_limit);
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         char host[32], *parameters[] = {host, NULL};
-        const struct request request = {cases[i].method, cases[i].uri, "192.0.2.7", parameters};
+        const struct request request = {c->method, c->uri, "192.0.2.7", parameters};
         struct applied applied;
         struct view view;
         struct charge charge;
 
-        snprintf(host, sizeof host, "%s", cases[i].host);
+        snprintf(host, sizeof host, "%s", c->host);
         view_begin(&view, &request, 64);
         want_text(host, name_of(apply_limit(&limits->limit[0], &view, &charge, &applied)),
-                  name_of(cases[i].want));
+                  name_of(c->want));
     }
     limits_unref(limits);
 }
 
-/* Exact overrides are looked up by a key in which the limit's name stands. */
-static void the_overrides_of_two_limits_do_not_mix(void **state)
+/* Exact overrides are looked up by a key that holds the limit's name. */
+TEST(the_overrides_of_two_limits_do_not_mix)
 {
     static const char file[] = "limits:\n"
                                "  - { name: a, key: query:user, capacity: 1, refill: 1/s,"
@@ -155,29 +155,19 @@ static void the_overrides_of_two_limits_do_not_mix(void **state)
     };
     struct limits *limits = limits_of(file);
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
+    FOR_EACH(c, cases)
         for (size_t j = 0; j < limits->count; j++) {
-            const struct request request = {"GET", cases[i].uri, "192.0.2.7", (char *[]){NULL}};
+            const struct request request = {"GET", c->uri, "192.0.2.7", (char *[]){NULL}};
             struct applied applied;
             struct view view;
             struct charge charge;
 
             view_begin(&view, &request, 64);
-            want_number(cases[i].uri, apply_limit(&limits->limit[j], &view, &charge, &applied),
+            want_number(c->uri, apply_limit(&limits->limit[j], &view, &charge, &applied),
                         APPLY_CHARGE);
-            want_number(cases[i].uri, charge.capacity, cases[i].capacity[j]);
+            want_number(c->uri, charge.capacity, c->capacity[j]);
         }
     limits_unref(limits);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_limit_asks_of_a_request_what_its_file_says),
-        cmocka_unit_test(every_condition_of_a_match_must_be_met),
-        cmocka_unit_test(the_overrides_of_two_limits_do_not_mix),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN

@@ -1,3 +1,5 @@
+/* test_limiter.c - tests of decide/limiter.h, with a fake store */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "decide/limiter.h"
 #include "config/limits_file.h"
@@ -157,7 +159,7 @@ static void handle(struct limiter *limiter, struct exchange *exchange, const cha
     limiter_handle(limiter, exchange, &request, REPLY_WHOLE);
 }
 
-static void a_request_takes_a_token_from_the_bucket_of_each_limit(void **state)
+TEST(a_request_takes_a_token_from_the_bucket_of_each_limit)
 {
     static const enum when_down policies[3] = {WHEN_DOWN_ALLOW};
     struct limits *limits = limits_of(3, policies);
@@ -180,7 +182,6 @@ static void a_request_takes_a_token_from_the_bucket_of_each_limit(void **state)
          .when_down = WHEN_DOWN_DENY},
     };
 
-    (void)state;
     limits->limit[0] = a_limit("per-user", "query:user | ip", 5, 12000000, WHEN_DOWN_ALLOW);
     limits->limit[1] = a_limit("per-address", "ip", LIMIT_CAPACITY_MAX, 1, WHEN_DOWN_ALLOW);
     limits->limit[2] = a_limit("per-team", "query:team", 1, LIMIT_WINDOW_US_MAX, WHEN_DOWN_DENY);
@@ -205,7 +206,7 @@ static void a_request_takes_a_token_from_the_bucket_of_each_limit(void **state)
     limits_unref(limits);
 }
 
-static void what_the_store_decides_is_the_answer(void **state)
+TEST(what_the_store_decides_is_the_answer)
 {
     static const enum when_down policies[] = {WHEN_DOWN_ALLOW, WHEN_DOWN_DENY};
     static const struct {
@@ -219,24 +220,23 @@ static void what_the_store_decides_is_the_answer(void **state)
         {"both refuse", {true, true}, "429", "[\"limit-0\",\"limit-1\"]"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         struct limits *limits = limits_of(2, policies);
-        struct balance balances[] = {cases[i].refuses[0] ? refused : allowed,
-                                     cases[i].refuses[1] ? refused : allowed};
+        struct balance balances[] = {c->refuses[0] ? refused : allowed,
+                                     c->refuses[1] ? refused : allowed};
         struct fake_store store = {FAKE, .balances = balances};
         struct limiter *limiter = limiter_new(limits, &store.store, on_reply);
         struct exchange exchange;
 
         handle(limiter, &exchange, "/?user=ann");
-        want_status(cases[i].what, &exchange, cases[i].status);
-        want_error(cases[i].what, exchange.text, cases[i].fragment);
+        want_status(c->what, &exchange, c->status);
+        want_error(c->what, exchange.text, c->fragment);
         limiter_free(limiter);
         limits_unref(limits);
     }
 }
 
-static void where_the_store_does_not_decide_any_deny_wins(void **state)
+TEST(where_the_store_does_not_decide_any_deny_wins)
 {
     static const struct {
         const char *what;
@@ -254,17 +254,16 @@ static void where_the_store_does_not_decide_any_deny_wins(void **state)
         {"deny, deny, deny", 3, {DENY, DENY, DENY}, "503"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct limits *limits = limits_of(cases[i].count, cases[i].policies);
+    FOR_EACH(c, cases) {
+        struct limits *limits = limits_of(c->count, c->policies);
         struct fake_store store = {FAKE, .balances = NULL};
         struct limiter *limiter = limiter_new(limits, &store.store, on_reply);
         struct exchange exchange;
 
         handle(limiter, &exchange, "/?user=ann");
-        want_status(cases[i].what, &exchange, cases[i].status);
+        want_status(c->what, &exchange, c->status);
         if (strstr(exchange.text, "RateLimit"))
-            fail_msg("\"%s\": RateLimit in \"%s\"", cases[i].what, exchange.text);
+            fail_msg("\"%s\": RateLimit in \"%s\"", c->what, exchange.text);
         limiter_free(limiter);
         limits_unref(limits);
     }
@@ -276,7 +275,7 @@ static size_t shuffled(size_t i)
     return (i * 7 + 3) % IN_FLIGHT;
 }
 
-static void many_requests_are_answered_in_any_order_each_with_its_own(void **state)
+TEST(many_requests_are_answered_in_any_order_each_with_its_own)
 {
     static const enum when_down policies[] = {WHEN_DOWN_DENY};
     struct limits *limits = limits_of(1, policies);
@@ -284,7 +283,6 @@ static void many_requests_are_answered_in_any_order_each_with_its_own(void **sta
     struct limiter *limiter = limiter_new(limits, &store.store, on_reply);
     struct exchange *exchanges = calloc(IN_FLIGHT, sizeof *exchanges);
 
-    (void)state;
     assert_non_null(exchanges);
     for (size_t i = 0; i < IN_FLIGHT; i++) {
         char uri[32];
@@ -334,7 +332,7 @@ static void ignore_reply(void *exchange, const char *text, size_t len)
     (void)exchange, (void)text, (void)len;
 }
 
-static void the_memory_of_a_burst_is_given_back(void **state)
+TEST(the_memory_of_a_burst_is_given_back)
 {
     static const enum when_down policies[] = {ALLOW};
     static struct late_store store = {.store = {late_ask}};
@@ -344,7 +342,6 @@ static void the_memory_of_a_burst_is_given_back(void **state)
         .method = "GET", .uri = "/?user=a", .remote_addr = "192.0.2.7", .parameters = nothing};
     size_t before = mallinfo2().uordblks;
 
-    (void)state;
     for (size_t i = 0; i < BURST; i++)
         limiter_handle(limiter, NULL, &request, REPLY_WHOLE);
     size_t most = mallinfo2().uordblks - before; /* 0 with a sanitizer's malloc */
@@ -358,7 +355,7 @@ static void the_memory_of_a_burst_is_given_back(void **state)
 }
 
 /* Contexts are what the limiter keeps for each request in flight: no more than were so at once. */
-static void what_is_kept_for_a_request_is_used_again(void **state)
+TEST(what_is_kept_for_a_request_is_used_again)
 {
     static const enum when_down policies[] = {WHEN_DOWN_ALLOW, WHEN_DOWN_ALLOW};
     enum { MOST = 8 };
@@ -370,7 +367,6 @@ static void what_is_kept_for_a_request_is_used_again(void **state)
     size_t kept = 0;
     uint64_t seed = 1;
 
-    (void)state;
     assert_non_null(exchanges);
     for (int round = 0; round < ROUNDS; round++) {
         size_t count = 1 + random_number(&seed) % MOST;
@@ -398,7 +394,7 @@ static void what_is_kept_for_a_request_is_used_again(void **state)
     free(exchanges);
 }
 
-static void the_next_request_may_come_while_one_is_answered(void **state)
+TEST(the_next_request_may_come_while_one_is_answered)
 {
     static const enum when_down policies[] = {WHEN_DOWN_ALLOW};
     struct limits *limits = limits_of(1, policies);
@@ -408,7 +404,6 @@ static void the_next_request_may_come_while_one_is_answered(void **state)
     struct request request = {
         .method = "GET", .uri = "/?user=ann", .remote_addr = "192.0.2.7", .parameters = nothing};
 
-    (void)state;
     limiter_handle(limiter, &first, &request, REPLY_WHOLE);
     want_status("first", &first, "429");
     want_status("second", &second, "429");
@@ -419,7 +414,7 @@ static void the_next_request_may_come_while_one_is_answered(void **state)
     limits_unref(limits);
 }
 
-static void as_many_limits_as_are_allowed_apply(void **state)
+TEST(as_many_limits_as_are_allowed_apply)
 {
     enum when_down policies[STORE_CHARGES_MAX] = {WHEN_DOWN_ALLOW};
     struct limits *limits = limits_of(STORE_CHARGES_MAX, policies);
@@ -428,7 +423,6 @@ static void as_many_limits_as_are_allowed_apply(void **state)
     struct limiter *limiter = limiter_new(limits, &store.store, on_reply);
     struct exchange exchange;
 
-    (void)state;
     for (size_t i = 0; i < STORE_CHARGES_MAX; i++)
         balances[i] = i == STORE_CHARGES_MAX - 1 ? refused : allowed;
     handle(limiter, &exchange, "/?user=ann");
@@ -476,7 +470,7 @@ static void log_end(FILE *file, int saved)
     fclose(file);
 }
 
-static void more_limits_than_may_apply_to_a_request_are_an_error_of_the_file(void **state)
+TEST(more_limits_than_may_apply_to_a_request_are_an_error_of_the_file)
 {
     enum { MORE = STORE_CHARGES_MAX + 3 };
     static const enum when_down policies[MORE];
@@ -489,7 +483,6 @@ static void more_limits_than_may_apply_to_a_request_are_an_error_of_the_file(voi
     int saved;
     FILE *log = log_begin(&saved);
 
-    (void)state;
     for (size_t i = 0; i < STORE_CHARGES_MAX; i++)
         balances[i] = allowed;
     handle(limiter, &exchange, "/?user=ann");
@@ -590,7 +583,7 @@ static void want_decision(const struct decision *decision)
     "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":"       \
     "\"The rate limiter cannot reach its store.\"}\n"
 
-static void a_limit_that_is_lifted_takes_nothing(void **state)
+TEST(a_limit_that_is_lifted_takes_nothing)
 {
     static const struct decision cases[] = {
         {.what = "the only one",
@@ -638,12 +631,11 @@ static void a_limit_that_is_lifted_takes_nothing(void **state)
          .body = "{\"allowed\":true}\n"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_decision(&cases[i]);
+    FOR_EACH(c, cases)
+        want_decision(c);
 }
 
-static void a_client_that_is_blocked_takes_nothing_from_any_limit(void **state)
+TEST(a_client_that_is_blocked_takes_nothing_from_any_limit)
 {
     static const struct decision cases[] = {
         {.what = "by the only limit",
@@ -686,12 +678,11 @@ static void a_client_that_is_blocked_takes_nothing_from_any_limit(void **state)
          .body = BLOCKED("b")},
     };
 
-    (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++)
         want_decision(&cases[i]);
 }
 
-static void a_shadow_limit_comes_last_and_never_refuses(void **state)
+TEST(a_shadow_limit_comes_last_and_never_refuses)
 {
     static const struct decision cases[] = {
         {.what = "all allow",
@@ -742,12 +733,11 @@ static void a_shadow_limit_comes_last_and_never_refuses(void **state)
          .body = "{\"allowed\":true,\"shadow\":[\"s\",\"t\"]}\n"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_decision(&cases[i]);
+    FOR_EACH(c, cases)
+        want_decision(c);
 }
 
-static void a_shadow_limit_that_would_block_is_named_and_takes_nothing(void **state)
+TEST(a_shadow_limit_that_would_block_is_named_and_takes_nothing)
 {
     static const struct decision cases[] = {
         {.what = "it blocks: named, and nothing is taken",
@@ -780,12 +770,11 @@ static void a_shadow_limit_that_would_block_is_named_and_takes_nothing(void **st
          .body = ALLOWED "}\n"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_decision(&cases[i]);
+    FOR_EACH(c, cases)
+        want_decision(c);
 }
 
-static void without_the_store_a_shadow_does_not_matter(void **state)
+TEST(without_the_store_a_shadow_does_not_matter)
 {
     static const struct decision cases[] = {
         {.what = "a shadow denies, an enforced one allows",
@@ -822,12 +811,11 @@ static void without_the_store_a_shadow_does_not_matter(void **state)
          .body = "{\"allowed\":true}\n"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_decision(&cases[i]);
+    FOR_EACH(c, cases)
+        want_decision(c);
 }
 
-static void what_a_request_costs_reaches_the_store(void **state)
+TEST(what_a_request_costs_reaches_the_store)
 {
     static const struct {
         const char *parameter, *uri;
@@ -845,7 +833,6 @@ static void what_a_request_costs_reaches_the_store(void **state)
         limits_read("limits:\n" LIMIT("a", ", cost: header:X-Cost" OVERRIDES)
                         LIMIT("b", ", cost: 3") LIMIT("c", ", cost: query:n" SHADOW));
 
-    (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
         struct fake_store store = {FAKE,
                                    .balances = (const struct balance[]){allowed, allowed, allowed}};
@@ -867,7 +854,7 @@ static void what_a_request_costs_reaches_the_store(void **state)
     limits_unref(limits);
 }
 
-static void the_headers_are_those_of_the_file(void **state)
+TEST(the_headers_are_those_of_the_file)
 {
     static const struct {
         const char *headers;
@@ -880,23 +867,21 @@ static void the_headers_are_those_of_the_file(void **state)
         {"headers: [x-ratelimit, ietf]\n", true, true},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
+    FOR_EACH(c, cases)
         for (int refuses = 0; refuses < 2; refuses++) {
             char file[512];
             struct fake_store store = {FAKE, .balances = refuses ? &refused : &allowed};
             struct exchange exchange;
 
-            snprintf(file, sizeof file, "%slimits:\n%s", cases[i].headers, LIMIT("a", ""));
+            snprintf(file, sizeof file, "%slimits:\n%s", c->headers, LIMIT("a", ""));
             struct limits *limits = limits_read(file);
             struct limiter *limiter = limiter_new(limits, &store.store, on_reply);
             handle(limiter, &exchange, "/?user=ann");
             want_status(file, &exchange, refuses ? "429" : "200");
-            want_number(file, strstr(exchange.text, "\r\nRateLimit-Policy: ") != NULL,
-                        cases[i].ietf);
-            want_number(file, strstr(exchange.text, "\r\nRateLimit: ") != NULL, cases[i].ietf);
+            want_number(file, strstr(exchange.text, "\r\nRateLimit-Policy: ") != NULL, c->ietf);
+            want_number(file, strstr(exchange.text, "\r\nRateLimit: ") != NULL, c->ietf);
             want_number(file, strstr(exchange.text, "\r\nX-RateLimit-Limit: 5\r\n") != NULL,
-                        cases[i].x_ratelimit);
+                        c->x_ratelimit);
             want_number(file, strstr(exchange.text, "\r\nRetry-After: ") != NULL, refuses);
             limiter_free(limiter);
             limits_unref(limits);
@@ -905,7 +890,7 @@ static void the_headers_are_those_of_the_file(void **state)
 
 /* ---- Other limits while requests are under way ---- */
 
-static void a_request_is_decided_by_the_limits_that_it_began_with(void **state)
+TEST(a_request_is_decided_by_the_limits_that_it_began_with)
 {
     struct limits *old = limits_read("headers: [x-ratelimit]\nlimits:\n" LIMIT("old", DENIES)
                                          LIMIT("old-shadow", SHADOW)),
@@ -916,7 +901,6 @@ static void a_request_is_decided_by_the_limits_that_it_began_with(void **state)
     static const struct balance refuse_all[] = {{false, 0, 11000000, 59000000},
                                                 {false, 0, 11000000, 59000000}};
 
-    (void)state;
     handle(limiter, &exchanges[0], "/?user=ann");
     handle(limiter, &exchanges[1], "/?user=ann");
     handle(limiter, &exchanges[2], "/?user=ann");
@@ -950,14 +934,13 @@ static void a_request_is_decided_by_the_limits_that_it_began_with(void **state)
     limiter_free(limiter);
 }
 
-static void the_same_limits_may_be_set_again(void **state)
+TEST(the_same_limits_may_be_set_again)
 {
     struct limits *limits = limits_read("limits:\n" LIMIT("a", ""));
     struct fake_store store = {FAKE, .later = true};
     struct limiter *limiter = limiter_new(limits, &store.store, on_reply);
     struct exchange exchange;
 
-    (void)state;
     handle(limiter, &exchange, "/?user=ann");
     limiter_set_limits(limiter, limits);
     answer(&store, 0, &allowed);
@@ -985,7 +968,7 @@ static struct limits *generation_of(size_t count, unsigned generation)
 
 /* A reload at any moment, with more limits or fewer: each answer is by the limits of its own
  * time. */
-static void limits_may_be_replaced_at_any_moment(void **state)
+TEST(limits_may_be_replaced_at_any_moment)
 {
     struct limits *limits = generation_of(1, 0);
     struct fake_store store = {FAKE, .later = true};
@@ -996,7 +979,6 @@ static void limits_may_be_replaced_at_any_moment(void **state)
     struct balance balances[STORE_CHARGES_MAX];
     uint64_t random = 31;
 
-    (void)state;
     assert_non_null(exchanges);
     limits_unref(limits);
     for (size_t i = 0; i < STORE_CHARGES_MAX; i++)
@@ -1031,7 +1013,7 @@ static void limits_may_be_replaced_at_any_moment(void **state)
 
 /* ---- What the log says of shadow limits ---- */
 
-static void the_log_names_a_shadow_that_would_refuse_once_a_second(void **state)
+TEST(the_log_names_a_shadow_that_would_refuse_once_a_second)
 {
     struct limits *limits = limits_read("limits:\n" LIMIT("a", "") LIMIT("s", SHADOW)
                                             LIMIT("t", SHADOW OVERRIDES) LIMIT("u", SHADOW));
@@ -1045,7 +1027,6 @@ static void the_log_names_a_shadow_that_would_refuse_once_a_second(void **state)
     int saved;
     FILE *log = log_begin(&saved);
 
-    (void)state;
     clock_gettime(CLOCK_MONOTONIC, &begin);
     for (int i = 0; i < 1000; i++)
         handle(limiter, &exchange, "/?user=an%0An");
@@ -1072,7 +1053,7 @@ static void the_log_names_a_shadow_that_would_refuse_once_a_second(void **state)
     limits_unref(limits);
 }
 
-static void the_log_names_a_shadow_that_would_block(void **state)
+TEST(the_log_names_a_shadow_that_would_block)
 {
     struct limits *limits = limits_read("limits:\n" LIMIT("s", SHADOW OVERRIDES));
     struct fake_store store = {FAKE, .balances = &allowed};
@@ -1082,7 +1063,6 @@ static void the_log_names_a_shadow_that_would_block(void **state)
     int saved;
     FILE *log = log_begin(&saved);
 
-    (void)state;
     handle(limiter, &exchange, "/?user=mallory");
     handle(limiter, &exchange, "/?user=free");
     handle(limiter, &exchange, "/?user=ann");
@@ -1094,7 +1074,7 @@ static void the_log_names_a_shadow_that_would_block(void **state)
 }
 
 /* Else a line would be about another limit, at the same index. */
-static void the_log_says_nothing_of_limits_that_were_replaced(void **state)
+TEST(the_log_says_nothing_of_limits_that_were_replaced)
 {
     struct limits *old = limits_read("limits:\n" LIMIT("a", "") LIMIT("s", SHADOW)),
                   *new = limits_read("limits:\n" LIMIT("b", ""));
@@ -1105,7 +1085,6 @@ static void the_log_says_nothing_of_limits_that_were_replaced(void **state)
     int saved;
     FILE *log = log_begin(&saved);
 
-    (void)state;
     handle(limiter, &exchange, "/?user=ann");
     limiter_set_limits(limiter, new);
     answer(&store, 0, (const struct balance[]){allowed, refused});
@@ -1117,39 +1096,9 @@ static void the_log_says_nothing_of_limits_that_were_replaced(void **state)
     limits_unref(new);
 }
 
-static void no_limiter_can_be_freed(void **state)
+TEST(no_limiter_can_be_freed)
 {
-    (void)state;
     limiter_free(NULL);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_request_takes_a_token_from_the_bucket_of_each_limit),
-        cmocka_unit_test(what_the_store_decides_is_the_answer),
-        cmocka_unit_test(where_the_store_does_not_decide_any_deny_wins),
-        cmocka_unit_test(many_requests_are_answered_in_any_order_each_with_its_own),
-        cmocka_unit_test(what_is_kept_for_a_request_is_used_again),
-        cmocka_unit_test(the_next_request_may_come_while_one_is_answered),
-        cmocka_unit_test(as_many_limits_as_are_allowed_apply),
-        cmocka_unit_test(more_limits_than_may_apply_to_a_request_are_an_error_of_the_file),
-        cmocka_unit_test(a_limit_that_is_lifted_takes_nothing),
-        cmocka_unit_test(a_client_that_is_blocked_takes_nothing_from_any_limit),
-        cmocka_unit_test(a_shadow_limit_comes_last_and_never_refuses),
-        cmocka_unit_test(a_shadow_limit_that_would_block_is_named_and_takes_nothing),
-        cmocka_unit_test(without_the_store_a_shadow_does_not_matter),
-        cmocka_unit_test(what_a_request_costs_reaches_the_store),
-        cmocka_unit_test(the_headers_are_those_of_the_file),
-        cmocka_unit_test(a_request_is_decided_by_the_limits_that_it_began_with),
-        cmocka_unit_test(the_same_limits_may_be_set_again),
-        cmocka_unit_test(limits_may_be_replaced_at_any_moment),
-        cmocka_unit_test(the_log_names_a_shadow_that_would_refuse_once_a_second),
-        cmocka_unit_test(the_log_names_a_shadow_that_would_block),
-        cmocka_unit_test(the_log_says_nothing_of_limits_that_were_replaced),
-        cmocka_unit_test(the_memory_of_a_burst_is_given_back),
-        cmocka_unit_test(no_limiter_can_be_freed),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN

@@ -13,7 +13,7 @@
 
 #define NEVER(name) "'" name "' can never refuse, "
 #define LIFTED                                                                                     \
-    "its first override makes every client unlimited; leave the limit out, or write that "            \
+    "its first override makes every client unlimited; leave the limit out, or write that "         \
     "override last\n"
 #define NO_PATH                                                                                    \
     "its path fits no request: paths are matched decoded and normalised; write it "                \
@@ -25,13 +25,14 @@
     "'" name "' has the same key and match as '" other "' in line " line "; leave one of them "    \
     "out, unless they are for two spans of time, such as 10/s and 1000/day\n"
 #define DEAR(name)                                                                                 \
-    "'" name "' refuses every request, because its cost is above its capacity; lower the cost or "     \
+    "'" name "' refuses every request, because its cost is above its capacity; lower the cost or " \
     "raise the capacity\n"
 #define MISSING(name, source)                                                                      \
     "the key of '" name "' can be missing, and all requests without " source " share a bucket; "   \
     "end it in | ip, or in | global if that is meant\n"
 #define SHADOWS                                                                                    \
-    "no limit is enforced, every one is a shadow; write shadow: false for one that should refuse\n"
+    "no limit is enforced, every one is a shadow; write shadow: false for one that should "        \
+    "refuse\n"
 #define AT(line) "f:" line ":3: warning: "
 
 /* The warnings about a file of LIMITS, which has no mistake.  The caller frees them. */

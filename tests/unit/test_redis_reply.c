@@ -1,3 +1,5 @@
+/* test_redis_reply.c - tests of store/redis_reply.h */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "store/redis_reply.h"
 
@@ -23,7 +25,7 @@ static enum redis_reply_state feed(struct fixture *fixture, const char *bytes, s
     return redis_reply_next(fixture->reader);
 }
 
-static void a_reply_is_read_whole_or_byte_by_byte(void **state)
+TEST(a_reply_is_read_whole_or_byte_by_byte)
 {
     static const struct {
         const char *bytes;
@@ -44,7 +46,6 @@ static void a_reply_is_read_whole_or_byte_by_byte(void **state)
         {"*1\r\n:9223372036854775807\r\n", REDIS_SAYS_NUMBERS, "", 1, INT64_MAX},
     };
 
-    (void)state;
     for (size_t i = 0; i < 2 * LENGTH(cases); i++) {
         const char *bytes = cases[i / 2].bytes;
         struct fixture fixture;
@@ -65,7 +66,7 @@ static void a_reply_is_read_whole_or_byte_by_byte(void **state)
     }
 }
 
-static void what_no_command_is_answered_with_is_unfit_at_once(void **state)
+TEST(what_no_command_is_answered_with_is_unfit_at_once)
 {
     static const char *const cases[] = {
         "*2147483647\r\n",
@@ -94,7 +95,6 @@ static void what_no_command_is_answered_with_is_unfit_at_once(void **state)
         "*1\r\n#t\r\n",
     };
 
-    (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
         struct fixture fixture;
         enum redis_reply_state got;
@@ -108,13 +108,12 @@ static void what_no_command_is_answered_with_is_unfit_at_once(void **state)
     }
 }
 
-static void a_reply_that_never_ends_is_unfit_and_takes_little_memory(void **state)
+TEST(a_reply_that_never_ends_is_unfit_and_takes_little_memory)
 {
     static const char *const starts[] = {
         "$536870911\r\n", "$2147483647\r\n", "+", "-ERR ", ":", "*", "$", "*1\r\n:"};
     char filler[4096];
 
-    (void)state;
     memset(filler, '1', sizeof filler);
     for (size_t i = 0; i < LENGTH(starts); i++) {
         struct fixture fixture;
@@ -131,12 +130,11 @@ static void a_reply_that_never_ends_is_unfit_and_takes_little_memory(void **stat
     }
 }
 
-static void a_long_text_is_cut_and_its_length_kept(void **state)
+TEST(a_long_text_is_cut_and_its_length_kept)
 {
     char bytes[1024];
     struct fixture fixture;
 
-    (void)state;
     memset(bytes, 'a', sizeof bytes);
     bytes[0] = '-';
     bytes[sizeof bytes - 2] = '\r';
@@ -148,12 +146,11 @@ static void a_long_text_is_cut_and_its_length_kept(void **state)
     redisReaderFree(fixture.reader);
 }
 
-static void the_most_numbers_that_the_script_returns_fit(void **state)
+TEST(the_most_numbers_that_the_script_returns_fit)
 {
     struct fixture fixture;
     char bytes[64];
 
-    (void)state;
     begin(&fixture);
     snprintf(bytes, sizeof bytes, "*%d\r\n", REDIS_REPLY_NUMBERS_COUNT);
     want_number(bytes, feed(&fixture, bytes, strlen(bytes)), REDIS_REPLY_PARTIAL);
@@ -165,15 +162,4 @@ static void the_most_numbers_that_the_script_returns_fit(void **state)
     redisReaderFree(fixture.reader);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_reply_is_read_whole_or_byte_by_byte),
-        cmocka_unit_test(what_no_command_is_answered_with_is_unfit_at_once),
-        cmocka_unit_test(a_reply_that_never_ends_is_unfit_and_takes_little_memory),
-        cmocka_unit_test(a_long_text_is_cut_and_its_length_kept),
-        cmocka_unit_test(the_most_numbers_that_the_script_returns_fit),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN

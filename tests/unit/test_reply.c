@@ -1,3 +1,5 @@
+/* test_reply.c - tests of decide/reply.h */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "decide/reply.h"
 #include "base/units.h"
@@ -53,14 +55,14 @@ static const struct quota *quotas_of(const struct row *rows, size_t count)
     return quotas;
 }
 
-/* Take *AT past EXPECTED.  Returns whether it stands there. */
+/* Take *AT past EXPECTED.  Returns whether it is there. */
 static bool take_text(const char **at, const char *expected)
 {
     size_t len = strlen(expected);
-    bool stands = strncmp(*at, expected, len) == 0;
+    bool found = strncmp(*at, expected, len) == 0;
 
-    *at += stands ? len : 0;
-    return stands;
+    *at += found ? len : 0;
+    return found;
 }
 
 /* An Integer (RFC 9651, 3.3.1) that is not negative: at most 15 digits. */
@@ -135,7 +137,7 @@ static void want_response(const char *text, size_t len)
         const char *first = field_in(text, once[i]);
 
         if (first && field_in(first, once[i]))
-            fail_msg("%s stands twice: \"%s\"", once[i], text);
+            fail_msg("%s appears twice: \"%s\"", once[i], text);
     }
     want_number(text, number_in(text, "Content-Length"), (int64_t)strlen(body));
     if (body[0] != '{' || strcmp(body + strlen(body) - 2, "}\n") != 0 || strpbrk(body, "\r"))
@@ -176,7 +178,7 @@ static void decide(const struct row *quotas, size_t count, char out[REPLY_SIZE])
     want_list(out, "RateLimit", quotas, count, ";r=", ";t=", true);
 }
 
-static void one_quota_is_answered_with_all_that_the_client_needs(void **state)
+TEST(one_quota_is_answered_with_all_that_the_client_needs)
 {
     static const struct {
         const char *what;
@@ -237,16 +239,15 @@ static void one_quota_is_answered_with_all_that_the_client_needs(void **state)
                   "Content-Length: 292\r\n\r\n" QUOTA_TOO_DEAR "[\"per-user\"]}\n"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         char got[REPLY_SIZE];
 
-        decide(&cases[i].quota, 1, got);
-        want_text(cases[i].what, got, cases[i].want);
+        decide(&c->quota, 1, got);
+        want_text(c->what, got, c->want);
     }
 }
 
-static void several_quotas_are_answered_together(void **state)
+TEST(several_quotas_are_answered_together)
 {
     static const struct {
         const char *what;
@@ -297,12 +298,11 @@ static void several_quotas_are_answered_together(void **state)
          "it can never be served.\",\"violated-policies\":[\"per-user\",\"per-second\"]}\n"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         char got[REPLY_SIZE];
 
-        decide(cases[i].quotas, LENGTH(cases[i].quotas), got);
-        want_text(cases[i].what, got, cases[i].want);
+        decide(c->quotas, LENGTH(c->quotas), got);
+        want_text(c->what, got, c->want);
     }
 }
 
@@ -318,7 +318,7 @@ static void decide_verdict(const struct verdict *verdict, char out[REPLY_SIZE])
     want_response(out, reply_decided(verdict, REPLY_WHOLE, out));
 }
 
-static void the_fields_are_those_that_the_headers_name(void **state)
+TEST(the_fields_are_those_that_the_headers_name)
 {
     static const struct row quota = {&per_user, &user_charge, {true, 4, 0, 12000000}},
                             none_left = {&per_user, &user_charge, {false, 0, 11999000, 59999000}};
@@ -338,7 +338,7 @@ static void the_fields_are_those_that_the_headers_name(void **state)
         {"x-ratelimit", HEADER_X_RATELIMIT, &quota, HEAD_200 X_RATELIMIT("5", "4", "12") REST_200},
         {"both", HEADER_IETF | HEADER_X_RATELIMIT, &quota,
          HEAD_200 IETF_200 X_RATELIMIT("5", "4", "12") REST_200},
-        /* Retry-After is HTTP's own, and stands whatever the headers are */
+        /* Retry-After is a field of HTTP, and present with any headers */
         {"none, refused", 0, &none_left, HEAD_429 "Retry-After: 12\r\n" REST_429},
         {"ietf, refused", HEADER_IETF, &none_left,
          HEAD_429 "Retry-After: 12\r\n" IETF_429 REST_429},
@@ -352,14 +352,13 @@ static void the_fields_are_those_that_the_headers_name(void **state)
 #undef REST_200
 #undef REST_429
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         const struct verdict verdict = {
-            .quotas = quotas_of(cases[i].quota, 1), .count = 1, .headers = cases[i].headers};
+            .quotas = quotas_of(c->quota, 1), .count = 1, .headers = c->headers};
         char got[REPLY_SIZE];
 
         decide_verdict(&verdict, got);
-        want_text(cases[i].what, got, cases[i].want);
+        want_text(c->what, got, c->want);
     }
 }
 
@@ -419,9 +418,8 @@ static const struct {
      200},
 };
 
-static void the_numbers_are_those_of_the_limit_closest_to_refusing(void **state)
+TEST(the_numbers_are_those_of_the_limit_closest_to_refusing)
 {
-    (void)state;
     for (size_t i = 0; i < LENGTH(closest_cases); i++) {
         static const struct limit limits[3] = {{.name = "a"}, {.name = "b"}, {.name = "c"}};
         struct charge charges[3] = {{.capacity = 100}, {.capacity = 200}, {.capacity = 300}};
@@ -453,7 +451,7 @@ static void the_numbers_are_those_of_the_limit_closest_to_refusing(void **state)
 }
 
 /* The capacity and refill are the client's own, after overrides. */
-static void what_a_client_has_by_an_override_is_what_it_is_told(void **state)
+TEST(what_a_client_has_by_an_override_is_what_it_is_told)
 {
     static const struct limit limit = {.name = "a", .capacity = 5, .interval_us = 12000000};
     static const struct charge charge = {.capacity = 200, .interval_us = 20000, .cost = 1};
@@ -462,7 +460,6 @@ static void what_a_client_has_by_an_override_is_what_it_is_told(void **state)
         .quotas = quotas_of(&quota, 1), .count = 1, .headers = HEADER_IETF | HEADER_X_RATELIMIT};
     char got[REPLY_SIZE];
 
-    (void)state;
     decide_verdict(&verdict, got);
     assert_string_equal(
         got, HEAD_200
@@ -472,7 +469,7 @@ static void what_a_client_has_by_an_override_is_what_it_is_told(void **state)
                                "{\"allowed\":true,\"limit\":200,\"remaining\":150,\"reset\":1}\n");
 }
 
-static void shadow_limits_that_would_have_refused_are_named_in_the_body_alone(void **state)
+TEST(shadow_limits_that_would_have_refused_are_named_in_the_body_alone)
 {
     static const struct limit *const shadows[] = {&third, &per_second};
     static const struct row allowed = {&per_user, &user_charge, {true, 4, 0, 12000000}},
@@ -501,31 +498,29 @@ static void shadow_limits_that_would_have_refused_are_named_in_the_body_alone(vo
         {"no limit, two", NULL, 2, "{\"allowed\":true,\"shadow\":[\"a.b_C-3\",\"per-second\"]}\n"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        const struct verdict verdict = {.quotas = quotas_of(cases[i].quota, cases[i].quota != NULL),
-                                        .count = cases[i].quota != NULL,
+    FOR_EACH(c, cases) {
+        const struct verdict verdict = {.quotas = quotas_of(c->quota, c->quota != NULL),
+                                        .count = c->quota != NULL,
                                         .shadow = shadows,
-                                        .shadow_count = cases[i].shadow_count,
+                                        .shadow_count = c->shadow_count,
                                         .headers = HEADER_IETF | HEADER_X_RATELIMIT};
         char got[REPLY_SIZE], *body;
 
         decide_verdict(&verdict, got);
         body = strstr(got, "\r\n\r\n") + 4;
-        want_text(cases[i].what, body, cases[i].body);
+        want_text(c->what, body, c->body);
         body[0] = '\0';
         if (strstr(got, third.name) || strstr(got, per_second.name))
-            fail_msg("%s: a shadow stands in the headers: \"%s\"", cases[i].what, got);
-        want_number(cases[i].what, strstr(got, "RateLimit") != NULL, cases[i].quota != NULL);
+            fail_msg("%s: a shadow is in the headers: \"%s\"", c->what, got);
+        want_number(c->what, strstr(got, "RateLimit") != NULL, c->quota != NULL);
     }
 }
 
-static void a_client_that_is_blocked_is_told_by_which_limit(void **state)
+TEST(a_client_that_is_blocked_is_told_by_which_limit)
 {
     static const struct limit longest = {.name = NAME_64};
     char got[REPLY_SIZE];
 
-    (void)state;
     want_response(got, reply_blocked(&per_user, REPLY_WHOLE, got));
     assert_string_equal(got, "Status: 403 Forbidden\r\n"
                              "Content-Type: application/problem+json\r\n"
@@ -537,7 +532,7 @@ static void a_client_that_is_blocked_is_told_by_which_limit(void **state)
     assert_non_null(strstr(got, "\"The limit " NAME_64 " blocks this client.\"}\n"));
 }
 
-static void without_redis_the_answer_is_as_the_limit_says(void **state)
+TEST(without_redis_the_answer_is_as_the_limit_says)
 {
     static const struct {
         enum when_down failure;
@@ -554,16 +549,15 @@ static void without_redis_the_answer_is_as_the_limit_says(void **state)
          "\"detail\":\"The rate limiter cannot reach its store.\"}\n"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         char got[REPLY_SIZE];
 
-        want_response(got, reply_undecided(cases[i].failure, REPLY_WHOLE, got));
-        want_text(cases[i].want, got, cases[i].want);
+        want_response(got, reply_undecided(c->failure, REPLY_WHOLE, got));
+        want_text(c->want, got, c->want);
     }
 }
 
-static void a_request_that_is_incomplete_is_told_what_is_missing(void **state)
+TEST(a_request_that_is_incomplete_is_told_what_is_missing)
 {
     static const char want[] =
         "Status: 500 Internal Server Error\r\n"
@@ -575,12 +569,11 @@ static void a_request_that_is_incomplete_is_told_what_is_missing(void **state)
         "incomplete.\"}\n";
     char got[REPLY_SIZE];
 
-    (void)state;
     want_response(got, reply_incomplete("REMOTE_ADDR", got));
     assert_string_equal(got, want);
 }
 
-static void the_longest_answer_fits(void **state)
+TEST(the_longest_answer_fits)
 {
     static const struct limit longest = {.name = NAME_64};
     static const struct charge charge = {.capacity = LIMIT_CAPACITY_MAX,
@@ -595,7 +588,6 @@ static void the_longest_answer_fits(void **state)
         {false, 0, -1, LIMIT_WINDOW_US_MAX},
     };
 
-    (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
         struct row quotas[STORE_CHARGES_MAX];
         char got[REPLY_SIZE];
@@ -620,12 +612,11 @@ static void the_longest_answer_fits(void **state)
     }
 }
 
-static void the_number_of_quotas_does_not_matter(void **state)
+TEST(the_number_of_quotas_does_not_matter)
 {
     struct row quotas[STORE_CHARGES_MAX];
     char got[REPLY_SIZE];
 
-    (void)state;
     for (size_t count = 1; count <= STORE_CHARGES_MAX; count++) {
         quotas[count - 1] =
             (struct row){&per_user, &user_charge, {count % 2 == 0, 0, 12000000, 60000000}};
@@ -661,11 +652,10 @@ static void want_honest_t(const struct row *quota, const char *text)
         fail_msg("t=%lld for %lld us: \"%s\"", t, (long long)us, text);
 }
 
-static void retry_after_is_never_early_and_less_than_a_second_late(void **state)
+TEST(retry_after_is_never_early_and_less_than_a_second_late)
 {
     uint64_t seed = 1;
 
-    (void)state;
     for (int round = 0; round < ROUNDS; round++) {
         struct charge charges[3] = {0};
         struct row quotas[3];
@@ -705,7 +695,7 @@ static const struct row user_allows = {&per_user, &user_charge, {true, 4, 0, 120
 static const struct row second_allows = {&per_second, &second_charge, {true, 3, 0, 970000}};
 static const struct row third_allows = {&third, &third_charge, {true, 9, 0, 333334}};
 
-static void an_authorizer_lets_a_request_go_on_with_variables_and_no_body(void **state)
+TEST(an_authorizer_lets_a_request_go_on_with_variables_and_no_body)
 {
     static const struct limit *const shadows[] = {&third, &per_second};
     static const struct {
@@ -745,28 +735,26 @@ static void an_authorizer_lets_a_request_go_on_with_variables_and_no_body(void *
     };
     const struct row quotas[] = {user_allows, second_allows, third_allows};
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         const struct verdict verdict = {.quotas = quotas_of(quotas, LENGTH(quotas)),
-                                        .count = cases[i].count,
+                                        .count = c->count,
                                         .shadow = shadows,
-                                        .shadow_count = cases[i].shadows,
-                                        .headers = cases[i].headers};
+                                        .shadow_count = c->shadows,
+                                        .headers = c->headers};
         char got[REPLY_SIZE];
 
-        want_number(cases[i].what, (long long)reply_decided(&verdict, REPLY_AUTHORIZER, got),
-                    (long long)strlen(cases[i].want));
-        want_text(cases[i].what, got, cases[i].want);
+        want_number(c->what, (long long)reply_decided(&verdict, REPLY_AUTHORIZER, got),
+                    (long long)strlen(c->want));
+        want_text(c->what, got, c->want);
     }
 }
 
-static void an_authorizer_refuses_as_a_responder_does(void **state)
+TEST(an_authorizer_refuses_as_a_responder_does)
 {
     static const struct limit *const shadows[] = {&third};
     static const struct balance refusals[] = {
         {false, 0, 11999000, 59999000}, {false, 2, 24000000, 36000000}, {false, 5, -1, 0}};
 
-    (void)state;
     for (unsigned headers = 0; headers <= (HEADER_IETF | HEADER_X_RATELIMIT); headers++) {
         for (size_t i = 0; i < LENGTH(refusals); i++) {
             const struct row quotas[] = {
@@ -787,11 +775,10 @@ static void an_authorizer_refuses_as_a_responder_does(void **state)
     }
 }
 
-static void an_authorizer_without_redis_lets_go_on_or_refuses(void **state)
+TEST(an_authorizer_without_redis_lets_go_on_or_refuses)
 {
     char responder[REPLY_SIZE], authorizer[REPLY_SIZE];
 
-    (void)state;
     want_number("length", (long long)reply_undecided(WHEN_DOWN_ALLOW, REPLY_AUTHORIZER, authorizer),
                 (long long)strlen(LEAVE "\r\n"));
     want_text("allow", authorizer, LEAVE "\r\n");
@@ -800,7 +787,7 @@ static void an_authorizer_without_redis_lets_go_on_or_refuses(void **state)
     want_text("deny", authorizer, responder);
 }
 
-static void the_longest_leave_fits(void **state)
+TEST(the_longest_leave_fits)
 {
     static const struct limit longest = {.name = NAME_64};
     static const struct charge charge = {.capacity = LIMIT_CAPACITY_MAX,
@@ -810,7 +797,6 @@ static void the_longest_leave_fits(void **state)
     struct row quotas[STORE_CHARGES_MAX];
     char got[REPLY_SIZE];
 
-    (void)state;
     for (size_t i = 0; i < STORE_CHARGES_MAX; i++) {
         shadows[i] = &longest;
         quotas[i] =
@@ -834,13 +820,12 @@ static void the_longest_leave_fits(void **state)
 #define AUTH_LEAVE   "Status: 204 No Content\r\nRateLimit-Status: 200\r\n" NO_STORE
 #define AUTH_REFUSES "Status: 403 Forbidden\r\nRateLimit-Status: "
 
-static void auth_request_gets_leave_and_the_fields_and_no_body(void **state)
+TEST(auth_request_gets_leave_and_the_fields_and_no_body)
 {
     static const struct limit *const shadows[] = {&third};
     char got[REPLY_SIZE];
 
-    (void)state;
-    /* What a shadow would have done stands in the log, but not here. */
+    /* What a shadow would have done is in the log, but not here. */
     const struct verdict verdict = {.quotas = quotas_of(&user_allows, 1),
                                     .count = 1,
                                     .shadow = shadows,
@@ -874,13 +859,12 @@ static void want_in_the_head(const char *whole, const char *got, size_t len)
     want_number("length", (long long)len, (long long)strlen(got));
 }
 
-static void auth_request_is_told_in_the_head_what_a_client_is_told(void **state)
+TEST(auth_request_is_told_in_the_head_what_a_client_is_told)
 {
     static const struct balance refusals[] = {{false, 0, 11999000, 59999000}, {false, 5, -1, 0}};
     static const struct key_source source = {KEY_SOURCE_QUERY, "a\"b\\", "", false};
     char whole[REPLY_SIZE], got[REPLY_SIZE];
 
-    (void)state;
     for (unsigned headers = 0; headers <= (HEADER_IETF | HEADER_X_RATELIMIT); headers++) {
         for (size_t i = 0; i < LENGTH(refusals); i++) {
             const struct row quotas[] = {
@@ -901,28 +885,4 @@ static void auth_request_is_told_in_the_head_what_a_client_is_told(void **state)
     want_in_the_head(whole, got, reply_ambiguous(&source, REPLY_AUTH_REQUEST, got));
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_quota_is_answered_with_all_that_the_client_needs),
-        cmocka_unit_test(several_quotas_are_answered_together),
-        cmocka_unit_test(the_fields_are_those_that_the_headers_name),
-        cmocka_unit_test(the_numbers_are_those_of_the_limit_closest_to_refusing),
-        cmocka_unit_test(what_a_client_has_by_an_override_is_what_it_is_told),
-        cmocka_unit_test(shadow_limits_that_would_have_refused_are_named_in_the_body_alone),
-        cmocka_unit_test(a_client_that_is_blocked_is_told_by_which_limit),
-        cmocka_unit_test(without_redis_the_answer_is_as_the_limit_says),
-        cmocka_unit_test(a_request_that_is_incomplete_is_told_what_is_missing),
-        cmocka_unit_test(the_longest_answer_fits),
-        cmocka_unit_test(the_number_of_quotas_does_not_matter),
-        cmocka_unit_test(retry_after_is_never_early_and_less_than_a_second_late),
-        cmocka_unit_test(an_authorizer_lets_a_request_go_on_with_variables_and_no_body),
-        cmocka_unit_test(an_authorizer_refuses_as_a_responder_does),
-        cmocka_unit_test(an_authorizer_without_redis_lets_go_on_or_refuses),
-        cmocka_unit_test(the_longest_leave_fits),
-        cmocka_unit_test(auth_request_gets_leave_and_the_fields_and_no_body),
-        cmocka_unit_test(auth_request_is_told_in_the_head_what_a_client_is_told),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN

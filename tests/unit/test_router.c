@@ -52,7 +52,7 @@ static void route(const struct request *request, struct fake_store *store, char 
     limiter_free(limiter);
 }
 
-static void an_answer_has_the_form_that_the_web_server_asks_for(void **state)
+TEST(an_answer_has_the_form_that_the_web_server_asks_for)
 {
     char parameter[] = "RATELIMIT_AUTH_REQUEST=on", header[] = "HTTP_RATELIMIT_AUTH_REQUEST=on";
     char *of_nginx[] = {header, parameter, NULL}, *of_client[] = {header, NULL};
@@ -67,22 +67,21 @@ static void an_answer_has_the_form_that_the_web_server_asks_for(void **state)
         {of_nginx, true, "Status: 429 Too Many Requests\r\nContent-Type:"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         const struct request request = {.method = "GET",
                                         .uri = "/",
                                         .remote_addr = "192.0.2.7",
-                                        .parameters = cases[i].parameters,
-                                        .authorizer = cases[i].authorizer};
+                                        .parameters = c->parameters,
+                                        .authorizer = c->authorizer};
         struct fake_store store;
         char got[REPLY_SIZE];
 
         route(&request, &store, got);
-        want_error("form", got, cases[i].start);
+        want_error("form", got, c->start);
     }
 }
 
-static void what_cannot_be_decided_is_answered_without_the_store(void **state)
+TEST(what_cannot_be_decided_is_answered_without_the_store)
 {
     char one[] = "HTTP_X_FORWARDED_URI=/a", other[] = "HTTP_X_FORWARDED_URI=/b";
     char *none[] = {NULL}, *twice[] = {one, other, NULL};
@@ -104,18 +103,17 @@ static void what_cannot_be_decided_is_answered_without_the_store(void **state)
          "Status: 400 Bad Request\r\n"},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         struct fake_store store;
         char got[REPLY_SIZE];
 
-        route(&cases[i].request, &store, got);
-        want_error(cases[i].what, got, cases[i].start);
-        want_number(cases[i].what, store.count, 0);
+        route(&c->request, &store, got);
+        want_error(c->what, got, c->start);
+        want_number(c->what, store.count, 0);
     }
 }
 
-static void the_question_of_a_proxy_is_about_its_clients_request(void **state)
+TEST(the_question_of_a_proxy_is_about_its_clients_request)
 {
     char method[] = "HTTP_X_FORWARDED_METHOD=POST", uri[] = "HTTP_X_FORWARDED_URI=/x",
          address[] = "HTTP_X_FORWARDED_FOR=203.0.113.9";
@@ -125,20 +123,10 @@ static void the_question_of_a_proxy_is_about_its_clients_request(void **state)
     struct fake_store store;
     char got[REPLY_SIZE];
 
-    (void)state;
     route(&trusted, &store, got);
     want_text("trusted", store.key, "rl:{ip=203.0.113.9}:a");
     route(&other, &store, got);
     want_text("not trusted", store.key, "rl:{ip=192.0.2.7}:a");
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_answer_has_the_form_that_the_web_server_asks_for),
-        cmocka_unit_test(what_cannot_be_decided_is_answered_without_the_store),
-        cmocka_unit_test(the_question_of_a_proxy_is_about_its_clients_request),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN

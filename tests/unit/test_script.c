@@ -1,3 +1,5 @@
+/* test_script.c - tests of store/script.h */
+/* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "store/script.h"
 
@@ -27,12 +29,11 @@ static void want_arguments(const struct script_command *command, int first, cons
     want_text("arguments", got, want);
 }
 
-static void an_ask_is_evalsha_with_its_sha(void **state)
+TEST(an_ask_is_evalsha_with_its_sha)
 {
     static const char sha[] = "0123456789012345678901234567890123456789";
     struct script_command command;
 
-    (void)state;
     struct charge both[2] = {two[0], two[1]};
     both[1].enforced = true;
     script_run(&command, sha, both, 2);
@@ -43,11 +44,10 @@ static void an_ask_is_evalsha_with_its_sha(void **state)
     want_arguments(&command, 2, "2 rl:{a}:x rl:{a}:y 12000000 5 1 1000 100 0 1");
 }
 
-static void without_a_sha_it_is_eval_with_the_text_that_is_loaded(void **state)
+TEST(without_a_sha_it_is_eval_with_the_text_that_is_loaded)
 {
     struct script_command run, load;
 
-    (void)state;
     script_run(&run, NULL, two, 1);
     script_load(&load);
     assert_int_equal(run.len[0], 4);
@@ -58,12 +58,11 @@ static void without_a_sha_it_is_eval_with_the_text_that_is_loaded(void **state)
     assert_memory_equal(run.argv[1], load.argv[2], load.len[2]);
 }
 
-static void the_most_limits_fit(void **state)
+TEST(the_most_limits_fit)
 {
     static struct charge charges[STORE_CHARGES_MAX];
     struct script_command command;
 
-    (void)state;
     for (size_t i = 0; i < STORE_CHARGES_MAX; i++) {
         charges[i] = two[0];
         charges[i].enforced = i < STORE_CHARGES_MAX - 1;
@@ -73,7 +72,7 @@ static void the_most_limits_fit(void **state)
     assert_int_equal(command.argc, SCRIPT_ARGUMENTS_MAX);
 }
 
-static void a_reply_is_read_only_if_it_can_be_one_to_the_charge(void **state)
+TEST(a_reply_is_read_only_if_it_can_be_one_to_the_charge)
 {
     static const struct {
         const char *what;
@@ -101,17 +100,16 @@ static void a_reply_is_read_only_if_it_can_be_one_to_the_charge(void **state)
         {"full late", {REDIS_SAYS_NUMBERS, .number = {1, 4, 0, INT64_MAX}, .count = 4}, false},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
+    FOR_EACH(c, cases) {
         struct charge charge = two[0];
 
-        want_number(cases[i].what, script_read(&cases[i].reply, &charge, 1), cases[i].want);
-        if (cases[i].want)
-            want_number(cases[i].what, charge.balance.wait_us, cases[i].reply.number[2]);
+        want_number(c->what, script_read(&c->reply, &charge, 1), c->want);
+        if (c->want)
+            want_number(c->what, charge.balance.wait_us, c->reply.number[2]);
     }
 }
 
-static void an_error_has_its_code_wherever_redis_writes_it(void **state)
+TEST(an_error_has_its_code_wherever_redis_writes_it)
 {
     static const struct {
         const char *error, *code;
@@ -136,12 +134,11 @@ static void an_error_has_its_code_wherever_redis_writes_it(void **state)
         {": -", "OOM", false},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        want_number(cases[i].error, script_error_is(cases[i].error, cases[i].code), cases[i].want);
+    FOR_EACH(c, cases)
+        want_number(c->error, script_error_is(c->error, c->code), c->want);
 }
 
-static void an_error_is_about_the_server_the_memory_or_the_command(void **state)
+TEST(an_error_is_about_the_server_the_memory_or_the_command)
 {
     static const struct {
         const char *error;
@@ -164,26 +161,13 @@ static void an_error_is_about_the_server_the_memory_or_the_command(void **state)
         {"ASK 3999 127.0.0.1:6381", false, false, false},
     };
 
-    (void)state;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        const char *error = cases[i].error;
+    FOR_EACH(c, cases) {
+        const char *error = c->error;
 
-        want_number(error, script_error_is_unfit(error), cases[i].unfit);
-        want_number(error, script_error_is_full(error), cases[i].full);
-        want_number(error, script_error_allows_eval(error), cases[i].allows_eval);
+        want_number(error, script_error_is_unfit(error), c->unfit);
+        want_number(error, script_error_is_full(error), c->full);
+        want_number(error, script_error_allows_eval(error), c->allows_eval);
     }
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_ask_is_evalsha_with_its_sha),
-        cmocka_unit_test(without_a_sha_it_is_eval_with_the_text_that_is_loaded),
-        cmocka_unit_test(the_most_limits_fit),
-        cmocka_unit_test(a_reply_is_read_only_if_it_can_be_one_to_the_charge),
-        cmocka_unit_test(an_error_has_its_code_wherever_redis_writes_it),
-        cmocka_unit_test(an_error_is_about_the_server_the_memory_or_the_command),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS_MAIN
