@@ -223,8 +223,8 @@ serve_caddy() {
 check_number PORT "$port" 65535
 check_number WORKERS "$workers" 100
 [[ $guarding =~ ^(|lighttpd|nginx|apache|caddy)$ ]] || fail "SERVER is lighttpd, nginx, apache or caddy, not '$guarding'"
-[[ -x $program ]] || fail "$program is not there: build it with make"
-[[ -z $guarding || -x $echo ]] || fail "$echo is not there: build it with make build/echo"
+[[ -x $program ]] || fail "$program does not exist: build it with make"
+[[ -z $guarding || -x $echo ]] || fail "$echo does not exist: build it with make build/echo"
 ! port_taken || fail "port $port of $bind is taken: choose another, as in PORT=8081 make run"
 "$program" --check --limits "$limits" >/dev/null || exit 1 # it has printed the reason
 

@@ -97,7 +97,7 @@ keys() { redis_cli --scan | sort | tr '\n' ' '; }
     ask GET / 203.0.113.1 -H "$name: 198.51.100.1"
     assert_equal "$name $(header Status)" "$name 400 Bad Request"
     assert_equal "$(header Content-Type)" application/problem+json
-    assert_equal "$body" '{"type":"about:blank","title":"Bad Request","status":400,"detail":"A header of this question is there more than once; a proxy sends it once."}'
+    assert_equal "$body" '{"type":"about:blank","title":"Bad Request","status":400,"detail":"A header of this question appears more than once; a proxy sends it once."}'
   done
   assert_equal "$(keys)" ''
 }
@@ -114,7 +114,7 @@ keys() { redis_cli --scan | sort | tr '\n' ' '; }
   assert_equal "${lines[1]}" 'GET /check, client 192.0.2.1'
   run -0 env REDIS_ADDR="unix:$REDIS_SOCK" "$PROGRAM" --limits "$BATS_FILE_TMPDIR/limits.yaml" --explain 'GET /check' --ip 127.0.0.1 \
     -H 'X-Forwarded-Uri: /x' --env HTTP_X_FORWARDED_URI=/y
-  assert_equal "${lines[1]}" 'answers 400: A header of this question is there more than once; a proxy sends it once.'
+  assert_equal "${lines[1]}" 'answers 400: A header of this question appears more than once; a proxy sends it once.'
 }
 
 @test "a question in two conventions is 400, unless the limits file names one" {

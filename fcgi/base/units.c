@@ -138,7 +138,7 @@ static const char *wrong_unit(const char *name)
     if (strcmp(name, "m") == 0)
         return "'m' is ambiguous: write min for minutes, ms for milliseconds";
     if (strpbrk(name, "0123456789"))
-        return "more than one number: write one number and one unit, 90min for 1h30min";
+        return "more than one unit: write 90min, not 1h30min";
     const struct unit *meant = meant_unit(name);
     return meant ? meant->wrong : "unknown unit: write ms, s, min, h or day, in lower case";
 }
@@ -165,7 +165,7 @@ static const char *read_count(const char *text, const char *slash, int64_t *out)
     if (text != slash)
         return not_a_number(text);
     if (count < 1)
-        return "the count is 0, and nothing would ever be refilled: write 1 or more";
+        return "the count is 0, so the bucket would never refill: write 1 or more";
     if (count > COUNT_MAX)
         return "the count is too large: write 1000000000 or less";
     *out = count;

@@ -239,7 +239,7 @@ static enum fcgi_event begin_request(struct fcgi_head *head)
     head->event_id = record_id(head);
     head->event_keep = body[2] & FCGI_KEEP_CONN;
     if (record_is_ours(head))
-        return broken(head, "a request that is under way begins once more");
+        return broken(head, "FCGI_BEGIN_REQUEST repeats the id of a request in progress");
     if (head->phase != FCGI_PHASE_BETWEEN)
         return FCGI_EVENT_SECOND_REQUEST;
     head->body_id = is_served(role) ? 0 : head->event_id;
@@ -269,7 +269,7 @@ static enum fcgi_event begin_record(struct fcgi_head *head)
     unsigned type = record_type(head);
 
     if (head->start[0] != FCGI_VERSION_1)
-        return broken(head, "a record does not begin with version 1");
+        return broken(head, "the version of a record is not 1");
     if (type == FCGI_BEGIN_REQUEST &&
         (record_is_management(head) || record_content(head) != sizeof(FCGI_BeginRequestBody) ||
          record_padding(head) > 0))
@@ -307,8 +307,9 @@ static enum fcgi_event end_our_record(struct fcgi_head *head)
     if (head->phase == FCGI_PHASE_PARAMS) {
         if (type == FCGI_PARAMS)
             return empty ? end_params(head) : FCGI_EVENT_MORE;
-        return type == FCGI_ABORT_REQUEST ? abort_request(head)
-                                          : broken(head, "a record amid the parameters");
+        return type == FCGI_ABORT_REQUEST
+                   ? abort_request(head)
+                   : broken(head, "another record before the end of the parameters");
     }
     if (type == FCGI_STDIN && empty)
         head->body_id = 0;
@@ -316,7 +317,7 @@ static enum fcgi_event end_our_record(struct fcgi_head *head)
     if (type == FCGI_STDIN || type == FCGI_DATA || type == FCGI_ABORT_REQUEST ||
         (type == FCGI_PARAMS && head->defect == REQUEST_TOO_LARGE))
         return FCGI_EVENT_MORE;
-    return broken(head, "a record that belongs to no body behind the parameters");
+    return broken(head, "an unexpected record after the parameters");
 }
 
 static enum fcgi_event end_record(struct fcgi_head *head)

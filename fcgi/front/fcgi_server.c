@@ -361,7 +361,7 @@ static void take_request(struct peer *peer)
 static void log_broken(struct fcgi_server *server, const char *problem)
 {
     if (!server->broken_logged)
-        log_line("closing a connection, because what it sends is not FastCGI: %s", problem);
+        log_line("closing a connection that sent invalid FastCGI: %s", problem);
     server->broken_logged = true;
 }
 

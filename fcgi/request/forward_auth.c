@@ -81,7 +81,7 @@ static const char *get(struct forward_auth *out, const char *name)
     struct found found = pairs_find(&out->pairs, (struct span){name, strlen(name)});
 
     if (found.ambiguous)
-        out->problem = "A header of this question is there more than once; a proxy sends it once.";
+        out->problem = "A header of this question appears more than once; a proxy sends it once.";
     return found.value.text ? found.value.text : "";
 }
 

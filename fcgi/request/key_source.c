@@ -43,7 +43,7 @@ static const char *parse_header_name(struct key_source *source)
 {
     for (char *byte = source->name; *byte; byte++) {
         if (!isalnum((unsigned char)*byte) && *byte != '-')
-            return "a header's name in a key is letters, digits and '-'; write it as in "
+            return "the name of a header has letters, digits and '-' only; write it as in "
                    "header:X-API-Key";
         *byte = (char)tolower((unsigned char)*byte);
     }
@@ -55,7 +55,8 @@ static const char *parse_env_name(struct key_source *source)
 {
     for (const char *byte = source->name; *byte; byte++)
         if (!isalnum((unsigned char)*byte) && *byte != '_')
-            return "the name of a FastCGI parameter is letters, digits and '_'; write it as in "
+            return "the name of a FastCGI parameter has letters, digits and '_' only; write it as "
+                   "in "
                    "env:REMOTE_USER";
     strcpy(source->parameter, source->name);
     return NULL;
@@ -78,7 +79,7 @@ static bool joins_sources(struct span name, size_t at)
 static const char *parse_name(struct span name, struct key_source *source)
 {
     if (name.len == 0)
-        return "a source without the name it needs; write query:NAME, header:NAME, cookie:NAME or "
+        return "this source needs a name; write query:NAME, header:NAME, cookie:NAME or "
                "env:NAME, such as query:user";
     if (name.len > KEY_SOURCE_NAME_MAX)
         return "the name of a source is too long; the most is 64 bytes";
@@ -159,7 +160,7 @@ const char *key_source_parse(struct span text, struct key_source *out)
             return parse_name(colon ? (struct span){colon + 1, text.len - word - 1}
                                     : (struct span){text.text, 0},
                               out);
-        return colon ? "a name after a source that has none; " THE_SOURCES : NULL;
+        return colon ? "this source takes no name; " THE_SOURCES : NULL;
     }
     return unknown_source((struct span){text.text, word}, colon != NULL);
 }

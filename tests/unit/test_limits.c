@@ -981,7 +981,7 @@ TEST(a_wrong_header_cost_or_shadow_is_a_mistake_with_its_place)
         {GOOD_LIMIT "    cost: path\n", "6:11", "cost: neither a whole number"},
         {GOOD_LIMIT "    cost: header:\n", "6:17",
          "quote a value that holds ': ' or ends with ':'"},
-        {GOOD_LIMIT "    cost: 'header:'\n", "6:11", "cost: a source without the name"},
+        {GOOD_LIMIT "    cost: 'header:'\n", "6:11", "cost: this source needs a name"},
         {GOOD_LIMIT "    cost: headers:X\n", "6:11", "cost: unknown source"},
         {GOOD_LIMIT "    cost: [1]\n", "6:11", "'cost' takes one value, and not a list"},
         {GOOD_LIMIT "cost: 1\n", "6:1", "unknown field 'cost' in the file"},
@@ -1169,7 +1169,7 @@ TEST(nonsensical_rates_are_mistakes_in_limits_and_overrides)
         const char *rate, *error;
     } cases[] = {
         {"5/0s", "refill: the duration is 0: write 1ms or more"},
-        {"0/5s", "refill: the count is 0, and nothing would ever be refilled"},
+        {"0/5s", "refill: the count is 0, so the bucket would never refill"},
         {"0/0s", "refill: the count is 0"},
         {"1/999999999day", "refill: the duration is too long: write 366day or less"},
         {"1/99999999999999999999day", "refill: the number is too large"},

@@ -153,7 +153,7 @@ TEST(a_wrong_request_is_an_error_that_says_what_would_be_right)
         {"GET /x HTTP/1.1", space},
         {"GET /x\ty", space},
         {"GET /x\r\nHost: h", space},
-        {"GET /", "a source without the name it needs", {": x"}},
+        {"GET /", "this source needs a name", {": x"}},
         {"GET /", "a space or a control character", {"X Y: x"}},
         {"GET /", "a space or a control character", {" X: x"}},
         {"GET /", "a space or a control character", {"X : x"}},
