@@ -63,11 +63,11 @@ includes() {
     END { exit found }' - fcgi/*.c fcgi/*/*.[ch]
 }
 
-# Every C file of the program begins with its name and what it is, and then its licence.
+# Every C file begins with its name and what it is, and then its licence.
 beginnings() {
   local file found=0
-  for file in fcgi/*.c fcgi/*/*.c; do
-    head -n 1 "$file" | grep -q "^/\\* ${file##*/} - " && head -n 6 "$file" | grep -qF 'SPDX-License-Identifier: MIT' && continue
+  for file in "${sources[@]}"; do
+    head -n 1 "$file" | grep -q "^/\\* ${file##*/} - " && head -n 30 "$file" | grep -qF 'SPDX-License-Identifier: MIT' && continue
     echo "$file: does not begin with /* ${file##*/} - what it is */ and an SPDX line"
     found=1
   done

@@ -6,6 +6,7 @@
  * application's own limits: RateLimit, RateLimit-Policy and X-RateLimit-Limit, -Remaining and
  * -Reset.  If ECHO_LOG is set, each request is logged to that file as a line "METHOD URI".  It has
  * one thread, which serves one request at a time from the listening socket on standard input. */
+/* SPDX-License-Identifier: MIT */
 #include <fcgiapp.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -10,6 +10,7 @@
  * that takes too long.
  *
  * BIND, PORT  environment variables, as in lighttpd.conf. */
+/* SPDX-License-Identifier: MIT */
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -7,6 +7,7 @@
  * PROGRAM      environment variable: the path of ratelimit.fcgi
  * Exit status  that of PROGRAM --check if it is not 0 (2: a mistake); 1 if PROGRAM could not be
  * run. */
+/* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <spawn.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /* ceiling.c - redis.h without Redis: every bucket is always full.  Linked instead of redis.c, it
  * makes the program that `make bench` compares with, which shows the maximum for the event loop,
  * libfcgi and the web server alone. */
+/* SPDX-License-Identifier: MIT */
 #include <assert.h>
 #include <stdlib.h>
 

@@ -1,5 +1,6 @@
 /* globs.c - measure the most expensive limits files and requests: 64 limits with 256 globs each, on
  * texts that almost match.  Prints the slowest request, in microseconds of one core. */
+/* SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

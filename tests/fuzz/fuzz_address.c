@@ -1,5 +1,6 @@
 /* fuzz_address.c - addresses are parsed as by a regular expression and inet_pton, and a network
  * contains the addresses that begin with its bits */
+/* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
 #include <arpa/inet.h>

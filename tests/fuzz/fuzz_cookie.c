@@ -1,5 +1,6 @@
 /* fuzz_cookie.c - a cookie is the one that is found by splitting the header, and points into the
  * header */
+/* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
 #include "request/cookie.h"

@@ -1,5 +1,6 @@
 /* fuzz_cost.c - a cost is read as by strtoull, within its bounds, and a cost in a file is in the
  * form that printf writes */
+/* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
 #include "limits/cost.h"

@@ -1,5 +1,6 @@
 /* fuzz_fcgi_head.c - pieces of any size are parsed alike, and a head is read as by libfcgi
  * itself */
+/* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
 #include <fcgiapp.h>

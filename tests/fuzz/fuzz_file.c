@@ -1,5 +1,6 @@
 /* fuzz_file.c - a file is refused with reasons and places, or all its values are within their
  * bounds */
+/* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
 #include "limits/apply.h"

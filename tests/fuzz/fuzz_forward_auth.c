@@ -1,5 +1,6 @@
 /* fuzz_forward_auth.c - a question of a trusted peer follows one convention, or is refused with a
  * reason */
+/* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
 #include "request/forward_auth.h"

@@ -1,5 +1,6 @@
 /* fuzz_glob.c - a pattern matches if and only if a matcher that tries every length of a wildcard
  * succeeds */
+/* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
 #include "base/glob.h"

@@ -1,4 +1,5 @@
 /* fuzz_host.c - a host has one spelling, and normalising that again does not change it */
+/* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
 #include "request/host.h"

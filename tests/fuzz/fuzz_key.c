@@ -1,5 +1,6 @@
 /* fuzz_key.c - two requests have the same key if and only if they have the same values, and a key
  * can be read back */
+/* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
 #include "request/request.h"

@@ -1,4 +1,5 @@
 /* fuzz_overrides.c - the override found is the first one in the list that matches the client */
+/* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
 #include "request/cookie.h"

@@ -1,5 +1,6 @@
 /* fuzz_path.c - a path is normalised as by a stack of its segments, and normalising it again does
  * not change it, whatever its encoding */
+/* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
 #include "request/path.h"

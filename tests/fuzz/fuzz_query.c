@@ -1,5 +1,6 @@
 /* fuzz_query.c - a parameter is the one that is found by splitting the query, and decoding reverses
  * encoding */
+/* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
 #include "request/query.h"

@@ -1,5 +1,6 @@
 /* fuzz_redis_address.c - no error repeats the address, and the form that is shown is parsed as the
  * same address */
+/* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
 #include "store/redis_address.h"

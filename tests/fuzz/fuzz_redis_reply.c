@@ -1,4 +1,5 @@
 /* fuzz_redis_reply.c - input from Redis is a reply or unfit, in pieces of any size alike */
+/* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
 #include <hiredis/hiredis.h>

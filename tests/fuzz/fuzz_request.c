@@ -1,5 +1,6 @@
 /* fuzz_request.c - for any input on a connection, each request gets one complete answer in the form
  * that it requires */
+/* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
 #include <fastcgi.h>

@@ -1,5 +1,6 @@
 /* fuzz_units.c - a rate is parsed as by sscanf, is in the form that printf writes, and is within
  * its bounds */
+/* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
 #include "base/units.h"
