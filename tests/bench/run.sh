@@ -25,7 +25,7 @@
 #                  no measurable time.
 #                  nginx makes a recvfrom, 2 writev, half a getsockopt and at most half an
 #                  epoll_wait per request.
-#                  Before SCHED_BATCH (main.c) each wake-up found 1.7 requests instead of 5.9: 3.4
+#                  Before SCHED_BATCH (command/serve.c) each wake-up found 1.7 requests instead of 5.9: 3.4
 #                  system calls per request, and 15 % in epoll_wait.
 #   auth_request   The same, since nginx keeps the connection.  Before, a connection for each
 #                  request took seven system calls instead of these two (accept, poll, read, write,
