@@ -1,4 +1,4 @@
-/* clock.c - CLOCK_MONOTONIC in seconds. */
+/* clock.c - CLOCK_MONOTONIC and CLOCK_REALTIME. */
 /* SPDX-License-Identifier: MIT */
 #include "base/clock.h"
 
@@ -10,4 +10,12 @@ double clock_s(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+int64_t clock_unix_us(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }

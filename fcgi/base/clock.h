@@ -1,8 +1,14 @@
-/* clock.h - a monotonic clock: a step of the time of day must not prolong a timeout. */
+/* clock.h - a monotonic clock, because a step of the time of day must not prolong a timeout; and
+ * the time of day. */
 #ifndef CLOCK_H
 #define CLOCK_H
 
+#include <stdint.h>
+
 /* Seconds since a fixed but unspecified moment in the past (CLOCK_MONOTONIC). */
 double clock_s(void);
+
+/* The time of day in microseconds since 1970 (CLOCK_REALTIME), for people and records only. */
+int64_t clock_unix_us(void);
 
 #endif

@@ -1,0 +1,324 @@
+/* region.c - the file, its layout, and the locks on it. */
+/* SPDX-License-Identifier: MIT */
+#include "shared/region.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "shared/record.h"
+
+#define MAGIC       "rlregion"
+#define LAYOUT      1 /* change it with a struct here, unless layout_of_program sees the change */
+#define PAGE        4096
+#define SLOT_SIZE   ((sizeof(struct slot) + PAGE - 1) / PAGE * PAGE)
+#define REGION_SIZE (PAGE + REGION_SLOTS * SLOT_SIZE)
+#define OPEN_TRIES  100 /* other processes may replace the file at the same time */
+
+/* Bytes of the file that are locked, and never read or written, because they are beyond its end:
+ * that of slot I, and those of the leader and of a process that replaces the file.  No version of
+ * the program may change REPLACE_LOCK, because old and new ones have to meet there. */
+#define SLOT_LOCK(i) ((off_t)1 << 40 | (off_t)(i))
+#define LEADER_LOCK  ((off_t)1 << 41)
+#define REPLACE_LOCK ((off_t)1 << 42)
+
+/* The first page. */
+struct region_head {
+    char magic[8];
+    uint64_t layout;             /* see layout_of_program */
+    uint64_t used[REGION_SLOTS]; /* whether the slot's pages have been allocated */
+};
+
+struct region {
+    struct region_head *head; /* mapped; the slots follow on the next page */
+    int fd;                   /* -1: the memory is not shared */
+    int own;                  /* the slot of this process; -1: none */
+    bool leads;
+};
+
+static uint64_t layout_of_program(void)
+{
+    return counters_layout() * 31 + sizeof(struct slot) * 7 + LAYOUT;
+}
+
+static struct slot *slot_at(const struct region *region, size_t i)
+{
+    return (struct slot *)((char *)region->head + PAGE + i * SLOT_SIZE);
+}
+
+/* ---- Locks ---- */
+
+static struct flock lock_of(off_t byte)
+{
+    return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+}
+
+/* Returns whether this open file has the lock now. */
+static bool lock(int fd, off_t byte)
+{
+    struct flock flock = lock_of(byte);
+
+    return fcntl(fd, F_OFD_SETLK, &flock) == 0;
+}
+
+static void unlock(int fd, off_t byte)
+{
+    struct flock flock = lock_of(byte);
+
+    flock.l_type = F_UNLCK;
+    fcntl(fd, F_OFD_SETLK, &flock);
+}
+
+static bool is_locked_by_another(int fd, off_t byte)
+{
+    struct flock flock = lock_of(byte);
+
+    return fcntl(fd, F_OFD_GETLK, &flock) == 0 && flock.l_type != F_UNLCK;
+}
+
+/* ---- The file ---- */
+
+/* Why the file of STATUS is refused; NULL: it is not. */
+static const char *unsafe(const struct stat *status)
+{
+    if (!S_ISREG(status->st_mode))
+        return "it is not a plain file";
+    if (status->st_uid != geteuid())
+        return "it belongs to another user";
+    if (status->st_mode & (S_IWGRP | S_IWOTH))
+        return "others can write to it; remove it, or chmod 600";
+    return NULL;
+}
+
+/* Whether the file FD has the layout of this program. */
+static bool is_ours(int fd, const struct stat *status)
+{
+    struct region_head head;
+
+    return status->st_size == (off_t)REGION_SIZE &&
+           pread(fd, &head, sizeof head, 0) == (ssize_t)sizeof head &&
+           memcmp(head.magic, MAGIC, sizeof head.magic) == 0 && head.layout == layout_of_program();
+}
+
+/* Make a file beside PATH, ready for use, and give it its name TEMPORARY.  Returns a descriptor;
+ * -1 and errno. */
+static int make_file(const char *path, char temporary[REGION_PATH_SIZE + 16])
+{
+    struct region_head head = {.layout = layout_of_program()};
+
+    memcpy(head.magic, MAGIC, sizeof head.magic);
+    snprintf(temporary, REGION_PATH_SIZE + 16, "%s.XXXXXX", path);
+    int fd = mkostemp(temporary, O_CLOEXEC); /* mode 0600 */
+    if (fd < 0)
+        return -1;
+    if (ftruncate(fd, (off_t)REGION_SIZE) == 0 && posix_fallocate(fd, 0, PAGE) == 0 &&
+        pwrite(fd, &head, sizeof head, 0) == (ssize_t)sizeof head)
+        return fd;
+    int error = errno;
+    unlink(temporary);
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+/* Put a new file at PATH, where there is none, or OLD_FD with another layout.  Another process may
+ * be faster, and so the caller looks at PATH again.  Returns whether there was no error. */
+static bool place_file(const char *path, int old_fd)
+{
+    char temporary[REGION_PATH_SIZE + 16];
+    int fd = make_file(path, temporary);
+
+    if (fd < 0)
+        return false;
+    close(fd);
+    bool placed =
+        old_fd >= 0 ? rename(temporary, path) == 0 : link(temporary, path) == 0 || errno == EEXIST;
+    int error = errno;
+    unlink(temporary);
+    errno = error;
+    return placed;
+}
+
+/* Whether PATH still names the file FD. */
+static bool is_at(const char *path, int fd)
+{
+    struct stat named, opened;
+
+    return fstat(fd, &opened) == 0 && lstat(path, &named) == 0 && named.st_dev == opened.st_dev &&
+           named.st_ino == opened.st_ino;
+}
+
+/* The file FD at PATH has the layout of another program.  One process at a time replaces it. */
+static bool replace_file(const char *path, int fd)
+{
+    if (!lock(fd, REPLACE_LOCK)) {
+        usleep(1000); /* another process does it now */
+        return true;
+    }
+    bool fine = !is_at(path, fd) || place_file(path, fd);
+    unlock(fd, REPLACE_LOCK);
+    return fine;
+}
+
+/* Open the file at PATH, and create or replace it if need be.  Returns a descriptor; -1 if it
+ * cannot be opened: *WHY says why if it is not errno. */
+static int open_file(const char *path, const char **why)
+{
+    for (int i = 0; i < OPEN_TRIES; i++) {
+        struct stat status;
+        int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (fd < 0 && (errno != ENOENT || !place_file(path, -1))) {
+            *why = errno == ELOOP ? "it is a symbolic link" : NULL;
+            return -1;
+        }
+        if (fd < 0)
+            continue;
+        *why = fstat(fd, &status) == 0 ? unsafe(&status) : "it cannot be examined";
+        if (!*why && is_ours(fd, &status))
+            return fd;
+        bool again = !*why && replace_file(path, fd);
+        int error = errno;
+        close(fd);
+        errno = error;
+        if (!again)
+            return -1;
+    }
+    *why = "other processes replace it all the time";
+    return -1;
+}
+
+static struct region *map(int fd, int protection)
+{
+    struct region *region = memory_new(sizeof *region);
+    int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+
+    region->fd = fd;
+    region->own = -1;
+    region->head = mmap(NULL, REGION_SIZE, protection, flags | MAP_NORESERVE, fd, 0);
+    if (region->head != MAP_FAILED)
+        return region;
+    free(region);
+    return NULL;
+}
+
+static struct region *open_failed(const char *path, const char *why, char *error, size_t size)
+{
+    snprintf(error, size, "%s: %s", path, why ? why : strerror(errno));
+    return NULL;
+}
+
+struct region *region_open(const char *path, char *error, size_t size)
+{
+    const char *why = NULL;
+    int fd = -1;
+
+    if (path && strlen(path) >= REGION_PATH_SIZE)
+        return open_failed(path, "the path is too long", error, size);
+    if (path && (fd = open_file(path, &why)) < 0)
+        return open_failed(path, why, error, size);
+    struct region *region = map(fd, PROT_READ | PROT_WRITE);
+    if (region)
+        return region;
+    open_failed(path ? path : "memory", NULL, error, size);
+    if (fd >= 0)
+        close(fd);
+    return NULL;
+}
+
+struct region *region_open_to_read(const char *path, char *error, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct stat status;
+
+    if (fd < 0)
+        return open_failed(path, NULL, error, size);
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && is_ours(fd, &status)) {
+        struct region *region = map(fd, PROT_READ);
+        if (region)
+            return region;
+        open_failed(path, NULL, error, size);
+    } else {
+        open_failed(path, "it is not the shared memory of this version of ratelimit.fcgi", error,
+                    size);
+    }
+    close(fd);
+    return NULL;
+}
+
+/* ---- Slots ---- */
+
+/* Clear what describes a process; its counters stay. */
+static void take_over(struct slot *slot)
+{
+    record_begin(&slot->process_sequence);
+    memset(&slot->process, 0, sizeof slot->process);
+    record_end(&slot->process_sequence);
+    memset(&slot->gauges, 0, sizeof slot->gauges);
+    if (slot->limit_count > REGION_LIMIT_ROWS)
+        slot->limit_count = 0; /* not by this program */
+    for (size_t i = 0; i < slot->limit_count; i++) {
+        slot->limit[i].name[TOP_LIMIT_SIZE - 1] = '\0';
+        counter_set(&slot->limit[i].in_force, 0);
+    }
+    top_repair(&slot->refused);
+    top_repair(&slot->shadow_refused);
+}
+
+/* Allocate the pages of slot I, because a write to a page for which the file system has no room
+ * would kill the process (SIGBUS). */
+static bool allocate(struct region *region, size_t i)
+{
+    off_t at = (off_t)(PAGE + i * SLOT_SIZE);
+
+    if (region->fd >= 0 && posix_fallocate(region->fd, at, (off_t)SLOT_SIZE) != 0)
+        return false;
+    counter_set(&region->head->used[i], 1);
+    return true;
+}
+
+struct slot *region_claim(struct region *region)
+{
+    for (size_t i = 0; i < REGION_SLOTS; i++) {
+        if (region->fd >= 0 && !lock(region->fd, SLOT_LOCK(i)))
+            continue;
+        if (!allocate(region, i)) {
+            unlock(region->fd, SLOT_LOCK(i));
+            return NULL;
+        }
+        region->own = (int)i;
+        take_over(slot_at(region, i));
+        return slot_at(region, i);
+    }
+    return NULL;
+}
+
+const struct slot *region_slot(const struct region *region, size_t i, bool *live)
+{
+    if (!counter_get(&region->head->used[i]))
+        return NULL;
+    *live = region->own == (int)i || is_locked_by_another(region->fd, SLOT_LOCK(i));
+    return slot_at(region, i);
+}
+
+bool region_lead(struct region *region)
+{
+    if (!region->leads)
+        region->leads = region->fd < 0 || lock(region->fd, LEADER_LOCK);
+    return region->leads;
+}
+
+void region_free(struct region *region)
+{
+    if (!region)
+        return;
+    munmap(region->head, REGION_SIZE);
+    if (region->fd >= 0)
+        close(region->fd);
+    free(region);
+}
