@@ -39,12 +39,13 @@ allowed_includes() {
   cat <<'ROOMS'
 base
 request base
-store base
+shared base
+store shared base
 limits request base store/store.h store/redis_address.h store/password_file.h
 config limits request base store/redis_address.h store/password_file.h
-decide limits request base store/store.h
+decide limits request base shared store/store.h
 front request base
-command front decide config limits request base store
+command front decide config limits request base shared store
 ROOMS
 }
 

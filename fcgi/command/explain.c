@@ -67,11 +67,16 @@ static const char *look_at_buckets(struct explained *explained, size_t count,
         return NULL;
     if (!look.loop)
         return "libev finds no way to wait for events";
-    struct redis *redis = redis_new(look.loop, address, REDIS_TIMEOUT_MS);
+    char error[256];
+    struct region *region = region_open(NULL, error, sizeof error);
+    if (!region)
+        return "there is no memory";
+    struct redis *redis = redis_new(look.loop, address, REDIS_TIMEOUT_MS, region_claim(region));
     redis_store(redis)->ask(redis_store(redis), &look.ask);
     if (!look.done)
         ev_run(look.loop, 0);
     redis_free(redis);
+    region_free(region);
     return look.ask.settled_by == UNSETTLED ? look.ask.why : NULL;
 }
 

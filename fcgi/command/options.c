@@ -44,6 +44,12 @@ static const char *set_listen(struct options *options, char *text)
     return NULL;
 }
 
+static const char *set_shared(struct options *options, char *text)
+{
+    options->shared = text;
+    return NULL;
+}
+
 static const char *set_strict(struct options *options, char *text)
 {
     (void)text;
@@ -96,6 +102,10 @@ static const struct known {
      "unix:/PATH, HOST:PORT or [IPV6]:PORT; without it, standard input is the\n"
      "listening socket, as lighttpd, spawn-fcgi and systemd hand it over",
      set_listen},
+    {0, "--shared", "PATH",
+     "a file in which the processes of this host count together; without it,\n"
+     "each counts on its own",
+     set_shared},
     {OPTION_STRICT, "--strict", NULL, "a warning is a mistake", set_strict},
     {OPTION_IP, "--ip", "ADDR", "the client's address (default 192.0.2.1)", set_ip},
     {OPTION_HEADER, "-H", NULL, "a request header, as curl has it", add_header},
@@ -252,6 +262,9 @@ static void read_environment(struct options *options)
         options->limits = environment("LIMITS_FILE");
     if (!options->redis)
         options->redis = environment("REDIS_ADDR");
+    if (!options->shared)
+        options->shared = environment("RATELIMIT_SHARED");
+    options->allow = environment("RATELIMIT_ALLOW");
     options->redis_password_file = environment("REDIS_PASSWORD_FILE");
 }
 
@@ -333,9 +346,11 @@ void options_help(const struct command *commands, FILE *out)
           "\n"
           "environment: LIMITS_FILE and REDIS_ADDR, for --limits and --redis; REDIS_PASSWORD_FILE, "
           "a file\n"
-          "that holds the password of Redis.  An option wins over the environment, the environment "
-          "over\n"
-          "the limits file.\n"
+          "that holds the password of Redis; RATELIMIT_SHARED, for --shared; RATELIMIT_ALLOW, "
+          "networks\n"
+          "that may see /-/metrics, /-/status and /-/live.  An option wins over the environment, "
+          "the\n"
+          "environment over the limits file.\n"
           "signals: HUP reads the limits file again, TERM and INT stop\n"
           "exit status: 0 stopped by a signal, 1 could not start, 2 wrong options or limits file\n",
           out);

@@ -21,6 +21,8 @@ struct options {
     const char *redis;               /* --redis, else REDIS_ADDR */
     const char *redis_password_file; /* REDIS_PASSWORD_FILE */
     const char *listen;              /* --listen */
+    const char *shared;              /* --shared, else RATELIMIT_SHARED */
+    const char *allow;               /* RATELIMIT_ALLOW */
     bool strict;                     /* --strict: a warning fails --check */
 
     const char *explain;        /* the REQUEST of --explain */
@@ -29,7 +31,8 @@ struct options {
     struct option_list env;     /* --env NAME=VALUE */
 };
 
-/* Options that go with some commands alone, as bits; --limits, --redis and --listen go with all. */
+/* Options that go with some commands alone, as bits; --limits, --redis, --listen and --shared go
+ * with all. */
 enum { OPTION_STRICT = 1, OPTION_IP = 2, OPTION_HEADER = 4, OPTION_ENV = 8, OPTION_FILE = 16 };
 
 /* What the program can be asked to do. */

@@ -13,13 +13,20 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "command/configure.h"
+#include "command/monitor.h"
 #include "config/reload.h"
 #include "decide/limiter.h"
+#include "decide/pages.h"
 #include "decide/router.h"
 #include "front/fcgi_server.h"
 #include "front/listener.h"
+#include "shared/counters.h"
+#include "shared/recent.h"
+#include "shared/region.h"
+#include "shared/slot.h"
 #include "store/redis.h"
 
 #define DRAIN_S     5.0 /* how long a stop waits for what is in flight */
@@ -31,10 +38,16 @@ struct server {
     const char *listen;                 /* its address; NULL if it was handed over */
     struct redis_address redis_of_file; /* that the limits file had at the start */
     unsigned redis_timeout_ms;          /* likewise */
+    struct process process;             /* what this process says of itself */
+    struct region *region;
+    struct slot *slot;
+    struct recent *recent;
     struct redis *redis;
     struct limiter *limiter;
+    struct pages *pages;
     struct router *router;
     struct fcgi_server *fcgi_server;
+    struct monitor *monitor;
     struct reload *reload;
     ev_signal terminate, interrupt;
     ev_timer drained_out;
@@ -61,13 +74,30 @@ static bool same_redis(const struct server *server, const struct limits *limits)
            memcmp(&server->redis_of_file, &limits->redis, sizeof limits->redis) == 0;
 }
 
+/* Say in the slot which limits are in force. */
+static void describe(struct server *server, const struct limits *limits)
+{
+    struct process *process = &server->process;
+
+    snprintf(process->sha256, sizeof process->sha256, "%s", limits->sha256);
+    process->limit_count = (int64_t)limits->count;
+    process->loaded_us = clock_unix_us();
+    slot_describe(server->slot, process);
+}
+
 static void on_reload(void *context, struct limits *limits)
 {
     struct server *server = context;
 
+    counter_set(&server->slot->gauges.reload_failed, !limits);
+    counter_add(limits ? &server->slot->counters.reloads : &server->slot->counters.reloads_failed,
+                1);
+    if (!limits)
+        return;
     if (!same_redis(server, limits))
         log_line("the limits file has other settings of redis, which take a restart");
     limiter_set_limits(server->limiter, limits);
+    describe(server, limits);
     limits_unref(limits);
 }
 
@@ -150,12 +180,65 @@ static void warn_of_root(void)
             "server, or as one of its own");
 }
 
+/* Open the region at PATH (NULL: none) and claim a slot.  Without it, the process counts on its
+ * own.  False: what is wrong was written. */
+static bool open_region(struct server *server, const char *path)
+{
+    char error[REGION_PATH_SIZE + 128];
+
+    server->region = region_open(path, error, sizeof error);
+    server->slot = server->region ? region_claim(server->region) : NULL;
+    if (server->slot)
+        return true;
+    if (server->region)
+        snprintf(error, sizeof error, "%s: there is no room for another process", path);
+    log_line("the shared memory cannot be used (%s): this process counts on its own", error);
+    region_free(server->region);
+    server->region = region_open(NULL, error, sizeof error);
+    if (!server->region)
+        fprintf(stderr, "ratelimit.fcgi: no memory for counters: %s\n", error);
+    else
+        server->slot = region_claim(server->region);
+    return server->slot;
+}
+
+static void describe_first(struct server *server, const struct options *options,
+                           const struct limits *limits)
+{
+    struct process *process = &server->process;
+
+    process->pid = getpid();
+    process->started_us = clock_unix_us();
+    snprintf(process->version, sizeof process->version, "%s", VERSION);
+    if (options->limits)
+        snprintf(process->limits_file, sizeof process->limits_file, "%s", options->limits);
+    snprintf(process->redis, sizeof process->redis, "%s", redis_shown(server->redis));
+    describe(server, limits);
+}
+
+/* Read RATELIMIT_ALLOW.  False: what is wrong was written. */
+static bool read_access(const struct options *options, struct pages_access *access)
+{
+    const char *place, *error = NULL;
+
+    *access = (struct pages_access){0};
+    if (options->allow)
+        error = pages_access_parse(options->allow, access, &place);
+    if (error)
+        fprintf(stderr, "ratelimit.fcgi: RATELIMIT_ALLOW: '%.*s' %s\n", (int)strcspn(place, " ,"),
+                place, error);
+    return !error;
+}
+
 /* Make SERVER ready to serve by LIMITS (borrowed).  False: what is wrong was written. */
 static bool prepare(struct server *server, const struct options *options, struct limits *limits,
                     const struct redis_address *redis)
 {
+    struct pages_access access;
     const char *error;
 
+    if (!read_access(options, &access))
+        return false;
     server->listen = options->listen;
     server->listen_fd = open_socket(options);
     if (server->listen_fd < 0)
@@ -164,18 +247,28 @@ static bool prepare(struct server *server, const struct options *options, struct
     srand48(time(NULL) ^ getpid());
     raise_descriptor_limit();
     wait_for_batches();
+    if (!open_region(server, options->shared))
+        return false;
+    server->recent = recent_new(server->region);
     server->redis_of_file = limits->redis;
     server->redis_timeout_ms = limits->redis_timeout_ms;
-    server->redis = redis_new(server->loop, redis, limits->redis_timeout_ms);
-    server->limiter = limiter_new(limits, redis_store(server->redis), fcgi_server_reply);
-    server->router = router_new(server->limiter, fcgi_server_reply);
+    server->redis = redis_new(server->loop, redis, limits->redis_timeout_ms, server->slot);
+    server->limiter =
+        limiter_new(limits, redis_store(server->redis), server->slot, fcgi_server_reply);
+    server->pages = pages_new(server->region, server->slot, server->recent, &access);
+    server->router = router_new(server->limiter, server->pages, fcgi_server_reply);
     server->fcgi_server =
         fcgi_server_new(server->loop, server->listen_fd, on_request, on_batch, server, &error);
     if (!server->fcgi_server) {
         fprintf(stderr, "ratelimit.fcgi: %s\n", error);
         listener_close(server->listen_fd, server->listen);
+        return false;
     }
-    return server->fcgi_server;
+    describe_first(server, options, limits);
+    server->monitor = monitor_new(
+        server->loop, &(struct monitored){server->region, server->slot, server->redis,
+                                          server->limiter, server->fcgi_server, server->recent});
+    return true;
 }
 
 /* Serve until a signal. */
@@ -183,10 +276,14 @@ static void run_loop(struct server *server)
 {
     watch_signals(server);
     ev_run(server->loop, 0);
+    monitor_free(server->monitor);
     redis_free(server->redis);
     fcgi_server_free(server->fcgi_server);
     router_free(server->router);
+    pages_free(server->pages);
     limiter_free(server->limiter);
+    recent_free(server->recent);
+    region_free(server->region);
 }
 
 int serve(const struct options *options)

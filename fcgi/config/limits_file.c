@@ -116,6 +116,23 @@ static void read_headers(const struct yaml_tree *node, void *out, struct finding
     }
 }
 
+static void read_refusals(const struct yaml_tree *node, void *out, struct findings *findings)
+{
+    static const char *const words[] = {"off", "on"};
+    struct limits *limits = out;
+    int word = mapping_word(node, words, 2, findings);
+
+    if (word >= 0)
+        limits->log_refusals = word == 1;
+}
+
+static void read_log(const struct yaml_tree *node, void *out, struct findings *findings)
+{
+    static const struct field fields[] = {{"refusals", false, read_refusals}};
+
+    mapping_read(node, "log", fields, 1, out, findings);
+}
+
 static void read_proxy(const struct yaml_tree *node, struct limits *limits,
                        struct findings *findings)
 {
@@ -218,6 +235,7 @@ struct limits *limits_parse(const char *text, size_t len, struct findings *findi
         {"redis", false, read_redis},
         {"ipv6_prefix", false, read_ipv6_prefix},
         {"headers", false, read_headers},
+        {"log", false, read_log},
         {"trusted_proxies", false, read_trusted_proxies},
         {"forward_auth", false, read_forward_auth},
         {"limits", true, read_limits},
@@ -233,6 +251,7 @@ struct limits *limits_parse(const char *text, size_t len, struct findings *findi
     limits->redis_timeout_ms = 50;
     limits->ipv6_prefix_bits = 64; /* what one subscriber owns: RFC 6177, 2 */
     limits->headers = HEADER_IETF;
+    limits->log_refusals = true;
     struct yaml_tree *root = yaml_tree_parse(text, len, findings);
     if (root)
         mapping_read(root, "the file", fields, sizeof fields / sizeof *fields, limits, findings);

@@ -106,6 +106,12 @@ static void log_mistakes(struct findings *findings)
              findings->error_count, findings->error_count == 1 ? "" : "s");
 }
 
+static void refuse_file(struct reload *reload, struct findings *findings)
+{
+    log_mistakes(findings);
+    reload->done(reload->context, NULL);
+}
+
 static void take_limits(struct reload *reload, struct limits *limits,
                         const struct findings *findings)
 {
@@ -158,7 +164,7 @@ static void take_loading(struct reload *reload, struct loading *loading)
     if (whole && loading->limits)
         take_limits(reload, loading->limits, &loading->findings);
     else if (whole)
-        log_mistakes(&loading->findings);
+        refuse_file(reload, &loading->findings);
     else /* it was written to meanwhile: the next check finds a change */
         limits_unref(loading->limits);
     loading_free(loading);

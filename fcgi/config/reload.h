@@ -10,8 +10,8 @@
 
 struct reload;
 
-/* Called from the loop with LIMITS, which become the callee's to limits_unref, whenever a new file
- * has no mistake. */
+/* Called from the loop after each reload, with LIMITS, which become the callee's to limits_unref;
+ * NULL: the file has a mistake or is gone, and the limits stay. */
 typedef void reload_done(void *context, struct limits *limits);
 
 /* Watch the limits file at PATH (borrowed; NULL: there is none) from LOOP.  The present file counts

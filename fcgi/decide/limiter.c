@@ -10,10 +10,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "decide/tally.h"
 #include "limits/apply.h"
 
-#define SHADOW_LOG_S      1 /* a shadow limit that would refuse is logged at most once in so long */
-#define NOT_APPLIED_LOG_S 60 /* a limit that cannot be applied to a request, likewise */
+#define NOT_APPLIED_LOG_S 60 /* between two lines about limits that cannot be applied */
 
 /* After a burst of requests the memory that it took is given back to the system: if at least
  * BURST_COUNT were under way, and less than a sixteenth of it are left; at most once in TRIM_S,
@@ -30,6 +30,7 @@ struct decision {
     struct limits *limits; /* that decide; a reference */
     struct decision *next_spare;
     void *exchange;
+    double begun_s; /* on clock_s */
     enum reply_form form;
     size_t applied_count;  /* limits that apply, those that an override lifts included */
     size_t enforced_count; /* of the ask's charges; these come first */
@@ -39,15 +40,10 @@ struct decision {
     struct charge charges[]; /* as many as may apply; QUOTAS and SHADOW are behind them, as many */
 };
 
-/* What has been logged about a shadow limit. */
-struct shadow_log {
-    double said_s; /* on clock_s; 0: never */
-    unsigned long unsaid_count;
-};
-
 struct limiter {
     struct limits *limits; /* a reference */
     struct store *store;
+    struct tally *tally;
     limiter_reply *reply;
     double not_applied_said_s; /* on clock_s; 0: never */
     struct view view;          /* of the request that is handled now; too large for a stack */
@@ -55,7 +51,6 @@ struct limiter {
     size_t spare_count;
     size_t under_way, most_under_way; /* MOST: since memory was given back */
     double trimmed_s;                 /* on clock_s */
-    struct shadow_log *shadow_log;    /* one for each limit of LIMITS */
 };
 
 /* ---- Requests under way ---- */
@@ -146,33 +141,10 @@ static void spare_free(struct limiter *limiter)
     limiter->spare_count = 0;
 }
 
-/* ---- Shadow limits ---- */
-
-static void shadow_log(struct shadow_log *log, const struct limit *limit, const char *key)
+/* LIMIT, a shadow, would have refused the request. */
+static void shadow_refuses(struct decision *decision, const struct limit *limit)
 {
-    double now_s = clock_s();
-
-    if (log->said_s > 0 && now_s < log->said_s + SHADOW_LOG_S) {
-        log->unsaid_count++;
-        return;
-    }
-    if (log->unsaid_count > 0)
-        log_line("shadow limit %s would have refused %s, and %lu requests since the last such line",
-                 limit->name, key, log->unsaid_count);
-    else
-        log_line("shadow limit %s would have refused %s", limit->name, key);
-    *log = (struct shadow_log){.said_s = now_s};
-}
-
-/* LIMIT, a shadow, would have refused the client whose bucket is at KEY. */
-static void shadow_refuses(struct decision *decision, const struct limit *limit, const char *key)
-{
-    struct limiter *limiter = decision->limiter;
-
     decision->shadow[decision->shadow_count++] = limit;
-    /* Limits that have been replaced meanwhile are not logged. */
-    if (decision->limits == limiter->limits)
-        shadow_log(&limiter->shadow_log[limit - decision->limits->limit], limit, key);
 }
 
 /* ---- Answers ---- */
@@ -180,6 +152,7 @@ static void shadow_refuses(struct decision *decision, const struct limit *limit,
 static void answer(struct decision *decision, const char *text, size_t len)
 {
     decision->limiter->reply(decision->exchange, text, len);
+    tally_answer(decision->limiter->tally, text, decision->begun_s);
     decision_put(decision);
 }
 
@@ -199,9 +172,11 @@ static void answer_verdict(struct decision *decision)
 
 static void answer_decided(struct decision *decision)
 {
+    tally_settled(decision->limiter->tally, decision->limits, decision->quotas, &decision->ask,
+                  false);
     for (size_t i = decision->enforced_count; i < decision->ask.charge_count; i++)
         if (!decision->charges[i].balance.allowed)
-            shadow_refuses(decision, decision->quotas[i].limit, decision->charges[i].key);
+            shadow_refuses(decision, decision->quotas[i].limit);
     answer_verdict(decision);
 }
 
@@ -214,6 +189,8 @@ static void answer_undecided(struct decision *decision)
     for (size_t i = 0; i < decision->enforced_count; i++)
         if (decision->charges[i].when_down == WHEN_DOWN_DENY)
             when_down = WHEN_DOWN_DENY;
+    tally_settled(decision->limiter->tally, decision->limits, decision->quotas, &decision->ask,
+                  when_down == WHEN_DOWN_DENY);
     answer(decision, text, reply_undecided(when_down, decision->form, text));
 }
 
@@ -293,8 +270,12 @@ static enum apply_result apply(struct decision *decision, const struct limit *li
         decision->quotas[count] = (struct quota){limit, charge};
         decision->ask.charge_count++;
     }
+    if (result == APPLY_UNLIMITED)
+        tally_lifted(decision->limiter->tally, decision->limits, limit);
+    if (result == APPLY_BLOCKED)
+        tally_blocked(decision->limiter->tally, decision->limits, limit, charge);
     if (result == APPLY_BLOCKED && limit->shadow)
-        shadow_refuses(decision, limit, charge->key);
+        shadow_refuses(decision, limit);
     return result;
 }
 
@@ -337,6 +318,7 @@ void limiter_handle(struct limiter *limiter, void *exchange, const struct reques
 
     decision->exchange = exchange;
     decision->form = form;
+    decision->begun_s = clock_s();
     view_begin(view, request, (unsigned)decision->limits->ipv6_prefix_bits);
     const struct ending ending = apply_enforced(decision, view);
     if (ending.result != APPLY_NOT) {
@@ -357,15 +339,16 @@ void limiter_handle(struct limiter *limiter, void *exchange, const struct reques
 static void use_limits(struct limiter *limiter, struct limits *limits)
 {
     limiter->limits = limits;
-    free(limiter->shadow_log);
-    limiter->shadow_log = memory_new(limits->count * sizeof *limiter->shadow_log);
+    tally_set_limits(limiter->tally, limits);
 }
 
-struct limiter *limiter_new(struct limits *limits, struct store *store, limiter_reply *reply)
+struct limiter *limiter_new(struct limits *limits, struct store *store, struct slot *slot,
+                            limiter_reply *reply)
 {
     struct limiter *limiter = memory_new(sizeof *limiter);
 
     limiter->store = store;
+    limiter->tally = tally_new(slot);
     limiter->reply = reply;
     use_limits(limiter, limits_ref(limits));
     return limiter;
@@ -385,12 +368,25 @@ const struct limits *limiter_limits(const struct limiter *limiter)
     return limiter->limits;
 }
 
+size_t limiter_under_way(const struct limiter *limiter)
+{
+    return limiter->under_way;
+}
+
+void limiter_answer(struct limiter *limiter, void *exchange, const char *text, size_t len)
+{
+    double begun_s = clock_s();
+
+    limiter->reply(exchange, text, len);
+    tally_answer(limiter->tally, text, begun_s);
+}
+
 void limiter_free(struct limiter *limiter)
 {
     if (!limiter)
         return;
     spare_free(limiter);
+    tally_free(limiter->tally);
     limits_unref(limiter->limits);
-    free(limiter->shadow_log);
     free(limiter);
 }

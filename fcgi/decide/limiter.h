@@ -6,6 +6,7 @@
 #include "decide/reply.h"
 #include "limits/limits.h"
 #include "request/request.h"
+#include "shared/region.h"
 #include "store/store.h"
 
 struct limiter;
@@ -14,9 +15,11 @@ struct limiter;
  * whole answer to EXCHANGE, as reply.h writes it. */
 typedef void limiter_reply(void *exchange, const char *text, size_t len);
 
-/* A limiter for LIMITS (a reference of its own) that asks STORE (borrowed) and answers with REPLY.
- * Returns it, the caller's to free with limiter_free; never NULL. */
-struct limiter *limiter_new(struct limits *limits, struct store *store, limiter_reply *reply);
+/* A limiter for LIMITS (a reference of its own) that asks STORE (borrowed), counts in SLOT
+ * (borrowed) and answers with REPLY.  Returns it, the caller's to free with limiter_free; never
+ * NULL. */
+struct limiter *limiter_new(struct limits *limits, struct store *store, struct slot *slot,
+                            limiter_reply *reply);
 
 /* From now on decide by LIMITS (a reference of its own).  Requests under way are decided by the
  * limits that they began with. */
@@ -38,10 +41,16 @@ const struct limits *limiter_limits(const struct limiter *limiter);
  *                                                                   applies says so (when_down),
  *                                                                   else 200
  *
- * A shadow limit that would have refused is named in the answer and in the log, there at most once
- * a second. */
+ * A shadow limit that would have refused is named in the answer. */
 void limiter_handle(struct limiter *limiter, void *exchange, const struct request *request,
                     enum reply_form form);
+
+/* The number of requests that wait for the store. */
+size_t limiter_under_way(const struct limiter *limiter);
+
+/* Answer EXCHANGE, a request that is not for the limits, with the LEN bytes at TEXT (reply.h), and
+ * count the answer. */
+void limiter_answer(struct limiter *limiter, void *exchange, const char *text, size_t len);
 
 /* Free LIMITER, which has no ask under way.  NULL is fine. */
 void limiter_free(struct limiter *limiter);

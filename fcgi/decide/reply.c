@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -381,4 +382,14 @@ size_t reply_ambiguous(const struct key_source *source, enum reply_form form, ch
     text_append(&detail,
                 ", which this request has more than once or in an unclear form; send it once.");
     return reply_unclear(detail.bytes, form, out);
+}
+
+int reply_status(const char *text)
+{
+    static const char field[] = "RateLimit-Status: ";
+    const char *second = strchr(text, '\n');
+
+    if (second && strncmp(second + 1, field, sizeof field - 1) == 0)
+        return atoi(second + sizeof field);
+    return atoi(text + sizeof "Status: " - 1);
 }

@@ -106,4 +106,8 @@ size_t reply_unclear(const char *detail, enum reply_form form, char out[REPLY_SI
  * can be read: 400, in FORM, naming SOURCE and never its value.  Returns as above. */
 size_t reply_ambiguous(const struct key_source *source, enum reply_form form, char out[REPLY_SIZE]);
 
+/* The status that the answer TEXT, written by one of the functions above, means: 200 or above.  As
+ * REPLY_AUTH_REQUEST it is that of RateLimit-Status. */
+int reply_status(const char *text);
+
 #endif

@@ -13,6 +13,7 @@
 
 struct router {
     struct limiter *limiter;
+    const struct pages *pages;
     limiter_reply *reply;
     bool incomplete_logged;
     struct forward_auth forward; /* of the request that is routed now; too large for a stack */
@@ -35,6 +36,17 @@ static void log_incomplete(struct router *router, const char *parameter)
     router->incomplete_logged = true;
 }
 
+/* Answer EXCHANGE with the page NAME.  It is not counted as an answer to a request. */
+static void answer_page(struct router *router, void *exchange, const char *name,
+                        const struct request *request)
+{
+    size_t len;
+    char *text = pages_answer(router->pages, name, request, limiter_limits(router->limiter), &len);
+
+    router->reply(exchange, text, len);
+    free(text);
+}
+
 void router_handle(struct router *router, void *exchange, const struct request *request)
 {
     const struct limits *limits = limiter_limits(router->limiter);
@@ -42,26 +54,30 @@ void router_handle(struct router *router, void *exchange, const struct request *
                                              limits->forward_auth};
     enum reply_form form = form_for(request);
     const struct request *asked_about;
-    const char *missing;
+    const char *missing, *page = request_parameter(request, PAGES_PARAMETER);
     char text[REPLY_SIZE];
 
     if (request->defect != REQUEST_FINE) {
-        router->reply(exchange, text, reply_defect(request->defect, form, text));
+        limiter_answer(router->limiter, exchange, text, reply_defect(request->defect, form, text));
+    } else if (page && form == REPLY_WHOLE) {
+        answer_page(router, exchange, page, request);
     } else if ((missing = request_missing(request))) {
         log_incomplete(router, missing);
-        router->reply(exchange, text, reply_incomplete(missing, text));
+        limiter_answer(router->limiter, exchange, text, reply_incomplete(missing, text));
     } else if (!(asked_about = forward_auth_read(request, &rules, &router->forward))) {
-        router->reply(exchange, text, reply_unclear(router->forward.problem, form, text));
+        limiter_answer(router->limiter, exchange, text,
+                       reply_unclear(router->forward.problem, form, text));
     } else {
         limiter_handle(router->limiter, exchange, asked_about, form);
     }
 }
 
-struct router *router_new(struct limiter *limiter, limiter_reply *reply)
+struct router *router_new(struct limiter *limiter, const struct pages *pages, limiter_reply *reply)
 {
     struct router *router = memory_new(sizeof *router);
 
     router->limiter = limiter;
+    router->pages = pages;
     router->reply = reply;
     return router;
 }

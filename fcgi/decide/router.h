@@ -4,17 +4,19 @@
 #define ROUTER_H
 
 #include "decide/limiter.h"
+#include "decide/pages.h"
 #include "request/request.h"
 
 struct router;
 
-/* A router in front of LIMITER (borrowed) that answers with REPLY what the limiter does not.
- * Returns it, the caller's to free with router_free; never NULL. */
-struct router *router_new(struct limiter *limiter, limiter_reply *reply);
+/* A router in front of LIMITER and PAGES (both borrowed); pages are answered with REPLY.  Returns
+ * it, the caller's to free with router_free; never NULL. */
+struct router *router_new(struct limiter *limiter, const struct pages *pages, limiter_reply *reply);
 
 /* Route REQUEST (borrowed for the call) of EXCHANGE; it is answered exactly once, now or later.
  *
  *   a request whose parameters are too large or unreadable    431 or 400
+ *   one for a page of the program itself (pages.h)            that page
  *   one without a parameter that every web server sends       500, logged once
  *   a question of a trusted proxy (/check, forward_auth.h)    the limiter, about the request that
  *                                                             the proxy asks about; 400 if the

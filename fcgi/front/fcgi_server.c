@@ -59,13 +59,14 @@ struct peer {
     struct fcgi_request *request; /* waiting for its answer; NULL: there is none */
     char *unsent;                 /* UNSENT_LEN bytes; NULL: there are none */
     size_t unsent_len;
-    bool reading;  /* its input is being processed; settle is called afterwards */
-    bool ended;    /* the peer sends no more */
-    bool broken;   /* the peer has sent something that is not FastCGI */
-    bool failed;   /* sending to it has failed */
-    bool closing;  /* no more requests are read from it */
-    bool last;     /* close it instead of keeping it idle */
-    bool answered; /* an answer was sent: it is not a new connection */
+    size_t unsent_max; /* more than this may not wait */
+    bool reading;      /* its input is being processed; settle is called afterwards */
+    bool ended;        /* the peer sends no more */
+    bool broken;       /* the peer has sent something that is not FastCGI */
+    bool failed;       /* sending to it has failed */
+    bool closing;      /* no more requests are read from it */
+    bool last;         /* close it instead of keeping it idle */
+    bool answered;     /* an answer was sent: it is not a new connection */
 };
 
 TAILQ_HEAD(peer_queue, peer);
@@ -83,6 +84,8 @@ struct fcgi_server {
     struct peer_queue peers[PEER_STATES]; /* by state, the oldest first */
     struct drain *drain;
     size_t partial_bytes; /* in PARTIAL of all peers */
+    size_t open_count;
+    uint64_t accepted_count;
     bool stopping, broken_logged, descriptors_logged, accept_failed;
     void (*idle)(void *context); /* NULL until all waiting connections are accepted */
     void *idle_context;
@@ -100,7 +103,10 @@ static struct peer *peer_new(struct fcgi_server *server, int fd)
 
     peer->server = server;
     peer->fd = fd;
+    peer->unsent_max = FCGI_SERVER_UNSENT_MAX;
     peer->since_s = clock_s();
+    server->accepted_count++;
+    server->open_count++;
     ev_init(&peer->io, on_io);
     peer->io.data = peer;
     TAILQ_INSERT_TAIL(&server->peers[PEER_HEAD], peer, entry);
@@ -120,6 +126,7 @@ static void partial_free(struct peer *peer)
 static void peer_free(struct peer *peer)
 {
     ev_io_stop(peer->server->loop, &peer->io);
+    peer->server->open_count--;
     TAILQ_REMOVE(&peer->server->peers[peer->state], peer, entry);
     partial_free(peer);
     free(peer->unsent);
@@ -166,7 +173,7 @@ static void watch(struct peer *peer, int events)
 
 static void unsent_add(struct peer *peer, const char *text, size_t len)
 {
-    if (peer->unsent_len + len > FCGI_SERVER_UNSENT_MAX) {
+    if (peer->unsent_len + len > peer->unsent_max) {
         peer->failed = true;
         return;
     }
@@ -630,13 +637,23 @@ void fcgi_server_reply(void *exchange, const char *text, size_t len)
     struct fcgi_server *server = peer->server;
     struct fcgi_request *request = peer->request;
 
+    /* A page may be larger than what a peer may leave unread: one answer is always accepted. */
+    if (peer->unsent_len <= FCGI_SERVER_UNSENT_MAX)
+        peer->unsent_max = peer->unsent_len + len + len / 8 + FCGI_SERVER_UNSENT_MAX;
     fcgi_request_reply(request, text, len, peer_write, peer);
+    peer->unsent_max = FCGI_SERVER_UNSENT_MAX;
     peer->request = NULL;
     peer->answered = true;
     peer->closing = !peer->head.keep || peer->last || server->stopping;
     fcgi_head_answered(&peer->head);
     settle(peer);
     check_idle(server);
+}
+
+size_t fcgi_server_open(const struct fcgi_server *server, uint64_t *accepted)
+{
+    *accepted = server->accepted_count;
+    return server->open_count;
 }
 
 void fcgi_server_stop(struct fcgi_server *server, void (*idle)(void *context), void *context)

@@ -6,6 +6,7 @@
 
 #include <ev.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "request/request.h"
 
@@ -20,7 +21,7 @@
 /* Maximum size of all incomplete heads together, in bytes.  If it is exceeded, the peers with the
  * oldest ones are disconnected. */
 #define FCGI_SERVER_PARTIAL_MAX (64 * 1024 * 1024)
-/* Maximum number of bytes that may wait for one peer to read them. */
+/* Maximum number of bytes that may wait for one peer to read them, besides one answer. */
 #define FCGI_SERVER_UNSENT_MAX (256 * 1024)
 /* Requests between two calls of a batch function. */
 #define FCGI_SERVER_BATCH 64
@@ -45,6 +46,9 @@ struct fcgi_server *fcgi_server_new(struct ev_loop *loop, int listen_fd,
 /* Answer EXCHANGE with the LEN bytes at TEXT (borrowed): CGI headers, an empty line and a body.
  * EXCHANGE and the strings of its request are invalid when this returns. */
 void fcgi_server_reply(void *exchange, const char *text, size_t len);
+
+/* The number of connections that are open.  *ACCEPTED becomes the number accepted so far. */
+size_t fcgi_server_open(const struct fcgi_server *server, uint64_t *accepted);
 
 /* Begin a stop: accept the connections that are already waiting, at most LISTENER_BACKLOG, then no
  * more.  Connections that have sent nothing are closed.  IDLE is called with CONTEXT when no

@@ -52,6 +52,7 @@ struct limits {
     char redis_password[PASSWORD_SIZE]; /* that of redis.password_file; "" without one */
     unsigned redis_timeout_ms;          /* 1 .. REDIS_TIMEOUT_MS_MAX */
     int64_t ipv6_prefix_bits;           /* 1 .. 128: what counts as one client, in every key */
+    bool log_refusals;                  /* summaries of refusals are logged */
     unsigned headers;                   /* enum limits_header, added up */
     enum forward_auth_convention forward_auth; /* how the trusted proxies ask */
     size_t proxy_count;                        /* of trusted_proxies, which may use forward auth */

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "shared/counters.h"
 #include "store/connection.h"
 #include "store/script.h"
 
@@ -78,9 +79,11 @@ struct redis {
     ev_timer deadline; /* of the oldest call */
     double deadline_s; /* that the timer is set to */
 
+    struct slot *slot;
     struct trouble trouble[TROUBLE_COUNT];
     bool away; /* said so in the log */
     double away_since_s;
+    double down_counted_s;    /* while AWAY: until when it has been counted */
     uint64_t undecided_count; /* asks without a decision since */
 };
 
@@ -91,8 +94,9 @@ static void away_begin(struct redis *redis, const char *reason)
     if (redis->away)
         return;
     redis->away = true;
-    redis->away_since_s = clock_s();
+    redis->away_since_s = redis->down_counted_s = clock_s();
     redis->undecided_count = 0;
+    counter_add(&redis->slot->counters.redis_losses, 1);
     memset(redis->trouble, 0, sizeof redis->trouble);
     log_line("redis %s is lost (%s): requests are decided without it", redis->shown, reason);
 }
@@ -101,6 +105,7 @@ static void away_end(struct redis *redis)
 {
     if (!redis->away)
         return;
+    redis_count_down_time(redis);
     redis->away = false;
     log_line("redis %s is back after %.1f s; requests decided without it: %llu", redis->shown,
              clock_s() - redis->away_since_s, (unsigned long long)redis->undecided_count);
@@ -171,13 +176,26 @@ static void call_free(struct call *call)
     redis->spare_count++;
 }
 
+static void count_undecided(struct redis *redis, const char *why)
+{
+    struct process_counters *counters = &redis->slot->counters;
+    uint64_t *counter = &counters->undecided_lost;
+
+    if (why == is_late || why == is_behind)
+        counter = &counters->undecided_late;
+    else if (why == is_refused)
+        counter = &counters->undecided_error;
+    counter_add(counter, 1);
+    redis->undecided_count++;
+}
+
 /* ASK ends: decided, or WHY not. */
 static void settle(struct redis *redis, struct ask *ask, const char *why)
 {
     ask->settled_by = why ? UNSETTLED : SETTLED_BY_REDIS;
     ask->why = why;
     if (why)
-        redis->undecided_count++;
+        count_undecided(redis, why);
     ask->done(ask);
 }
 
@@ -390,6 +408,7 @@ static void on_reply(struct redis_command *command, const struct redis_reply *re
     struct redis *redis = call->redis;
     bool is_error = reply->kind == REDIS_SAYS_ERROR;
 
+    histogram_add(&redis->slot->counters.redis_latency, clock_s() - command->written_s);
     if (is_error && script_error_is_unfit(reply->text)) {
         connection_unfit(redis->connection, reply->text);
         call_end(call, is_refused);
@@ -433,6 +452,8 @@ static void on_ready(void *context)
     struct call *call;
 
     redis->state = REDIS_READY;
+    counter_add(&redis->slot->counters.redis_connects, 1);
+    counter_set(&redis->slot->gauges.redis_ready, 1);
     away_end(redis);
     while ((call = TAILQ_FIRST(&redis->waiting))) {
         TAILQ_REMOVE(&redis->waiting, call, entry);
@@ -447,6 +468,7 @@ static void on_lost(void *context, const char *reason, bool closed)
     struct redis *redis = context;
 
     redis->behind = false;
+    counter_set(&redis->slot->gauges.redis_ready, 0);
     redis->state = closed ? REDIS_CONNECTING : REDIS_AWAY;
     if (closed)
         return;
@@ -480,11 +502,12 @@ static void redis_ask(struct store *store, struct ask *ask)
 }
 
 struct redis *redis_new(struct ev_loop *loop, const struct redis_address *address,
-                        unsigned timeout_ms)
+                        unsigned timeout_ms, struct slot *slot)
 {
     struct redis *redis = memory_new(sizeof *redis);
 
     assert(timeout_ms > 0);
+    redis->slot = slot;
     redis->store.ask = redis_ask;
     redis->loop = loop;
     redis->timeout_s = timeout_ms / 1e3;
@@ -506,6 +529,22 @@ struct redis *redis_new(struct ev_loop *loop, const struct redis_address *addres
 struct store *redis_store(struct redis *redis)
 {
     return &redis->store;
+}
+
+const char *redis_shown(const struct redis *redis)
+{
+    return redis->shown;
+}
+
+void redis_count_down_time(struct redis *redis)
+{
+    double now_s = clock_s();
+
+    if (!redis->away)
+        return;
+    counter_add(&redis->slot->counters.redis_down_us,
+                (uint64_t)((now_s - redis->down_counted_s) * 1e6));
+    redis->down_counted_s = now_s;
 }
 
 void redis_turn(struct redis *redis)

@@ -4,6 +4,7 @@
 
 #include <ev.h>
 
+#include "shared/region.h"
 #include "store/redis_address.h"
 #include "store/store.h"
 
@@ -20,15 +21,22 @@ struct redis;
  * over twice TIMEOUT_MS, asks are not decided until Redis has caught up.
  * If a connection that worked is closed, asks wait for the next one; what was in flight is not
  * decided and not sent again, because Redis may have charged it.
- * Each change of state is one log line.
+ * Each change of state is one log line.  Latency, losses and asks that are not decided are counted
+ * in SLOT (borrowed).
  * Returns it, the caller's to free with redis_free; never NULL. */
 struct redis *redis_new(struct ev_loop *loop, const struct redis_address *address,
-                        unsigned timeout_ms);
+                        unsigned timeout_ms, struct slot *slot);
 
 /* REDIS as a store; borrowed.  All charges of an ask go in one EVALSHA.  A Redis Cluster wants the
  * keys of one command in one slot: limits with the same identity (key.h) are in one, limits with
  * different ones need not be. */
 struct store *redis_store(struct redis *redis);
+
+/* The address of REDIS for people, without a password; borrowed. */
+const char *redis_shown(const struct redis *redis);
+
+/* Count the time that REDIS has been lost, up to now.  Call this once a second. */
+void redis_count_down_time(struct redis *redis);
 
 /* Write out the commands that were gathered, and handle the replies that have come, without
  * waiting.  The loop does so by itself before it sleeps; call this within long work, so that Redis

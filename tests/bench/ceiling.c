@@ -24,11 +24,11 @@ static void allow(struct store *store, struct ask *ask)
 }
 
 struct redis *redis_new(struct ev_loop *loop, const struct redis_address *address,
-                        unsigned timeout_ms)
+                        unsigned timeout_ms, struct slot *slot)
 {
     struct redis *redis = calloc(1, sizeof *redis);
 
-    (void)loop, (void)address, (void)timeout_ms;
+    (void)loop, (void)address, (void)timeout_ms, (void)slot;
     assert(redis);
     redis->store.ask = allow;
     return redis;
@@ -37,6 +37,17 @@ struct redis *redis_new(struct ev_loop *loop, const struct redis_address *addres
 struct store *redis_store(struct redis *redis)
 {
     return &redis->store;
+}
+
+const char *redis_shown(const struct redis *redis)
+{
+    (void)redis;
+    return "none";
+}
+
+void redis_count_down_time(struct redis *redis)
+{
+    (void)redis;
 }
 
 void redis_turn(struct redis *redis)

@@ -136,13 +136,18 @@ static struct router *make_router(void)
 {
     static struct store store = {fake_ask};
     struct findings findings = {.file = "f"};
+    char error[256];
     struct limits *limits = limits_parse(limits_text, sizeof limits_text - 1, &findings);
 
     findings_write(&findings, FINDINGS_ERRORS, stderr);
     findings_free(&findings);
     must(limits != NULL, "the limits of this harness are right");
     must(fcgi_request_init() == NULL, "libfcgi reads and writes through us");
-    return router_new(limiter_new(limits, &store, on_reply), on_reply);
+    struct region *region = region_open(NULL, error, sizeof error);
+    must(region != NULL, "there is memory");
+    struct slot *slot = region_claim(region);
+    struct pages *pages = pages_new(region, slot, recent_new(region), &(struct pages_access){0});
+    return router_new(limiter_new(limits, &store, slot, on_reply), pages, on_reply);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -3,6 +3,7 @@
 #include "table.h"
 #include "decide/limiter.h"
 #include "config/limits_file.h"
+#include "unit_slot.h"
 
 #include <malloc.h>
 #include <stdbool.h>
@@ -11,6 +12,8 @@
 #include <unistd.h>
 
 #include "decide/reply.h"
+#include "shared/slot.h"
+#include "shared/totals.h"
 
 #define ALLOW     WHEN_DOWN_ALLOW
 #define DENY      WHEN_DOWN_DENY
@@ -185,7 +188,7 @@ TEST(a_request_takes_a_token_from_the_bucket_of_each_limit)
     limits->limit[0] = a_limit("per-user", "query:user | ip", 5, 12000000, WHEN_DOWN_ALLOW);
     limits->limit[1] = a_limit("per-address", "ip", LIMIT_CAPACITY_MAX, 1, WHEN_DOWN_ALLOW);
     limits->limit[2] = a_limit("per-team", "query:team", 1, LIMIT_WINDOW_US_MAX, WHEN_DOWN_DENY);
-    struct limiter *limiter = limiter_new(limits, &store.store, on_reply);
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
 
     handle(limiter, &exchange, "/?user=a%7db&team=red");
     assert_int_equal(store.count, 1);
@@ -225,7 +228,7 @@ TEST(what_the_store_decides_is_the_answer)
         struct balance balances[] = {c->refuses[0] ? refused : allowed,
                                      c->refuses[1] ? refused : allowed};
         struct fake_store store = {FAKE, .balances = balances};
-        struct limiter *limiter = limiter_new(limits, &store.store, on_reply);
+        struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
         struct exchange exchange;
 
         handle(limiter, &exchange, "/?user=ann");
@@ -257,7 +260,7 @@ TEST(where_the_store_does_not_decide_any_deny_wins)
     FOR_EACH(c, cases) {
         struct limits *limits = limits_of(c->count, c->policies);
         struct fake_store store = {FAKE, .balances = NULL};
-        struct limiter *limiter = limiter_new(limits, &store.store, on_reply);
+        struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
         struct exchange exchange;
 
         handle(limiter, &exchange, "/?user=ann");
@@ -280,7 +283,7 @@ TEST(many_requests_are_answered_in_any_order_each_with_its_own)
     static const enum when_down policies[] = {WHEN_DOWN_DENY};
     struct limits *limits = limits_of(1, policies);
     struct fake_store store = {FAKE, .later = true};
-    struct limiter *limiter = limiter_new(limits, &store.store, on_reply);
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
     struct exchange *exchanges = calloc(IN_FLIGHT, sizeof *exchanges);
 
     assert_non_null(exchanges);
@@ -337,7 +340,7 @@ TEST(the_memory_of_a_burst_is_given_back)
     static const enum when_down policies[] = {ALLOW};
     static struct late_store store = {.store = {late_ask}};
     struct limits *limits = limits_of(1, policies);
-    struct limiter *limiter = limiter_new(limits, &store.store, ignore_reply);
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), ignore_reply);
     struct request request = {
         .method = "GET", .uri = "/?user=a", .remote_addr = "192.0.2.7", .parameters = nothing};
     size_t before = mallinfo2().uordblks;
@@ -361,7 +364,7 @@ TEST(what_is_kept_for_a_request_is_used_again)
     enum { MOST = 8 };
     struct limits *limits = limits_of(2, policies);
     struct fake_store store = {FAKE, .later = true};
-    struct limiter *limiter = limiter_new(limits, &store.store, on_reply);
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
     struct exchange *exchanges = calloc(MOST, sizeof *exchanges);
     void *known[MOST];
     size_t kept = 0;
@@ -399,7 +402,7 @@ TEST(the_next_request_may_come_while_one_is_answered)
     static const enum when_down policies[] = {WHEN_DOWN_ALLOW};
     struct limits *limits = limits_of(1, policies);
     struct fake_store store = {FAKE, .balances = &refused};
-    struct limiter *limiter = limiter_new(limits, &store.store, on_reply);
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
     struct exchange second = {0}, first = {.limiter = limiter, .next = &second};
     struct request request = {
         .method = "GET", .uri = "/?user=ann", .remote_addr = "192.0.2.7", .parameters = nothing};
@@ -420,7 +423,7 @@ TEST(as_many_limits_as_are_allowed_apply)
     struct limits *limits = limits_of(STORE_CHARGES_MAX, policies);
     struct balance balances[STORE_CHARGES_MAX];
     struct fake_store store = {FAKE, .balances = balances};
-    struct limiter *limiter = limiter_new(limits, &store.store, on_reply);
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
     struct exchange exchange;
 
     for (size_t i = 0; i < STORE_CHARGES_MAX; i++)
@@ -477,7 +480,7 @@ TEST(more_limits_than_may_apply_to_a_request_are_an_error_of_the_file)
     struct limits *limits = limits_of(MORE, policies);
     struct balance balances[STORE_CHARGES_MAX];
     struct fake_store store = {FAKE, .balances = balances};
-    struct limiter *limiter = limiter_new(limits, &store.store, on_reply);
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
     struct exchange exchange;
     char line[1024] = "";
     int saved;
@@ -553,7 +556,7 @@ static void want_decision(const struct decision *decision)
         balances[i] = i < TAKEN_MAX && decision->refuses[i] ? refused : allowed;
     snprintf(file, sizeof file, "limits:\n%s", decision->limits);
     struct limits *limits = limits_read(file);
-    struct limiter *limiter = limiter_new(limits, &store.store, on_reply);
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
     int saved;
     FILE *log = log_begin(&saved);
     handle(limiter, &exchange, decision->uri);
@@ -836,7 +839,7 @@ TEST(what_a_request_costs_reaches_the_store)
     for (size_t i = 0; i < LENGTH(cases); i++) {
         struct fake_store store = {FAKE,
                                    .balances = (const struct balance[]){allowed, allowed, allowed}};
-        struct limiter *limiter = limiter_new(limits, &store.store, on_reply);
+        struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
         char parameter[64], *parameters[] = {parameter, NULL};
         const struct request request = {"GET", cases[i].uri, "192.0.2.7", parameters};
         struct exchange exchange = {0};
@@ -875,7 +878,7 @@ TEST(the_headers_are_those_of_the_file)
 
             snprintf(file, sizeof file, "%slimits:\n%s", c->headers, LIMIT("a", ""));
             struct limits *limits = limits_read(file);
-            struct limiter *limiter = limiter_new(limits, &store.store, on_reply);
+            struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
             handle(limiter, &exchange, "/?user=ann");
             want_status(file, &exchange, refuses ? "429" : "200");
             want_number(file, strstr(exchange.text, "\r\nRateLimit-Policy: ") != NULL, c->ietf);
@@ -896,7 +899,7 @@ TEST(a_request_is_decided_by_the_limits_that_it_began_with)
                                          LIMIT("old-shadow", SHADOW)),
                   *new = limits_read("limits:\n" LIMIT("new", ""));
     struct fake_store store = {FAKE, .later = true};
-    struct limiter *limiter = limiter_new(old, &store.store, on_reply);
+    struct limiter *limiter = limiter_new(old, &store.store, unit_slot(), on_reply);
     struct exchange exchanges[4];
     static const struct balance refuse_all[] = {{false, 0, 11000000, 59000000},
                                                 {false, 0, 11000000, 59000000}};
@@ -938,7 +941,7 @@ TEST(the_same_limits_may_be_set_again)
 {
     struct limits *limits = limits_read("limits:\n" LIMIT("a", ""));
     struct fake_store store = {FAKE, .later = true};
-    struct limiter *limiter = limiter_new(limits, &store.store, on_reply);
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
     struct exchange exchange;
 
     handle(limiter, &exchange, "/?user=ann");
@@ -972,7 +975,7 @@ TEST(limits_may_be_replaced_at_any_moment)
 {
     struct limits *limits = generation_of(1, 0);
     struct fake_store store = {FAKE, .later = true};
-    struct limiter *limiter = limiter_new(limits, &store.store, on_reply);
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
     struct exchange *exchanges = calloc(IN_FLIGHT, sizeof *exchanges);
     unsigned generation = 0, begun[IN_FLIGHT], in_flight = 0;
     bool waiting[IN_FLIGHT] = {false};
@@ -1011,86 +1014,143 @@ TEST(limits_may_be_replaced_at_any_moment)
     free(exchanges);
 }
 
-/* ---- What the log says of shadow limits ---- */
+/* ---- What is counted ---- */
 
-TEST(the_log_names_a_shadow_that_would_refuse_once_a_second)
+/* The counters of the limit NAME in the slot of the tests. */
+static struct limit_counters counted(const char *name)
 {
-    struct limits *limits = limits_read("limits:\n" LIMIT("a", "") LIMIT("s", SHADOW)
-                                            LIMIT("t", SHADOW OVERRIDES) LIMIT("u", SHADOW));
-    struct fake_store store = {
-        FAKE, .balances = (const struct balance[]){allowed, refused, refused, allowed}};
-    struct limiter *limiter = limiter_new(limits, &store.store, on_reply);
+    return slot_limit(unit_slot(), name, 0)->counters;
+}
+
+/* How often KEY was refused at least, because other tests have filled the sketch; of shadow limits
+ * if SHADOW. */
+static uint64_t refusals_of(const char *key, bool shadow)
+{
+    struct top_list list = totals_top(unit_region(), shadow, 0);
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < list.count; i++)
+        if (strcmp(list.row[i].key, key) == 0)
+            count = list.row[i].count - list.row[i].error;
+    top_list_free(&list);
+    return count;
+}
+
+static void want_counters(const char *what, const struct limit_counters *got,
+                          const struct limit_counters *want)
+{
+#define LIMIT_COUNTER(field, metric, label, help)                                                  \
+    if (got->field != want->field)                                                                 \
+        fail_msg("%s: " #field " is %u, want %u", what, (unsigned)got->field,                      \
+                 (unsigned)want->field);
+#include "shared/counters.def"
+}
+
+TEST(each_limit_counts_what_it_decides)
+{
+    static const struct {
+        const char *uri;
+        bool refuses[3];
+        bool down;
+        struct limit_counters want[3]; /* of an enforced limit, one with cost 2, and a shadow */
+    } cases[] = {
+        {"/?user=ann",
+         {false, false, false},
+         false,
+         {{.allowed = 1, .tokens_taken = 1},
+          {.allowed = 1, .tokens_taken = 2},
+          {.allowed = 1, .tokens_taken = 1}}},
+        {"/?user=ann",
+         {true, false, false},
+         false,
+         {{.refused = 1}, {.allowed = 1}, {.allowed = 1}}},
+        {"/?user=ann",
+         {false, false, true},
+         false,
+         {{.allowed = 1, .tokens_taken = 1},
+          {.allowed = 1, .tokens_taken = 2},
+          {.shadow_refused = 1}}},
+        {"/?user=ann",
+         {false, false, false},
+         true,
+         {{.undecided_allowed = 1}, {.undecided_allowed = 1}, {.undecided_allowed = 1}}},
+        {"/?user=free",
+         {false, false},
+         false,
+         {{.allowed = 1, .tokens_taken = 1}, {.allowed = 1, .tokens_taken = 2}, {.allowed = 1}}},
+        {"/?user=mallory",
+         {false, false},
+         false,
+         {{.allowed = 1, .tokens_taken = 1},
+          {.allowed = 1, .tokens_taken = 2},
+          {.shadow_refused = 1}}},
+    };
+    unsigned number = 0;
+
+    FOR_EACH(c, cases) {
+        char text[1024], name[3][16];
+        struct balance balances[3];
+
+        number++;
+        for (int i = 0; i < 3; i++)
+            balances[i] = c->refuses[i] ? refused : allowed;
+        for (int i = 0; i < 3; i++)
+            sprintf(name[i], "counted%u-%d", number, i);
+        sprintf(text,
+                "limits:\n" LIMIT("%s", "") LIMIT("%s", ", cost: 2") LIMIT("%s", SHADOW OVERRIDES),
+                name[0], name[1], name[2]);
+        struct limits *limits = limits_read(text);
+        struct fake_store store = {FAKE, .balances = c->down ? NULL : balances};
+        struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
+        struct exchange exchange;
+
+        handle(limiter, &exchange, c->uri);
+        for (int i = 0; i < 3; i++) {
+            struct limit_counters got = counted(name[i]);
+            want_counters(name[i], &got, &c->want[i]);
+        }
+        limiter_free(limiter);
+        limits_unref(limits);
+    }
+}
+
+TEST(the_clients_that_are_refused_are_counted_by_their_keys)
+{
+    struct limits *limits = limits_read("limits:\n" LIMIT("ra", OVERRIDES) LIMIT("rs", SHADOW)
+                                            LIMIT("rt", SHADOW OVERRIDES));
+    struct fake_store store = {FAKE,
+                               .balances = (const struct balance[]){refused, refused, allowed}};
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
     struct exchange exchange;
-    struct timespec begin, now;
-    char line[1024] = "";
-    unsigned lines;
-    int saved;
-    FILE *log = log_begin(&saved);
 
-    clock_gettime(CLOCK_MONOTONIC, &begin);
-    for (int i = 0; i < 1000; i++)
-        handle(limiter, &exchange, "/?user=an%0An");
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    lines = log_count(log, "shadow limit s would have refused rl:{query:user=an%0An}:s", line);
-    assert_in_range(lines, 1, now.tv_sec - begin.tv_sec + 1);
-    lines = log_count(log, "shadow limit t would have refused rl:{query:user=an%0An}:t", line);
-    assert_in_range(lines, 1, now.tv_sec - begin.tv_sec + 1);
-    assert_int_equal(log_count(log, "shadow limit u", line), 0);
-    assert_int_equal(log_count(log, "limit a", line), 0);
-
-    /* The next line counts those that were not said. */
-    do {
+    for (int i = 0; i < 3; i++)
         handle(limiter, &exchange, "/?user=ann");
-        usleep(10000);
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        lines =
-            log_count(log, "shadow limit s would have refused rl:{query:user=ann}:s, and ", line);
-    } while (lines == 0 && now.tv_sec - begin.tv_sec < 5);
-    if (lines == 0 || !strstr(line, " requests since the last such line\n"))
-        fail_msg("the log says \"%s\"", line);
-    log_end(log, saved);
+    handle(limiter, &exchange, "/?user=mallory"); /* blocked by ra, and so rs and rt say nothing */
+    assert_int_equal(refusals_of("rl:{query:user=ann}:ra", false), 3);
+    assert_int_equal(refusals_of("rl:{query:user=ann}:rs", true), 3);
+    assert_int_equal(refusals_of("rl:{query:user=ann}:rt", true), 0);
+    assert_int_equal(refusals_of("rl:{query:user=mallory}:ra", false), 1);
+    assert_int_equal(refusals_of("rl:{query:user=mallory}:rs", true), 0);
     limiter_free(limiter);
     limits_unref(limits);
 }
 
-TEST(the_log_names_a_shadow_that_would_block)
+TEST(a_request_under_way_is_counted_for_the_limits_that_it_began_with)
 {
-    struct limits *limits = limits_read("limits:\n" LIMIT("s", SHADOW OVERRIDES));
-    struct fake_store store = {FAKE, .balances = &allowed};
-    struct limiter *limiter = limiter_new(limits, &store.store, on_reply);
-    struct exchange exchange;
-    char line[1024] = "";
-    int saved;
-    FILE *log = log_begin(&saved);
-
-    handle(limiter, &exchange, "/?user=mallory");
-    handle(limiter, &exchange, "/?user=free");
-    handle(limiter, &exchange, "/?user=ann");
-    assert_int_equal(log_count(log, "shadow limit s", line), 1);
-    assert_non_null(strstr(line, "s would have refused rl:{query:user=mallory}:s\n"));
-    log_end(log, saved);
-    limiter_free(limiter);
-    limits_unref(limits);
-}
-
-/* Else a line would be about another limit, at the same index. */
-TEST(the_log_says_nothing_of_limits_that_were_replaced)
-{
-    struct limits *old = limits_read("limits:\n" LIMIT("a", "") LIMIT("s", SHADOW)),
-                  *new = limits_read("limits:\n" LIMIT("b", ""));
+    struct limits *old = limits_read("limits:\n" LIMIT("before", "") LIMIT("before-s", SHADOW)),
+                  *new = limits_read("limits:\n" LIMIT("after", ""));
     struct fake_store store = {FAKE, .later = true};
-    struct limiter *limiter = limiter_new(old, &store.store, on_reply);
+    struct limiter *limiter = limiter_new(old, &store.store, unit_slot(), on_reply);
     struct exchange exchange;
-    char line[1024] = "";
-    int saved;
-    FILE *log = log_begin(&saved);
 
     handle(limiter, &exchange, "/?user=ann");
     limiter_set_limits(limiter, new);
     answer(&store, 0, (const struct balance[]){allowed, refused});
-    want_error("shadow", exchange.text, "\"shadow\":[\"s\"]");
-    assert_int_equal(log_count(log, "shadow", line), 0);
-    log_end(log, saved);
+    assert_int_equal(counted("before").allowed, 1);
+    assert_int_equal(counted("before-s").shadow_refused, 1);
+    assert_int_equal(counted("after").allowed, 0);
+    assert_int_equal(slot_limit(unit_slot(), "before", 0)->in_force, 0);
+    assert_int_equal(slot_limit(unit_slot(), "after", 0)->in_force, 1);
     limiter_free(limiter);
     limits_unref(old);
     limits_unref(new);

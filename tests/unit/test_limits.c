@@ -491,7 +491,7 @@ TEST(a_field_that_is_unknown_missing_or_duplicate_is_a_mistake_with_its_place)
     static const struct mistake cases[] = {
         {GOOD_LIMIT "colour: red\n", "6:1",
          "unknown field 'colour' in the file; its fields are "
-         "redis, ipv6_prefix, headers, trusted_proxies, forward_auth, limits"},
+         "redis, ipv6_prefix, headers, log, trusted_proxies, forward_auth, limits"},
         {GOOD_LIMIT "    colour: red\n", "6:5",
          "unknown field 'colour' in a limit; its fields are "
          "name, match, key, capacity, refill, cost, on_redis_failure, shadow, overrides"},
@@ -525,8 +525,8 @@ TEST(a_file_of_another_shape_is_a_mistake_with_its_place)
         {"\xef\xbb\xbf", "", "the file is empty"},
         {"---\n", "2:1", "the file must be a mapping"},
         {"hello\n", "1:1",
-         "the file must be a mapping, FIELD: VALUE; its fields are redis, ipv6_prefix, headers, "
-         "trusted_proxies, forward_auth, limits"},
+         "the file must be a mapping, FIELD: VALUE; its fields are "
+         "redis, ipv6_prefix, headers, log, trusted_proxies, forward_auth, limits"},
         {"- a\n", "1:1", "the file must be a mapping"},
         {"42", "1:1", "the file must be a mapping"},
         {"limits:\n", "1:8", "'limits' must be a list of at least one limit; write - name: NAME"},
@@ -765,9 +765,8 @@ TEST(a_mistake_cannot_forge_a_line_or_lose_its_end)
     reading = read_text(text);
     want_lines(text, reading, "test.yaml");
     assert_int_equal(reading->mistakes, 1);
-    assert_non_null(strstr(
-        reading->errors,
-        "'; its fields are redis, ipv6_prefix, headers, trusted_proxies, forward_auth, limits\n"));
+    assert_non_null(strstr(reading->errors, "'; its fields are redis, ipv6_prefix, headers, log, "
+                                            "trusted_proxies, forward_auth, limits\n"));
     reading_free(reading);
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "config/limits_file.h"
+#include "unit_slot.h"
 
 /* A store whose buckets are empty. */
 struct fake_store {
@@ -44,11 +45,15 @@ static void route(const struct request *request, struct fake_store *store, char 
     findings_free(&findings);
     assert_non_null(limits);
     *store = (struct fake_store){.store = {refuse}};
-    struct limiter *limiter = limiter_new(limits, &store->store, keep_text);
-    struct router *router = router_new(limiter, keep_text);
+    struct limiter *limiter = limiter_new(limits, &store->store, unit_slot(), keep_text);
+    struct recent *recent = recent_new(unit_region());
+    struct pages *pages = pages_new(unit_region(), unit_slot(), recent, &(struct pages_access){0});
+    struct router *router = router_new(limiter, pages, keep_text);
     limits_unref(limits);
     router_handle(router, out, request);
     router_free(router);
+    pages_free(pages);
+    recent_free(recent);
     limiter_free(limiter);
 }
 

@@ -1,0 +1,100 @@
+/* monitor.c - a timer of one second; some things are done at every fifth or tenth. */
+/* SPDX-License-Identifier: MIT */
+#include "command/monitor.h"
+
+#include <dirent.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "base/memory.h"
+#include "shared/counters.h"
+#include "shared/refusal_log.h"
+
+#define STEP_S 1.0
+
+struct monitor {
+    struct ev_loop *loop;
+    struct monitored of;
+    struct refusal_log *refusal_log;
+    uint64_t accepted; /* connections that have been counted */
+    unsigned second;
+    ev_timer timer;
+};
+
+static uint64_t descriptors(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    uint64_t count = 0;
+
+    if (!folder)
+        return 0;
+    while (readdir(folder))
+        count++;
+    closedir(folder);
+    return count - 3; /* ".", ".." and FOLDER */
+}
+
+static void measure_descriptors(struct process_gauges *gauges)
+{
+    struct rlimit limit;
+
+    counter_set(&gauges->descriptors_open, descriptors());
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+        counter_set(&gauges->descriptors_max, limit.rlim_cur);
+}
+
+static void measure(struct monitor *monitor)
+{
+    struct slot *slot = monitor->of.slot;
+    uint64_t accepted;
+
+    counter_set(&slot->gauges.connections_open,
+                fcgi_server_open(monitor->of.fcgi_server, &accepted));
+    counter_add(&slot->counters.connections_accepted, accepted - monitor->accepted);
+    monitor->accepted = accepted;
+    counter_set(&slot->gauges.requests_open, limiter_under_way(monitor->of.limiter));
+    redis_count_down_time(monitor->of.redis);
+}
+
+static void on_second(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    struct monitor *monitor = watcher->data;
+
+    (void)loop, (void)events;
+    monitor->second++;
+    measure(monitor);
+    if (monitor->second % RECENT_STEP_S == 0) {
+        measure_descriptors(&monitor->of.slot->gauges);
+        recent_step(monitor->of.recent);
+    }
+    if (monitor->second % REFUSAL_LOG_S == 0)
+        refusal_log_write(monitor->refusal_log, limiter_limits(monitor->of.limiter)->log_refusals);
+}
+
+struct monitor *monitor_new(struct ev_loop *loop, const struct monitored *monitored)
+{
+    struct monitor *monitor = memory_new(sizeof *monitor);
+
+    monitor->loop = loop;
+    monitor->of = *monitored;
+    monitor->refusal_log = refusal_log_new(monitored->region);
+    ev_timer_init(&monitor->timer, on_second, STEP_S, STEP_S);
+    monitor->timer.data = monitor;
+    ev_timer_start(loop, &monitor->timer);
+    measure(monitor);
+    measure_descriptors(&monitored->slot->gauges);
+    return monitor;
+}
+
+void monitor_free(struct monitor *monitor)
+{
+    if (!monitor)
+        return;
+    measure(monitor);
+    ev_timer_stop(monitor->loop, &monitor->timer);
+    refusal_log_write(monitor->refusal_log, limiter_limits(monitor->of.limiter)->log_refusals);
+    refusal_log_free(monitor->refusal_log);
+    free(monitor);
+}

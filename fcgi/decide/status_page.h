@@ -1,0 +1,17 @@
+/* status_page.h - the state of a host as JSON. */
+#ifndef STATUS_PAGE_H
+#define STATUS_PAGE_H
+
+#include <stdio.h>
+
+#include "shared/recent.h"
+#include "shared/region.h"
+
+#define STATUS_TOP_MAX 20 /* clients in each list */
+
+/* Write the state of the host to OUT: its processes, the counters and recent rates of each limit,
+ * Redis, the clients that were refused most in the last hour, and the samples of RECENT.  RECENT
+ * NULL: without rates and samples.  conf/operating.md has an example. */
+void status_page_write(FILE *out, const struct region *region, const struct recent *recent);
+
+#endif
