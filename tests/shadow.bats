@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# shadow.bats - a shadow limit is counted, named and logged, and has no other effect.
+# shadow.bats - a shadow limit is counted and named, and has no other effect.
 
 load helper
 
@@ -80,35 +80,6 @@ YAML
   assert_between $(($(redis_cli GET 'rl:{query:user=alice}:old') - with)) 0 60000000
 }
 
-@test "a shadow is logged with its name and the client's key" {
-  an_enforced_and_a_shadow 100 1 WORKERS=1
-  request '/?user=alice'
-  assert_equal "$(grep -c shadow "$LIMITER_LOG" || true)" 0
-  request '/?user=alice'
-  assert_equal "$(grep -o 'shadow limit.*' "$LIMITER_LOG")" 'shadow limit new would have refused rl:{query:user=alice}:new'
-}
-
-@test "each process logs a shadow at most once a second, with the number of requests not logged" {
-  an_enforced_and_a_shadow 3000 1 WORKERS=1
-  local before=$SECONDS
-  assert_equal "$(burst 201 '/?user=alice')" '200:201'
-  eventually logged_again
-  # SECONDS counts whole seconds, and two lines may be in two of them although less than a second apart.
-  assert_between "$(grep -c 'would have refused' "$LIMITER_LOG")" 2 $((SECONDS - before + 2))
-  # The first request had a token.  Those of logged_again count as well, and the last of them has its own line.
-  local said
-  said=$(awk '/would have refused/ { said++ }
-    match($0, /[0-9]+ requests since the last such line$/) { said += substr($0, RSTART) } END { print said }' "$LIMITER_LOG")
-  assert_equal "$said" $((200 + asked))
-}
-# logged_again - after one more request the last line says how many there were since the line before it
-logged_again() {
-  asked=$((asked + 1))
-  request '/?user=alice'
-  grep -q 'requests since the last such line' "$LIMITER_LOG" &&
-    tail -n 1 "$LIMITER_LOG" | grep -q 'requests since the last such line'
-}
-
 @test "a shadow alone answers 200 without headers and is named" {
   start_limits <<'YAML'
 redis: { timeout: 5s }
@@ -137,7 +108,6 @@ YAML
   request '/?user=mallory'
   assert_equal "$(header Status)" '200 OK'
   assert_equal "$body" '{"allowed":true,"limit":9,"remaining":8,"reset":86400,"shadow":["new"]}'
-  assert_contains "$(<"$LIMITER_LOG")" 'shadow limit new would have refused rl:{query:user=mallory}:new'
   assert_equal "$(redis_keys)" 'rl:{ip=127.0.0.1}:old'
 }
 

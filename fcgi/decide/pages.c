@@ -118,16 +118,19 @@ static bool is_loopback(const struct address *address)
 
 static bool is_allowed(const struct pages_access *access, const struct request *request)
 {
+    static const char *const of_proxies[] = {"HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR",
+                                             "HTTP_X_REAL_IP"};
     struct address address;
-    bool forwarded = request_parameter(request, "HTTP_FORWARDED") ||
-                     request_parameter(request, "HTTP_X_FORWARDED_FOR");
 
     if (!request->remote_addr || !address_parse(request->remote_addr, &address))
         return false;
+    for (size_t i = 0; i < sizeof of_proxies / sizeof *of_proxies; i++)
+        if (request_parameter(request, of_proxies[i]))
+            return false;
     for (size_t i = 0; i < access->count; i++)
         if (network_contains(&access->network[i], &address))
             return true;
-    return access->count == 0 && !forwarded && is_loopback(&address);
+    return access->count == 0 && is_loopback(&address);
 }
 
 const char *pages_access_parse(const char *text, struct pages_access *out, const char **place)

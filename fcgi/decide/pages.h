@@ -46,10 +46,11 @@ struct pages *pages_new(const struct region *region, const struct slot *slot,
  *   live      a page for a browser that shows status
  *
  * Everyone may ask for the first two.  The others are answered with 403 unless ACCESS allows the
- * client's address; if the request has passed a proxy (Forwarded or X-Forwarded-For), its address
- * is that of the proxy, and so being on the loopback interface is not enough. Another name is
- * answered with 404, another method than GET and HEAD with 405.  *LEN becomes the length of the
- * answer, CGI headers and a body (RFC 3875, 6).  Returns it, the caller's to free; never NULL. */
+ * client's address.  A request that has passed a proxy (it has Forwarded, X-Forwarded-For or
+ * X-Real-IP) is always answered so, because the address is that of the proxy.
+ * Another name is answered with 404, another method than GET and HEAD with 405.  *LEN becomes the
+ * length of the answer, CGI headers and a body (RFC 3875, 6).  Returns it, the caller's to free;
+ * never NULL. */
 char *pages_answer(const struct pages *pages, const char *name, const struct request *request,
                    const struct limits *limits, size_t *len);
 

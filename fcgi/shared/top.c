@@ -85,7 +85,8 @@ void top_add(struct top *top, const char *limit, const char *key, size_t key_len
     assert(key_len < TOP_KEY_SIZE);
     if (i != NONE) {
         counter_add(&top->row[i].count, 1);
-        __atomic_store_n(&top->row[i].last_us, now_us, __ATOMIC_RELAXED);
+        if (now_us > top->row[i].last_us) /* the time of day can step back */
+            __atomic_store_n(&top->row[i].last_us, now_us, __ATOMIC_RELAXED);
         return;
     }
     i = choose(top, now_us);
