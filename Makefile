@@ -101,7 +101,7 @@ $(BUILD)/ceiling.fcgi: $(BUILD)/main.o $(BUILD)/ceiling.o $(LIBRARY)
 
 $(BUILD)/globs: tests/bench/globs.c $(LIBRARY)
 	$(SAY)
-	$(COMPILE) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(COMPILE) $(ALL_LDFLAGS) -o $@ $(filter %.c %.a,$^) $(LIBS)
 
 $(BUILD)/ceiling.o: tests/bench/ceiling.c | $(BUILD)
 	$(SAY)

@@ -254,7 +254,7 @@ static bool prepare(struct server *server, const struct options *options, struct
     server->redis_timeout_ms = limits->redis_timeout_ms;
     server->redis = redis_new(server->loop, redis, limits->redis_timeout_ms, server->slot);
     server->limiter =
-        limiter_new(limits, redis_store(server->redis), server->slot, fcgi_server_reply);
+        limiter_new(limits, redis_store(server->redis), server->region, fcgi_server_reply);
     server->pages = pages_new(server->region, server->slot, server->recent, &access);
     server->router = router_new(server->limiter, server->pages, fcgi_server_reply);
     server->fcgi_server =

@@ -342,13 +342,13 @@ static void use_limits(struct limiter *limiter, struct limits *limits)
     tally_set_limits(limiter->tally, limits);
 }
 
-struct limiter *limiter_new(struct limits *limits, struct store *store, struct slot *slot,
+struct limiter *limiter_new(struct limits *limits, struct store *store, const struct region *region,
                             limiter_reply *reply)
 {
     struct limiter *limiter = memory_new(sizeof *limiter);
 
     limiter->store = store;
-    limiter->tally = tally_new(slot);
+    limiter->tally = tally_new(region);
     limiter->reply = reply;
     use_limits(limiter, limits_ref(limits));
     return limiter;

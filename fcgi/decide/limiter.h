@@ -15,10 +15,10 @@ struct limiter;
  * whole answer to EXCHANGE, as reply.h writes it. */
 typedef void limiter_reply(void *exchange, const char *text, size_t len);
 
-/* A limiter for LIMITS (a reference of its own) that asks STORE (borrowed), counts in SLOT
- * (borrowed) and answers with REPLY.  Returns it, the caller's to free with limiter_free; never
- * NULL. */
-struct limiter *limiter_new(struct limits *limits, struct store *store, struct slot *slot,
+/* A limiter for LIMITS (a reference of its own) that asks STORE (borrowed), counts in the slot that
+ * this process has in REGION (borrowed), and answers with REPLY.  Returns it, the caller's to free
+ * with limiter_free; never NULL. */
+struct limiter *limiter_new(struct limits *limits, struct store *store, const struct region *region,
                             limiter_reply *reply);
 
 /* From now on decide by LIMITS (a reference of its own).  Requests under way are decided by the

@@ -13,6 +13,8 @@
 
 struct tally {
     struct slot *slot;
+    const struct watch_wish *wish;
+    struct watch_rate rate;
     const struct limits *limits;
     struct limit_row **row; /* one for each limit of LIMITS; in SLOT */
 };
@@ -42,22 +44,47 @@ static void add_to_top(struct top *top, const struct limit *limit, const struct 
     top_add(top, limit->name, charge->key, charge->key_len, clock_unix_us());
 }
 
+/* LIMIT has decided about the client of CHARGE.  REMAINING: tokens; -1: not known. */
+static void show(struct tally *tally, enum watch_decision decision, const struct limit *limit,
+                 const struct charge *charge, int64_t remaining)
+{
+    struct watch_row row = {.at_us = clock_unix_us(), .decision = decision, .remaining = remaining};
+
+    strcpy(row.limit, limit->name);
+    strcpy(row.key, charge->key);
+    watch_add(&tally->slot->watched, tally->wish, &tally->rate, &row);
+}
+
 static void count_decided(struct tally *tally, struct limit_counters *counters,
                           const struct quota *quota, bool charged)
 {
     const struct charge *charge = quota->charge;
+    enum watch_decision decision = WATCH_ALLOWED;
 
     if (charge->balance.allowed) {
         counter_add(&counters->allowed, 1);
         if (charged)
             counter_add(&counters->tokens_taken, (uint64_t)charge->cost);
     } else if (charge->enforced) {
+        decision = WATCH_REFUSED;
         counter_add(&counters->refused, 1);
         add_to_top(&tally->slot->refused, quota->limit, charge);
     } else {
+        decision = WATCH_SHADOW_REFUSED;
         counter_add(&counters->shadow_refused, 1);
         add_to_top(&tally->slot->shadow_refused, quota->limit, charge);
     }
+    if (watch_is_on(tally->wish))
+        show(tally, decision, quota->limit, charge, charge->balance.remaining);
+}
+
+static void count_undecided(struct tally *tally, struct limit_counters *counters,
+                            const struct quota *quota, bool denied)
+{
+    counter_add(denied ? &counters->undecided_denied : &counters->undecided_allowed, 1);
+    if (watch_is_on(tally->wish))
+        show(tally, denied ? WATCH_UNDECIDED_DENIED : WATCH_UNDECIDED_ALLOWED, quota->limit,
+             quota->charge, -1);
 }
 
 /* Whether tokens were taken: the enforced charges, which come first, all had room. */
@@ -80,7 +107,7 @@ void tally_settled(struct tally *tally, const struct limits *limits, const struc
         if (ask->settled_by != UNSETTLED)
             count_decided(tally, counters, &quotas[i], charged);
         else
-            counter_add(denied ? &counters->undecided_denied : &counters->undecided_allowed, 1);
+            count_undecided(tally, counters, &quotas[i], denied);
     }
 }
 
@@ -101,6 +128,8 @@ void tally_blocked(struct tally *tally, const struct limits *limits, const struc
         counter_add(&counters->blocked, 1);
         add_to_top(&tally->slot->refused, limit, charge);
     }
+    if (watch_is_on(tally->wish))
+        show(tally, limit->shadow ? WATCH_SHADOW_REFUSED : WATCH_BLOCKED, limit, charge, -1);
 }
 
 static uint64_t *status_counter(struct process_counters *counters, int status)
@@ -131,11 +160,12 @@ void tally_answer(struct tally *tally, const char *text, double begun_s)
     histogram_add(&counters->request_duration, clock_s() - begun_s);
 }
 
-struct tally *tally_new(struct slot *slot)
+struct tally *tally_new(const struct region *region)
 {
     struct tally *tally = memory_new(sizeof *tally);
 
-    tally->slot = slot;
+    tally->slot = region_own(region);
+    tally->wish = region_wish(region);
     return tally;
 }
 

@@ -12,9 +12,9 @@
 
 struct tally;
 
-/* Count in SLOT (borrowed) what is decided by the limits of tally_set_limits.  Returns it, the
- * caller's to free with tally_free; never NULL. */
-struct tally *tally_new(struct slot *slot);
+/* Count what is decided by the limits of tally_set_limits, in the slot that this process has
+ * claimed in REGION (borrowed).  Returns it, the caller's to free with tally_free; never NULL. */
+struct tally *tally_new(const struct region *region);
 
 /* From now on decisions are made by LIMITS (borrowed until the next call).  A limit of the same
  * name goes on counting. */

@@ -22,10 +22,12 @@
 #define OPEN_TRIES  100 /* other processes may replace the file at the same time */
 
 /* Bytes of the file that are locked, and never read or written, because they are beyond its end:
- * that of slot I, and those of the leader and of a process that replaces the file.  No version of
- * the program may change REPLACE_LOCK, because old and new ones have to meet there. */
+ * that of slot I, and those of the leader, of the watcher, and of a process that replaces the file.
+ * No version of the program may change REPLACE_LOCK, because old and new ones have to meet
+ * there. */
 #define SLOT_LOCK(i) ((off_t)1 << 40 | (off_t)(i))
 #define LEADER_LOCK  ((off_t)1 << 41)
+#define WATCH_LOCK   ((off_t)1 << 41 | 1)
 #define REPLACE_LOCK ((off_t)1 << 42)
 
 /* The first page. */
@@ -33,6 +35,7 @@ struct region_head {
     char magic[8];
     uint64_t layout;             /* see layout_of_program */
     uint64_t used[REGION_SLOTS]; /* whether the slot's pages have been allocated */
+    struct watch_wish wish;
 };
 
 struct region {
@@ -231,15 +234,15 @@ struct region *region_open(const char *path, char *error, size_t size)
     return NULL;
 }
 
-struct region *region_open_to_read(const char *path, char *error, size_t size)
+struct region *region_open_to_read(const char *path, bool watch, char *error, size_t size)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int fd = open(path, (watch ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     struct stat status;
 
     if (fd < 0)
         return open_failed(path, NULL, error, size);
     if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && is_ours(fd, &status)) {
-        struct region *region = map(fd, PROT_READ);
+        struct region *region = map(fd, watch ? PROT_READ | PROT_WRITE : PROT_READ);
         if (region)
             return region;
         open_failed(path, NULL, error, size);
@@ -296,6 +299,21 @@ struct slot *region_claim(struct region *region)
         return slot_at(region, i);
     }
     return NULL;
+}
+
+struct slot *region_own(const struct region *region)
+{
+    return region->own < 0 ? NULL : slot_at(region, (size_t)region->own);
+}
+
+struct watch_wish *region_wish(const struct region *region)
+{
+    return &region->head->wish;
+}
+
+bool region_watch(struct region *region)
+{
+    return lock(region->fd, WATCH_LOCK);
 }
 
 const struct slot *region_slot(const struct region *region, size_t i, bool *live)

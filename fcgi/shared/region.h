@@ -16,6 +16,7 @@
 
 #include "shared/counters.h"
 #include "shared/top.h"
+#include "shared/watch.h"
 
 #define REGION_SLOTS        64   /* processes of one host */
 #define REGION_LIMIT_ROWS   1024 /* names of limits that one slot can count */
@@ -53,6 +54,7 @@ struct slot {
     uint64_t limit_count; /* rows of LIMIT in use */
     struct limit_row limit[REGION_LIMIT_ROWS];
     struct top refused, shadow_refused;
+    struct watch_ring watched;
 };
 
 struct region;
@@ -63,14 +65,22 @@ struct region;
  * or NULL, and ERROR (SIZE bytes) says what is wrong. */
 struct region *region_open(const char *path, char *error, size_t size);
 
-/* The same, only to read: it is never created, and may belong to another user if this process may
- * read it. */
-struct region *region_open_to_read(const char *path, char *error, size_t size);
+/* The same without creating it; it may belong to another user.  WATCH: also to write its wish. */
+struct region *region_open_to_read(const char *path, bool watch, char *error, size_t size);
 
 /* Claim a slot of REGION for this process.  Its counters are those of the last owner; the rest is
  * cleared.  Returns the slot, borrowed until region_free; or NULL: all of them are taken, or there
  * is no room on the file system. */
 struct slot *region_claim(struct region *region);
+
+/* The slot that this process has claimed; NULL: none. */
+struct slot *region_own(const struct region *region);
+
+/* What the watcher of the host wants to see. */
+struct watch_wish *region_wish(const struct region *region);
+
+/* Become the one watcher of the host.  Returns whether there is no other; until region_free. */
+bool region_watch(struct region *region);
 
 /* Slot I (< REGION_SLOTS) of REGION for a reader; NULL if it was never used.  *LIVE: whether a
  * process owns it now. */

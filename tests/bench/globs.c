@@ -85,13 +85,14 @@ static double time_us(struct limiter *limiter, const char *uri, char status[16])
     return best;
 }
 
-static void try_texts(const char *pattern, const char *key, struct slot *slot, struct worst *worst)
+static void try_texts(const char *pattern, const char *key, struct region *region,
+                      struct worst *worst)
 {
     static const char *const units[] = {"ab", "a", "x@", "abc%2f", "z1"};
     static const size_t lens[] = {64, 1000, URI_SIZE - 16};
     struct store store = {allow};
     struct limits *limits = make_limits(pattern, key);
-    struct limiter *limiter = limiter_new(limits, &store, slot, keep_status);
+    struct limiter *limiter = limiter_new(limits, &store, region, keep_status);
 
     for (size_t i = 0; i < 15; i++) {
         char uri[URI_SIZE], status[16];
@@ -127,13 +128,12 @@ int main(void)
     struct worst worst = {0};
     char error[256];
     struct region *region = region_open(NULL, error, sizeof error);
-    struct slot *slot = region ? region_claim(region) : NULL;
 
-    if (!slot)
+    if (!region || !region_claim(region))
         return EXIT_FAILURE;
     for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
-        try_texts(patterns[i], "query:user", slot, &worst);
-        try_texts(patterns[i], "path", slot, &worst);
+        try_texts(patterns[i], "query:user", region, &worst);
+        try_texts(patterns[i], "path", region, &worst);
     }
     region_free(region);
     printf("worst request: %.0f us, %s, on %zu bytes of '%s' by %s, 64 x 256 globs like %.20s\n",

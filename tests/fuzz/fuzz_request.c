@@ -147,7 +147,7 @@ static struct router *make_router(void)
     must(region != NULL, "there is memory");
     struct slot *slot = region_claim(region);
     struct pages *pages = pages_new(region, slot, recent_new(region), &(struct pages_access){0});
-    return router_new(limiter_new(limits, &store, slot, on_reply), pages, on_reply);
+    return router_new(limiter_new(limits, &store, region, on_reply), pages, on_reply);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -188,7 +188,7 @@ TEST(a_request_takes_a_token_from_the_bucket_of_each_limit)
     limits->limit[0] = a_limit("per-user", "query:user | ip", 5, 12000000, WHEN_DOWN_ALLOW);
     limits->limit[1] = a_limit("per-address", "ip", LIMIT_CAPACITY_MAX, 1, WHEN_DOWN_ALLOW);
     limits->limit[2] = a_limit("per-team", "query:team", 1, LIMIT_WINDOW_US_MAX, WHEN_DOWN_DENY);
-    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_region(), on_reply);
 
     handle(limiter, &exchange, "/?user=a%7db&team=red");
     assert_int_equal(store.count, 1);
@@ -228,7 +228,7 @@ TEST(what_the_store_decides_is_the_answer)
         struct balance balances[] = {c->refuses[0] ? refused : allowed,
                                      c->refuses[1] ? refused : allowed};
         struct fake_store store = {FAKE, .balances = balances};
-        struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
+        struct limiter *limiter = limiter_new(limits, &store.store, unit_region(), on_reply);
         struct exchange exchange;
 
         handle(limiter, &exchange, "/?user=ann");
@@ -260,7 +260,7 @@ TEST(where_the_store_does_not_decide_any_deny_wins)
     FOR_EACH(c, cases) {
         struct limits *limits = limits_of(c->count, c->policies);
         struct fake_store store = {FAKE, .balances = NULL};
-        struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
+        struct limiter *limiter = limiter_new(limits, &store.store, unit_region(), on_reply);
         struct exchange exchange;
 
         handle(limiter, &exchange, "/?user=ann");
@@ -283,7 +283,7 @@ TEST(many_requests_are_answered_in_any_order_each_with_its_own)
     static const enum when_down policies[] = {WHEN_DOWN_DENY};
     struct limits *limits = limits_of(1, policies);
     struct fake_store store = {FAKE, .later = true};
-    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_region(), on_reply);
     struct exchange *exchanges = calloc(IN_FLIGHT, sizeof *exchanges);
 
     assert_non_null(exchanges);
@@ -340,7 +340,7 @@ TEST(the_memory_of_a_burst_is_given_back)
     static const enum when_down policies[] = {ALLOW};
     static struct late_store store = {.store = {late_ask}};
     struct limits *limits = limits_of(1, policies);
-    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), ignore_reply);
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_region(), ignore_reply);
     struct request request = {
         .method = "GET", .uri = "/?user=a", .remote_addr = "192.0.2.7", .parameters = nothing};
     size_t before = mallinfo2().uordblks;
@@ -364,7 +364,7 @@ TEST(what_is_kept_for_a_request_is_used_again)
     enum { MOST = 8 };
     struct limits *limits = limits_of(2, policies);
     struct fake_store store = {FAKE, .later = true};
-    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_region(), on_reply);
     struct exchange *exchanges = calloc(MOST, sizeof *exchanges);
     void *known[MOST];
     size_t kept = 0;
@@ -402,7 +402,7 @@ TEST(the_next_request_may_come_while_one_is_answered)
     static const enum when_down policies[] = {WHEN_DOWN_ALLOW};
     struct limits *limits = limits_of(1, policies);
     struct fake_store store = {FAKE, .balances = &refused};
-    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_region(), on_reply);
     struct exchange second = {0}, first = {.limiter = limiter, .next = &second};
     struct request request = {
         .method = "GET", .uri = "/?user=ann", .remote_addr = "192.0.2.7", .parameters = nothing};
@@ -423,7 +423,7 @@ TEST(as_many_limits_as_are_allowed_apply)
     struct limits *limits = limits_of(STORE_CHARGES_MAX, policies);
     struct balance balances[STORE_CHARGES_MAX];
     struct fake_store store = {FAKE, .balances = balances};
-    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_region(), on_reply);
     struct exchange exchange;
 
     for (size_t i = 0; i < STORE_CHARGES_MAX; i++)
@@ -480,7 +480,7 @@ TEST(more_limits_than_may_apply_to_a_request_are_an_error_of_the_file)
     struct limits *limits = limits_of(MORE, policies);
     struct balance balances[STORE_CHARGES_MAX];
     struct fake_store store = {FAKE, .balances = balances};
-    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_region(), on_reply);
     struct exchange exchange;
     char line[1024] = "";
     int saved;
@@ -556,7 +556,7 @@ static void want_decision(const struct decision *decision)
         balances[i] = i < TAKEN_MAX && decision->refuses[i] ? refused : allowed;
     snprintf(file, sizeof file, "limits:\n%s", decision->limits);
     struct limits *limits = limits_read(file);
-    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_region(), on_reply);
     int saved;
     FILE *log = log_begin(&saved);
     handle(limiter, &exchange, decision->uri);
@@ -839,7 +839,7 @@ TEST(what_a_request_costs_reaches_the_store)
     for (size_t i = 0; i < LENGTH(cases); i++) {
         struct fake_store store = {FAKE,
                                    .balances = (const struct balance[]){allowed, allowed, allowed}};
-        struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
+        struct limiter *limiter = limiter_new(limits, &store.store, unit_region(), on_reply);
         char parameter[64], *parameters[] = {parameter, NULL};
         const struct request request = {"GET", cases[i].uri, "192.0.2.7", parameters};
         struct exchange exchange = {0};
@@ -878,7 +878,7 @@ TEST(the_headers_are_those_of_the_file)
 
             snprintf(file, sizeof file, "%slimits:\n%s", c->headers, LIMIT("a", ""));
             struct limits *limits = limits_read(file);
-            struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
+            struct limiter *limiter = limiter_new(limits, &store.store, unit_region(), on_reply);
             handle(limiter, &exchange, "/?user=ann");
             want_status(file, &exchange, refuses ? "429" : "200");
             want_number(file, strstr(exchange.text, "\r\nRateLimit-Policy: ") != NULL, c->ietf);
@@ -899,7 +899,7 @@ TEST(a_request_is_decided_by_the_limits_that_it_began_with)
                                          LIMIT("old-shadow", SHADOW)),
                   *new = limits_read("limits:\n" LIMIT("new", ""));
     struct fake_store store = {FAKE, .later = true};
-    struct limiter *limiter = limiter_new(old, &store.store, unit_slot(), on_reply);
+    struct limiter *limiter = limiter_new(old, &store.store, unit_region(), on_reply);
     struct exchange exchanges[4];
     static const struct balance refuse_all[] = {{false, 0, 11000000, 59000000},
                                                 {false, 0, 11000000, 59000000}};
@@ -941,7 +941,7 @@ TEST(the_same_limits_may_be_set_again)
 {
     struct limits *limits = limits_read("limits:\n" LIMIT("a", ""));
     struct fake_store store = {FAKE, .later = true};
-    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_region(), on_reply);
     struct exchange exchange;
 
     handle(limiter, &exchange, "/?user=ann");
@@ -975,7 +975,7 @@ TEST(limits_may_be_replaced_at_any_moment)
 {
     struct limits *limits = generation_of(1, 0);
     struct fake_store store = {FAKE, .later = true};
-    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_region(), on_reply);
     struct exchange *exchanges = calloc(IN_FLIGHT, sizeof *exchanges);
     unsigned generation = 0, begun[IN_FLIGHT], in_flight = 0;
     bool waiting[IN_FLIGHT] = {false};
@@ -1101,7 +1101,7 @@ TEST(each_limit_counts_what_it_decides)
                 name[0], name[1], name[2]);
         struct limits *limits = limits_read(text);
         struct fake_store store = {FAKE, .balances = c->down ? NULL : balances};
-        struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
+        struct limiter *limiter = limiter_new(limits, &store.store, unit_region(), on_reply);
         struct exchange exchange;
 
         handle(limiter, &exchange, c->uri);
@@ -1120,7 +1120,7 @@ TEST(the_clients_that_are_refused_are_counted_by_their_keys)
                                             LIMIT("rt", SHADOW OVERRIDES));
     struct fake_store store = {FAKE,
                                .balances = (const struct balance[]){refused, refused, allowed}};
-    struct limiter *limiter = limiter_new(limits, &store.store, unit_slot(), on_reply);
+    struct limiter *limiter = limiter_new(limits, &store.store, unit_region(), on_reply);
     struct exchange exchange;
 
     for (int i = 0; i < 3; i++)
@@ -1140,7 +1140,7 @@ TEST(a_request_under_way_is_counted_for_the_limits_that_it_began_with)
     struct limits *old = limits_read("limits:\n" LIMIT("before", "") LIMIT("before-s", SHADOW)),
                   *new = limits_read("limits:\n" LIMIT("after", ""));
     struct fake_store store = {FAKE, .later = true};
-    struct limiter *limiter = limiter_new(old, &store.store, unit_slot(), on_reply);
+    struct limiter *limiter = limiter_new(old, &store.store, unit_region(), on_reply);
     struct exchange exchange;
 
     handle(limiter, &exchange, "/?user=ann");

@@ -16,7 +16,8 @@ static inline void unit_region_free(void)
     unit_region_kept = NULL;
 }
 
-/* The region of the test program; private to it, made at the first call and freed at exit. */
+/* The region of the test program with a slot; private to it, made at the first call and freed at
+ * exit. */
 static inline struct region *unit_region(void)
 {
     char error[256];
@@ -24,20 +25,15 @@ static inline struct region *unit_region(void)
     if (unit_region_kept)
         return unit_region_kept;
     unit_region_kept = region_open(NULL, error, sizeof error);
-    assert(unit_region_kept);
+    assert(unit_region_kept && region_claim(unit_region_kept));
     atexit(unit_region_free);
     return unit_region_kept;
 }
 
-/* A slot of unit_region; the same at each call, and its numbers go on. */
+/* The slot of unit_region; the same at each call, and its numbers go on. */
 static inline struct slot *unit_slot(void)
 {
-    static struct slot *slot;
-
-    if (!slot)
-        slot = region_claim(unit_region());
-    assert(slot);
-    return slot;
+    return region_own(unit_region());
 }
 
 #endif
