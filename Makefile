@@ -51,7 +51,7 @@ HARNESSES = $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c)
 .DELETE_ON_ERROR:
 .PHONY: all help run test test-build asan fuzz fuzz-build lint bench bench-build install clean
 
-all: $(PROGRAM)
+all: $(PROGRAM) $(BUILD)/ratelimitctl
 
 # The comment at the top of this file.
 help:
@@ -68,7 +68,7 @@ test:
 	$(MAKE) --no-print-directory test-build
 	BUILD=$(BUILD) tests/run.sh
 
-test-build: $(PROGRAM) $(UNIT_TESTS) $(BUILD)/echo
+test-build: all $(UNIT_TESTS) $(BUILD)/echo
 
 asan:
 	$(MAKE) --no-print-directory test BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer' \
@@ -111,6 +111,11 @@ $(PROGRAM): $(BUILD)/main.o $(LIBRARY)
 	$(SAY)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
+# The same program, which looks at the name that it is started under.
+$(BUILD)/ratelimitctl: $(PROGRAM)
+	$(SAY)
+	ln -sf $(<F) $@
+
 $(LIBRARY): $(OBJECTS)
 	$(SAY)
 	rm -f $@
@@ -147,6 +152,7 @@ $(BUILD):
 
 install: all
 	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/ratelimit.fcgi
+	ln -sf ratelimit.fcgi $(DESTDIR)$(PREFIX)/bin/ratelimitctl
 	$(call install_share,conf/limits.yaml conf/limits.example.yaml conf/lighttpd.conf conf/lighttpd-connect.conf)
 	$(call install_share,conf/lighttpd/authorizer.conf conf/lighttpd/ratelimit.lua)
 	$(call install_share,$(wildcard conf/nginx/*.conf conf/apache/*.conf) conf/caddy/Caddyfile conf/traefik/ratelimit.yaml conf/envoy/envoy.yaml)

@@ -4,12 +4,21 @@
 
 #include <time.h>
 
+/* Of each thread, because the threads that look names up and read files have no loop. */
+static _Thread_local double recent_s;
+
 double clock_s(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    recent_s = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    return recent_s;
+}
+
+double clock_recent_s(void)
+{
+    return recent_s;
 }
 
 int64_t clock_unix_us(void)

@@ -38,7 +38,7 @@ static bool read_redis_address(const struct options *options, const struct limit
     if (options->redis_password_file)
         error = password_file_read(options->redis_password_file, password, &open);
     if (error) {
-        fprintf(stderr, "ratelimit.fcgi: REDIS_PASSWORD_FILE: %s: %s\n",
+        fprintf(stderr, "%s: REDIS_PASSWORD_FILE: %s: %s\n", options->program,
                 options->redis_password_file, error);
         return false;
     }
@@ -48,7 +48,7 @@ static bool read_redis_address(const struct options *options, const struct limit
     else if (options->redis_password_file)
         strcpy(out->password, password);
     if (error)
-        fprintf(stderr, "ratelimit.fcgi: the address of Redis (--redis or REDIS_ADDR): %s\n",
+        fprintf(stderr, "%s: the address of Redis (--redis or REDIS_ADDR): %s\n", options->program,
                 error);
     return !error;
 }

@@ -2,7 +2,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "command/explain.h"
 
-#include <ev.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,13 +10,12 @@
 #include "base/memory.h"
 #include "base/units.h"
 #include "command/configure.h"
+#include "command/look.h"
 #include "limits/apply.h"
 #include "request/forward_auth.h"
-#include "store/redis.h"
 #include "command/typed_request.h"
 
-#define DEFAULT_IP       "192.0.2.1" /* for documentation: RFC 5737 */
-#define REDIS_TIMEOUT_MS 2000        /* a person at a terminal waits longer than a web server */
+#define DEFAULT_IP "192.0.2.1" /* for documentation: RFC 5737 */
 
 /* What one limit makes of a request. */
 struct explained {
@@ -27,57 +25,20 @@ struct explained {
     const struct balance *balance; /* that the client's bucket has now; NULL: not known */
 };
 
-/* ---- What Redis holds ---- */
-
-/* An ask that ends the loop. */
-struct look {
-    struct ask ask; /* first, so that an ask of ours is a look */
-    struct ev_loop *loop;
-    bool done;
-};
-
-static void on_looked(struct ask *ask)
-{
-    struct look *look = (struct look *)ask;
-
-    look->done = true;
-    ev_break(look->loop, EVBREAK_ALL);
-}
-
-/* Look at the buckets of the COUNT EXPLAINED limits, in the Redis at ADDRESS: a charge of no tokens
- * writes nothing.  CHARGES has room for STORE_CHARGES_MAX.  Returns NULL, or why Redis did not say
- * (static string). */
+/* Look at the buckets of the COUNT EXPLAINED limits, in the Redis at ADDRESS.  CHARGES has room for
+ * STORE_CHARGES_MAX.  Returns as look_at. */
 static const char *look_at_buckets(struct explained *explained, size_t count,
                                    const struct redis_address *address, struct charge *charges)
 {
-    struct look look = {.ask = {.charges = charges, .done = on_looked},
-                        .loop = ev_default_loop(EVFLAG_AUTO)};
+    size_t charge_count = 0;
 
-    for (size_t i = 0; i < count && look.ask.charge_count < STORE_CHARGES_MAX; i++) {
-        struct charge *charge = &charges[look.ask.charge_count];
+    for (size_t i = 0; i < count && charge_count < STORE_CHARGES_MAX; i++) {
         if (explained[i].result != APPLY_CHARGE)
             continue;
-        *charge = explained[i].charge;
-        charge->cost = 0;
-        charge->enforced = true;
-        explained[i].balance = &charge->balance;
-        look.ask.charge_count++;
+        charges[charge_count] = explained[i].charge;
+        explained[i].balance = &charges[charge_count++].balance;
     }
-    if (look.ask.charge_count == 0)
-        return NULL;
-    if (!look.loop)
-        return "libev finds no way to wait for events";
-    char error[256];
-    struct region *region = region_open(NULL, error, sizeof error);
-    if (!region)
-        return "there is no memory";
-    struct redis *redis = redis_new(look.loop, address, REDIS_TIMEOUT_MS, region_claim(region));
-    redis_store(redis)->ask(redis_store(redis), &look.ask);
-    if (!look.done)
-        ev_run(look.loop, 0);
-    redis_free(redis);
-    region_free(region);
-    return look.ask.settled_by == UNSETTLED ? look.ask.why : NULL;
+    return look_at(charges, charge_count, address);
 }
 
 /* ---- What is printed ---- */

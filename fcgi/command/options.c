@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/spelling.h"
 #include "store/redis_address.h"
 
 /* Any user of the machine can read a command line (ps, /proc/PID/cmdline): keep a copy of ADDRESS,
@@ -50,6 +51,53 @@ static const char *set_shared(struct options *options, char *text)
     return NULL;
 }
 
+static const char *set_json(struct options *options, char *text)
+{
+    (void)text;
+    options->json = true;
+    return NULL;
+}
+
+static const char *set_watch(struct options *options, char *text)
+{
+    (void)text;
+    options->watch = true;
+    return NULL;
+}
+
+static const char *set_shadow(struct options *options, char *text)
+{
+    (void)text;
+    options->shadow = true;
+    return NULL;
+}
+
+static const char *set_all(struct options *options, char *text)
+{
+    (void)text;
+    options->all = true;
+    return NULL;
+}
+
+static const char *set_yes(struct options *options, char *text)
+{
+    (void)text;
+    options->yes = true;
+    return NULL;
+}
+
+static const char *set_limit(struct options *options, char *text)
+{
+    options->limit = text;
+    return NULL;
+}
+
+static const char *set_key(struct options *options, char *text)
+{
+    options->key = text;
+    return NULL;
+}
+
 static const char *set_strict(struct options *options, char *text)
 {
     (void)text;
@@ -86,50 +134,85 @@ static const char *add_env(struct options *options, char *text)
     return list_add(&options->env, text, '=', "is no FastCGI parameter: write --env NAME=VALUE");
 }
 
-/* An option.  BIT is 0 if it goes with every command. */
+/* The programs that know an option. */
+enum { SERVER = 1, CONTROL = 2, BOTH = 3 };
+
+/* An option.  BIT is 0 if it goes with every command.  ARGUMENT is NULL if it has no value; "" if
+ * --help does not show it. */
 static const struct known {
-    unsigned bit;
+    unsigned programs, bit;
     const char *name, *argument, *help;
     const char *(*set)(struct options *options, char *text);
 } known_options[] = {
-    {0, "--limits", "FILE",
+    {CONTROL, 0, "--limits", "FILE",
+     "the limits file; without it, the one that the processes of this host use", set_limits},
+    {CONTROL, 0, "--redis", "ADDR", "likewise Redis; an address as ratelimit.fcgi takes it",
+     set_redis},
+    {CONTROL, 0, "--shared", "PATH",
+     "the shared memory of these processes; without it, /run/ratelimit/shared\n"
+     "or /dev/shm/ratelimit",
+     set_shared},
+    {SERVER, 0, "--limits", "FILE",
      "the limits file; without one: 5 tokens per user, one more every 12 seconds", set_limits},
-    {0, "--redis", "ADDR",
+    {SERVER, 0, "--redis", "ADDR",
      "HOST, HOST:PORT, [IPV6]:PORT, unix:/PATH, or\n"
      "redis://[USER][:PASSWORD@]HOST[:PORT][/DB]   (default 127.0.0.1:6379)",
      set_redis},
-    {0, "--listen", "ADDR",
+    {SERVER, 0, "--listen", "ADDR",
      "unix:/PATH, HOST:PORT or [IPV6]:PORT; without it, standard input is the\n"
      "listening socket, as lighttpd, spawn-fcgi and systemd hand it over",
      set_listen},
-    {0, "--shared", "PATH",
+    {SERVER, 0, "--shared", "PATH",
      "a file in which the processes of this host count together; without it,\n"
      "each counts on its own",
      set_shared},
-    {OPTION_STRICT, "--strict", NULL, "a warning is a mistake", set_strict},
-    {OPTION_IP, "--ip", "ADDR", "the client's address (default 192.0.2.1)", set_ip},
-    {OPTION_HEADER, "-H", NULL, "a request header, as curl has it", add_header},
-    {OPTION_ENV, "--env", NULL, "a FastCGI parameter, such as REMOTE_USER=alice", add_env},
+    {CONTROL, 0, "--json", NULL, "write JSON", set_json},
+    {SERVER, OPTION_STRICT, "--strict", NULL, "a warning is a mistake", set_strict},
+    {CONTROL, OPTION_WATCH, "--watch", NULL, "go on, and show every two seconds what has changed",
+     set_watch},
+    {CONTROL, OPTION_SHADOW, "--shadow", NULL, "the clients of shadow limits", set_shadow},
+    {CONTROL, OPTION_LIMIT, "--limit", "NAME", "this limit alone", set_limit},
+    {CONTROL, OPTION_KEY, "--key", "KEY", "the client, as overrides in the limits file name it",
+     set_key},
+    {BOTH, OPTION_IP, "--ip", "ADDR", "the client's address (default 192.0.2.1)", set_ip},
+    {BOTH, OPTION_HEADER, "-H", "", "a request header, as curl has it", add_header},
+    {BOTH, OPTION_ENV, "--env", "", "a FastCGI parameter, such as REMOTE_USER=alice", add_env},
+    {CONTROL, OPTION_ALL, "--all", NULL, "every client of every limit, or of --limit", set_all},
+    {CONTROL, OPTION_YES, "--yes", NULL, "do not ask first", set_yes},
 };
 
 enum { KNOWN_COUNT = sizeof known_options / sizeof *known_options, COMMANDS_MAX = 16 };
 
 /* ---- Reading ---- */
 
-/* Say what is wrong with TEXT.  Returns false. */
-static bool wrong(const char *text, const char *what)
+/* What is being read. */
+struct reading {
+    const struct program *program;
+    size_t count; /* of the program's commands */
+    const struct command *chosen;
+    unsigned given; /* bits of the options */
+    struct options *options;
+};
+
+static bool knows(const struct program *program, const struct known *known)
 {
-    fprintf(stderr, "ratelimit.fcgi: '%s' %s; see --help\n", text, what);
+    return known->programs & (program->has_words ? CONTROL : SERVER);
+}
+
+/* Say what is wrong with TEXT.  Returns false. */
+static bool wrong(const struct reading *reading, const char *text, const char *what)
+{
+    fprintf(stderr, "%s: '%s' %s; see --help\n", reading->program->name, text, what);
     return false;
 }
 
 /* The same of an option, without the value that may be part of it: it could hold a password. */
-static bool wrong_option(const char *text, const char *what)
+static bool wrong_option(const struct reading *reading, const char *text, const char *what)
 {
     char name[64];
 
     snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "="), text);
-    return wrong(name, what);
+    return wrong(reading, name, what);
 }
 
 static size_t count_of(const struct command *commands)
@@ -141,68 +224,103 @@ static size_t count_of(const struct command *commands)
     return count;
 }
 
-/* Choose ONE, unless another command was asked for. */
-static bool choose(const struct command *commands, const struct command **chosen,
-                   const struct command *one)
+/* NAME as it is typed: a word, or an option. */
+static void type_name(const struct program *program, const char *name, char out[64])
 {
-    char what[64];
-
-    if (*chosen == commands || *chosen == one) {
-        *chosen = one;
-        return true;
-    }
-    snprintf(what, sizeof what, "does not go with --%s", (*chosen)->name);
-    char name[64];
-    snprintf(name, sizeof name, "--%s", one->name);
-    return wrong(name, what);
+    snprintf(out, 64, "%s%s", program->has_words ? "" : "--", name);
 }
 
-/* Whether every option among GIVEN goes with COMMAND. */
-static bool goes_together(const struct command *commands, const struct command *command,
-                          unsigned given)
+/* Choose ONE, unless another command was asked for. */
+static bool choose(struct reading *reading, const struct command *one)
 {
-    char what[64];
+    char what[96], name[64], other[64];
+
+    if (reading->chosen == reading->program->commands || reading->chosen == one) {
+        reading->chosen = one;
+        return true;
+    }
+    type_name(reading->program, reading->chosen->name, other);
+    snprintf(what, sizeof what, "does not go with %s", other);
+    snprintf(name, sizeof name, "--%s", one->name);
+    return wrong(reading, name, what);
+}
+
+/* Whether every option that was given goes with the command. */
+static bool goes_together(const struct reading *reading)
+{
+    char what[96], name[64];
 
     for (size_t i = 0; i < KNOWN_COUNT; i++) {
         const struct known *known = &known_options[i];
-        if (!(known->bit & given & ~command->options))
+        if (!(known->bit & reading->given & ~reading->chosen->options))
             continue;
-        const struct command *home = commands;
+        const struct command *home = reading->program->commands;
         while (!(home->options & known->bit))
             home++;
-        snprintf(what, sizeof what, "goes with --%s", home->name);
-        return wrong(known->name, what);
+        type_name(reading->program, home->name, name);
+        snprintf(what, sizeof what, "goes with %s", name);
+        return wrong(reading, known->name, what);
     }
     return true;
 }
 
-/* What is behind the options: the limits file of a command that takes one there. */
-static bool read_operands(int argc, char **argv, const struct command *command,
-                          struct options *options)
+/* The command that WORD asks for; NULL: there is none, and that was said. */
+static const struct command *command_for(const struct reading *reading, const char *word)
 {
-    bool takes_file = command->options & OPTION_FILE;
+    const char *names[COMMANDS_MAX], *nearest;
+    const struct command *commands = reading->program->commands;
+    char what[128];
 
+    for (size_t i = 1; i < reading->count; i++) {
+        names[i - 1] = commands[i].name;
+        if (strcmp(commands[i].name, word) == 0)
+            return &commands[i];
+    }
+    nearest = spelling_nearest(word, names, reading->count - 1);
+    snprintf(what, sizeof what, "is no command%s%s%s", nearest ? "; did you mean '" : "",
+             nearest ? nearest : "", nearest ? "'?" : "");
+    wrong(reading, word, what);
+    return NULL;
+}
+
+/* What is behind the options: a limits file, or the words of a program that has them. */
+static bool read_operands(struct reading *reading, int argc, char **argv)
+{
+    struct options *options = reading->options;
+
+    if (reading->program->has_words && reading->chosen == reading->program->commands &&
+        optind < argc && !(reading->chosen = command_for(reading, argv[optind++])))
+        return false;
+    bool takes_file = reading->chosen->options & OPTION_FILE;
     if (takes_file && optind < argc && !options->limits)
         options->limits = argv[optind++];
+    while (reading->chosen->options & OPTION_OPERANDS && optind < argc &&
+           options->operands.count < OPTIONS_LIST_MAX)
+        options->operands.text[options->operands.count++] = argv[optind++];
     if (optind < argc)
-        return wrong(argv[optind], takes_file ? "is one file too many" : "is no option");
+        return wrong(reading, argv[optind],
+                     takes_file                    ? "is one file too many"
+                     : reading->program->has_words ? "is one word too many"
+                                                   : "is no option");
     return true;
 }
 
-/* The options of getopt_long(3): VAL is the index in COMMANDS, or behind them in known_options. */
-static void make_long_options(const struct command *commands, size_t count, struct option *out)
+/* The options of getopt_long(3): VAL is 256 and the index in the commands, or behind them in
+ * known_options. */
+static void make_long_options(const struct reading *reading, struct option *out)
 {
+    const struct command *commands = reading->program->commands;
     size_t filled = 0;
 
-    for (size_t i = 0; i < count; i++)
-        if (commands[i].name)
+    for (size_t i = 0; i < reading->count; i++)
+        if (commands[i].name && (!reading->program->has_words || i >= reading->count - 2))
             out[filled++] =
                 (struct option){commands[i].name, commands[i].argument ? 1 : 0, NULL, 256 + (int)i};
     for (size_t i = 0; i < KNOWN_COUNT; i++)
-        if (known_options[i].name[1] == '-')
+        if (knows(reading->program, &known_options[i]) && known_options[i].name[1] == '-')
             out[filled++] =
-                (struct option){known_options[i].name + 2, known_options[i].set != set_strict, NULL,
-                                256 + (int)(count + i)};
+                (struct option){known_options[i].name + 2, known_options[i].argument != NULL, NULL,
+                                256 + (int)(reading->count + i)};
     out[filled] = (struct option){0};
 }
 
@@ -215,38 +333,34 @@ static size_t index_of(const char *name)
     return i;
 }
 
-/* The index of the command or option that getopt_long(3) returned as OPTION. */
-static size_t index_for(const struct command *commands, size_t count, int option)
+/* The index of the command or option that getopt_long(3) returned as OPTION; -h is the last
+ * command, help. */
+static size_t index_for(const struct reading *reading, int option)
 {
-    size_t help = 0;
-
     if (option >= 256)
         return (size_t)option - 256;
-    if (option == 'H')
-        return count + index_of("-H");
-    while (strcmp(commands[++help].name, "help") != 0)
-        ;
-    return help;
+    return option == 'H' ? reading->count + index_of("-H") : reading->count - 1;
 }
 
-static bool read_option(const struct command *commands, size_t count, int option,
-                        const char *argument, const struct command **chosen, unsigned *given,
-                        struct options *options)
+static bool read_option(struct reading *reading, int option, const char *argument)
 {
+    const struct command *commands = reading->program->commands;
+
     if (option == '?' || option == ':')
-        return wrong_option(argument, option == ':'                  ? "needs a value"
-                                      : optopt && argument[1] == '-' ? "takes no value"
-                                                                     : "is no option");
-    size_t index = index_for(commands, count, option);
-    if (index < count) {
+        return wrong_option(reading, argument,
+                            option == ':'                  ? "needs a value"
+                            : optopt && argument[1] == '-' ? "takes no value"
+                                                           : "is no option");
+    size_t index = index_for(reading, option);
+    if (index < reading->count) {
         if (commands[index].argument)
-            options->explain = optarg;
-        return choose(commands, chosen, &commands[index]);
+            reading->options->explain = optarg;
+        return choose(reading, &commands[index]);
     }
-    const struct known *known = &known_options[index - count];
-    const char *error = known->set(options, optarg);
-    *given |= known->bit;
-    return !error || wrong(optarg, error);
+    const struct known *known = &known_options[index - reading->count];
+    const char *error = known->set(reading->options, optarg);
+    reading->given |= known->bit;
+    return !error || wrong(reading, optarg, error);
 }
 
 static const char *environment(const char *name)
@@ -268,90 +382,80 @@ static void read_environment(struct options *options)
     options->redis_password_file = environment("REDIS_PASSWORD_FILE");
 }
 
-const struct command *options_read(int argc, char **argv, const struct command *commands,
+const struct command *options_read(int argc, char **argv, const struct program *program,
                                    struct options *options)
 {
-    const struct command *chosen = commands;
+    struct reading reading = {program, count_of(program->commands), program->commands, 0, options};
     struct option long_options[COMMANDS_MAX + KNOWN_COUNT + 1];
-    size_t count = count_of(commands);
-    unsigned given = 0;
     int option;
 
-    *options = (struct options){0};
-    make_long_options(commands, count, long_options);
+    *options = (struct options){.program = program->name};
+    make_long_options(&reading, long_options);
     opterr = 0; /* the messages are ours */
     while ((option = getopt_long(argc, argv, ":hH:", long_options, NULL)) != -1)
-        if (!read_option(commands, count, option, argv[optind - 1], &chosen, &given, options))
+        if (!read_option(&reading, option, argv[optind - 1]))
             return NULL;
-    if (!read_operands(argc, argv, chosen, options) || !goes_together(commands, chosen, given))
+    if (!read_operands(&reading, argc, argv) || !goes_together(&reading))
         return NULL;
     read_environment(options);
-    return chosen;
+    return reading.chosen;
 }
 
 /* ---- The text of --help ---- */
 
-/* Write the lines of HELP beside NAME and ARGUMENT (NULL: none), which are indented by INDENT. */
-static void help_option(FILE *out, int indent, const char *name, const char *argument,
+/* Write the lines of HELP in column COLUMN, beside NAME and ARGUMENT (NULL or "": none) in column
+ * INDENT. */
+static void help_option(FILE *out, int indent, int column, const char *name, const char *argument,
                         const char *help)
 {
     char shown[64];
+    bool has_argument = argument && argument[0] != '\0';
 
-    snprintf(shown, sizeof shown, "%s%s%s", name, argument ? " " : "", argument ? argument : "");
-    fprintf(out, "%*s%-*s", indent, "", 17 - indent, shown);
+    snprintf(shown, sizeof shown, "%s%s%s", name, has_argument ? " " : "",
+             has_argument ? argument : "");
+    fprintf(out, "%*s%-*s", indent, "", column - indent, shown);
     for (const char *line = help; line;) {
         int len = (int)strcspn(line, "\n");
         fprintf(out, "%.*s\n", len, line);
         line = line[len] == '\n' ? line + len + 1 : NULL;
         if (line)
-            fprintf(out, "%17s", "");
+            fprintf(out, "%*s", column, "");
     }
 }
 
-static void help_known(FILE *out, unsigned bits)
+static void help_known(const struct program *program, FILE *out, int indent, unsigned bits)
 {
     for (size_t i = 0; i < KNOWN_COUNT; i++) {
         const struct known *known = &known_options[i];
-        if (bits == 0 ? known->bit == 0 : (known->bit & bits) != 0)
-            help_option(out, bits == 0 ? 2 : 5, known->name, known->argument, known->help);
+        if (knows(program, known) && (bits == 0 ? known->bit == 0 : (known->bit & bits) != 0))
+            help_option(out, indent, 17, known->name, known->argument, known->help);
     }
 }
 
-void options_help(const struct command *commands, FILE *out)
+void options_help(const struct program *program, FILE *out)
 {
+    const struct command *commands = program->commands;
+
     for (const struct command *command = commands; command->run; command++)
         if (command->usage)
-            fprintf(out, "%s ratelimit.fcgi %s\n", command == commands ? "usage:" : "      ",
+            fprintf(out, "%s %s %s\n", command == commands ? "usage:" : "      ", program->name,
                     command->usage);
-    fputs(
-        "\n"
-        "A distributed rate limiter: a FastCGI program that a web server asks about each request, "
-        "and\n"
-        "that answers 200 or 429.  Its token buckets are kept in Redis.\n\n",
-        out);
-    help_known(out, 0);
+    fputs(program->about, out);
+    if (!program->has_words)
+        help_known(program, out, 2, 0);
     for (const struct command *command = commands; command->run; command++) {
         char name[64];
         if (!command->help)
             continue;
-        snprintf(name, sizeof name, "--%s", command->name);
-        help_option(out, 2, name, NULL, command->help);
-        if (command->options)
-            help_known(out, command->options);
+        type_name(program, command->name, name);
+        help_option(out, 2, 17, name, NULL, command->help);
+        if (command->options && !program->has_words)
+            help_known(program, out, 5, command->options);
     }
-    fputs("\n"
-          "  ratelimit.fcgi --check /etc/ratelimit/limits.yaml\n"
-          "  ratelimit.fcgi --limits /etc/ratelimit/limits.yaml --listen "
-          "unix:/run/ratelimit/sock\n"
-          "\n"
-          "environment: LIMITS_FILE and REDIS_ADDR, for --limits and --redis; REDIS_PASSWORD_FILE, "
-          "a file\n"
-          "that holds the password of Redis; RATELIMIT_SHARED, for --shared; RATELIMIT_ALLOW, "
-          "networks\n"
-          "that may see /-/metrics, /-/status and /-/live.  An option wins over the environment, "
-          "the\n"
-          "environment over the limits file.\n"
-          "signals: HUP reads the limits file again, TERM and INT stop\n"
-          "exit status: 0 stopped by a signal, 1 could not start, 2 wrong options or limits file\n",
-          out);
+    if (program->has_words) {
+        fputs("\n", out);
+        help_known(program, out, 2, ~0U);
+        help_known(program, out, 2, 0);
+    }
+    fputs(program->epilogue, out);
 }

@@ -17,6 +17,7 @@ struct option_list {
 
 /* Strings are borrowed from the command line or the environment; NULL if nothing was said. */
 struct options {
+    const char *program;             /* the name under which it was started, for messages */
     const char *limits;              /* --limits or the FILE of --check, else LIMITS_FILE */
     const char *redis;               /* --redis, else REDIS_ADDR */
     const char *redis_password_file; /* REDIS_PASSWORD_FILE */
@@ -29,30 +30,53 @@ struct options {
     const char *ip;             /* --ip */
     struct option_list headers; /* -H 'NAME: VALUE' */
     struct option_list env;     /* --env NAME=VALUE */
+
+    bool json, watch, shadow, all, yes; /* of ratelimitctl: the options of these names */
+    const char *limit, *key;            /* likewise */
+    struct option_list operands;        /* what is behind the command of ratelimitctl */
 };
 
-/* Options that go with some commands alone, as bits; --limits, --redis, --listen and --shared go
- * with all. */
-enum { OPTION_STRICT = 1, OPTION_IP = 2, OPTION_HEADER = 4, OPTION_ENV = 8, OPTION_FILE = 16 };
+/* Options that go with some commands alone, as bits. */
+enum {
+    OPTION_STRICT = 1,
+    OPTION_IP = 2,
+    OPTION_HEADER = 4,
+    OPTION_ENV = 8,
+    OPTION_FILE = 16, /* no option: a limits file as an operand */
+    OPTION_WATCH = 32,
+    OPTION_SHADOW = 64,
+    OPTION_ALL = 128,
+    OPTION_YES = 256,
+    OPTION_LIMIT = 512,
+    OPTION_KEY = 1024,
+    OPTION_OPERANDS = 2048, /* no option: any operands */
+};
 
 /* What the program can be asked to do. */
 struct command {
-    const char *name; /* the option that asks for it, without "--"; NULL: what is done without */
-    const char *argument; /* of that option; NULL: none */
+    const char *name;     /* NULL: what is done without one */
+    const char *argument; /* of the option that asks for it; NULL: none */
     const char *usage;    /* the line of --help, behind the name of the program */
-    const char *help;     /* the lines of --help about the option; NULL: none */
-    unsigned options;     /* that go with it, bits; OPTION_FILE: a limits file as an operand */
+    const char *help;     /* the lines of --help about it; NULL: none */
+    unsigned options;     /* that go with it, bits */
     int (*run)(const struct options *options); /* returns an exit status */
 };
 
-/* Read the command line ARGV of ARGC into *OPTIONS, then the environment for what it leaves open;
- * an empty variable counts as none.  COMMANDS is ended by one without RUN; the first has no name.
- * Returns the command that is asked for; or NULL, and what is wrong was written to standard
- * error. */
-const struct command *options_read(int argc, char **argv, const struct command *commands,
+/* A program: its commands are options, such as --check, or words, such as status. */
+struct program {
+    const char *name;
+    bool has_words;
+    const struct command *commands; /* ended by one without RUN; the first is used without a name */
+    const char *about, *epilogue;   /* of --help: lines */
+};
+
+/* Read the command line ARGV of ARGC for PROGRAM into *OPTIONS, then the environment for what it
+ * leaves open; an empty variable counts as none.  Returns the command that is asked for; or NULL,
+ * and what is wrong was written to standard error. */
+const struct command *options_read(int argc, char **argv, const struct program *program,
                                    struct options *options);
 
-/* Write the text of --help to OUT: the usage of COMMANDS, and all options. */
-void options_help(const struct command *commands, FILE *out);
+/* Write the text of --help to OUT: the usage of PROGRAM's commands, and all options. */
+void options_help(const struct program *program, FILE *out);
 
 #endif

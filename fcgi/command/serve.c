@@ -49,6 +49,7 @@ struct server {
     struct fcgi_server *fcgi_server;
     struct monitor *monitor;
     struct reload *reload;
+    ev_check woken;
     ev_signal terminate, interrupt;
     ev_timer drained_out;
 };
@@ -124,6 +125,20 @@ static void on_stop(struct ev_loop *loop, ev_signal *watcher, int events)
     /* At once, so that a client which connects now is refused, or reaches a process that shares the
      * socket. */
     listener_close(server->listen_fd, server->listen);
+}
+
+/* Read the clock once for all that is ready: clock_recent_s. */
+static void on_woken(struct ev_loop *loop, ev_check *watcher, int events)
+{
+    (void)loop, (void)watcher, (void)events;
+    clock_s();
+}
+
+static void watch_wake_ups(struct server *server)
+{
+    ev_check_init(&server->woken, on_woken);
+    ev_set_priority(&server->woken, EV_MAXPRI);
+    ev_check_start(server->loop, &server->woken);
 }
 
 /* After FCGX_Init, because its handlers only set a flag, which the loop would never look at. */
@@ -275,6 +290,7 @@ static bool prepare(struct server *server, const struct options *options, struct
 static void run_loop(struct server *server)
 {
     watch_signals(server);
+    watch_wake_ups(server);
     ev_run(server->loop, 0);
     monitor_free(server->monitor);
     redis_free(server->redis);

@@ -30,7 +30,7 @@ struct decision {
     struct limits *limits; /* that decide; a reference */
     struct decision *next_spare;
     void *exchange;
-    double begun_s; /* on clock_s */
+    double begun_s; /* on clock_s: when the loop woke up, or later */
     enum reply_form form;
     size_t applied_count;  /* limits that apply, those that an override lifts included */
     size_t enforced_count; /* of the ask's charges; these come first */
@@ -318,7 +318,7 @@ void limiter_handle(struct limiter *limiter, void *exchange, const struct reques
 
     decision->exchange = exchange;
     decision->form = form;
-    decision->begun_s = clock_s();
+    decision->begun_s = clock_recent_s();
     view_begin(view, request, (unsigned)decision->limits->ipv6_prefix_bits);
     const struct ending ending = apply_enforced(decision, view);
     if (ending.result != APPLY_NOT) {
@@ -375,7 +375,7 @@ size_t limiter_under_way(const struct limiter *limiter)
 
 void limiter_answer(struct limiter *limiter, void *exchange, const char *text, size_t len)
 {
-    double begun_s = clock_s();
+    double begun_s = clock_recent_s();
 
     limiter->reply(exchange, text, len);
     tally_answer(limiter->tally, text, begun_s);

@@ -157,7 +157,8 @@ void tally_answer(struct tally *tally, const char *text, double begun_s)
     struct process_counters *counters = &tally->slot->counters;
 
     counter_add(status_counter(counters, reply_status(text)), 1);
-    histogram_add(&counters->request_duration, clock_s() - begun_s);
+    /* The clock was read when the reply of Redis came. */
+    histogram_add(&counters->request_duration, clock_recent_s() - begun_s);
 }
 
 struct tally *tally_new(const struct region *region)

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "shared/top.h"
 
 #define WATCH_ROWS      256
@@ -57,7 +58,9 @@ struct watch_rate {
 /* Whether anything may be wanted; then ask watch_add. */
 static inline bool watch_is_on(const struct watch_wish *wish)
 {
-    return __atomic_load_n(&wish->filter.until_ms, __ATOMIC_RELAXED) != 0;
+    int64_t until_ms = __atomic_load_n(&wish->filter.until_ms, __ATOMIC_RELAXED);
+
+    return until_ms != 0 && (double)until_ms > clock_recent_s() * 1e3;
 }
 
 /* Add ROW to RING, if WISH wants it and the sample of this second is not full. */

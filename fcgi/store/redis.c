@@ -408,7 +408,8 @@ static void on_reply(struct redis_command *command, const struct redis_reply *re
     struct redis *redis = call->redis;
     bool is_error = reply->kind == REDIS_SAYS_ERROR;
 
-    histogram_add(&redis->slot->counters.redis_latency, clock_s() - command->written_s);
+    histogram_add(&redis->slot->counters.redis_latency,
+                  connection_progress_s(redis->connection) - command->written_s);
     if (is_error && script_error_is_unfit(reply->text)) {
         connection_unfit(redis->connection, reply->text);
         call_end(call, is_refused);

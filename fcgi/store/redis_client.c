@@ -1,0 +1,131 @@
+/* redis_client.c - hiredis's blocking functions. */
+/* SPDX-License-Identifier: MIT */
+#include "store/redis_client.h"
+
+#include <hiredis/hiredis.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+#define SCAN_COUNT                                                                                 \
+    "1000" /* keys that one SCAN looks at: Redis serves others within a millisecond */
+
+struct redis_client {
+    redisContext *redis;
+    char error[256];
+};
+
+/* Keep what is wrong with REPLY, which is freed; NULL: with the connection.  Returns it. */
+static const char *failed(struct redis_client *client, redisReply *reply)
+{
+    const char *why = reply ? reply->str
+                      : client->redis->err == REDIS_ERR_IO &&
+                              strstr(client->redis->errstr, "temporarily unavailable")
+                          ? "no reply in time"
+                          : client->redis->errstr;
+
+    snprintf(client->error, sizeof client->error, "%s", why ? why : "an unexpected reply");
+    freeReplyObject(reply);
+    return client->error;
+}
+
+/* Run a command whose reply says only whether it worked. */
+static const char *run(struct redis_client *client, int argc, const char **argv)
+{
+    redisReply *reply = redisCommandArgv(client->redis, argc, argv, NULL);
+
+    if (!reply || reply->type == REDIS_REPLY_ERROR)
+        return failed(client, reply);
+    freeReplyObject(reply);
+    return NULL;
+}
+
+static const char *log_in(struct redis_client *client, const struct redis_address *address)
+{
+    const char *error = NULL;
+    char db[16];
+
+    if (address->user[0] != '\0')
+        error = run(client, 3, (const char *[]){"AUTH", address->user, address->password});
+    else if (address->password[0] != '\0')
+        error = run(client, 2, (const char *[]){"AUTH", address->password});
+    snprintf(db, sizeof db, "%u", address->db);
+    if (!error && address->db > 0)
+        error = run(client, 2, (const char *[]){"SELECT", db});
+    return error ? error : run(client, 1, (const char *[]){"PING"});
+}
+
+struct redis_client *redis_client_new(const struct redis_address *address, unsigned timeout_ms,
+                                      char *error, size_t size)
+{
+    struct redis_client *client = memory_new(sizeof *client);
+    const struct timeval timeout = {timeout_ms / 1000, (suseconds_t)(timeout_ms % 1000 * 1000)};
+    char shown[REDIS_ADDRESS_SHOWN_SIZE];
+    const char *why;
+
+    client->redis = address->path[0] != '\0'
+                        ? redisConnectUnixWithTimeout(address->path, timeout)
+                        : redisConnectWithTimeout(address->host, (int)address->port, timeout);
+    if (!client->redis)
+        why = "there is no memory";
+    else if (client->redis->err)
+        why = client->redis->errstr;
+    else if (redisSetTimeout(client->redis, timeout) != REDIS_OK)
+        why = failed(client, NULL);
+    else
+        why = log_in(client, address);
+    if (!why)
+        return client;
+    snprintf(error, size, "redis %s: %s", redis_address_show(address, shown), why);
+    redis_client_free(client);
+    return NULL;
+}
+
+const char *redis_client_scan(struct redis_client *client, char cursor[24], const char *pattern,
+                              void (*each)(void *context, const char *key, size_t len),
+                              void *context)
+{
+    redisReply *reply = redisCommandArgv(
+        client->redis, 6, (const char *[]){"SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT},
+        NULL);
+
+    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+        reply->element[0]->type != REDIS_REPLY_STRING || reply->element[0]->len > 20 ||
+        reply->element[1]->type != REDIS_REPLY_ARRAY)
+        return failed(client, reply);
+    strcpy(cursor, reply->element[0]->str);
+    for (size_t i = 0; i < reply->element[1]->elements; i++)
+        each(context, reply->element[1]->element[i]->str,
+             (size_t)reply->element[1]->element[i]->len);
+    freeReplyObject(reply);
+    return NULL;
+}
+
+const char *redis_client_unlink(struct redis_client *client, const char *const key[], size_t count,
+                                size_t *removed)
+{
+    const char **argv = memory_get((count + 1) * sizeof(const char *));
+
+    argv[0] = "UNLINK";
+    for (size_t i = 0; i < count; i++)
+        argv[i + 1] = key[i];
+    redisReply *reply = redisCommandArgv(client->redis, (int)count + 1, argv, NULL);
+    free(argv);
+    if (!reply || reply->type != REDIS_REPLY_INTEGER)
+        return failed(client, reply);
+    *removed += (size_t)reply->integer;
+    freeReplyObject(reply);
+    return NULL;
+}
+
+void redis_client_free(struct redis_client *client)
+{
+    if (!client)
+        return;
+    if (client->redis)
+        redisFree(client->redis);
+    free(client);
+}

@@ -1,0 +1,33 @@
+/* redis_client.h - single commands to Redis for a person who waits: a connection that blocks.  The
+ * server never uses it. */
+#ifndef REDIS_CLIENT_H
+#define REDIS_CLIENT_H
+
+#include <stddef.h>
+
+#include "store/redis_address.h"
+
+struct redis_client;
+
+/* Connect to the Redis at ADDRESS and log in.  TIMEOUT_MS (> 0) bounds the connection and each
+ * reply. Returns it, the caller's to free with redis_client_free; or NULL, and ERROR (SIZE bytes)
+ * says what is wrong. */
+struct redis_client *redis_client_new(const struct redis_address *address, unsigned timeout_ms,
+                                      char *error, size_t size);
+
+/* One page of SCAN: keys that match PATTERN (as Redis's SCAN MATCH), from CURSOR on, which is "0"
+ * at first and at the end, at least 24 bytes.  EACH is called with CONTEXT for each key of LEN
+ * bytes. Returns NULL; or what is wrong, borrowed until the next call. */
+const char *redis_client_scan(struct redis_client *client, char cursor[24], const char *pattern,
+                              void (*each)(void *context, const char *key, size_t len),
+                              void *context);
+
+/* UNLINK the COUNT (> 0) keys KEY.  *REMOVED grows by the number of those that were there.  Returns
+ * as above. */
+const char *redis_client_unlink(struct redis_client *client, const char *const key[], size_t count,
+                                size_t *removed);
+
+/* Close the connection.  NULL is fine. */
+void redis_client_free(struct redis_client *client);
+
+#endif
