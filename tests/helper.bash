@@ -107,6 +107,8 @@ start_redis() {
 }
 
 redis_cli() { redis-cli -s "$REDIS_SOCK" "$@" 2>&1; }
+# digest_of VALUE - what the key of a client has in the place of a secret VALUE
+digest_of() { printf '#%s' "$(printf %s "$1" | sha256sum | cut -c 1-64)"; }
 redis_keys() { redis_cli --scan | sort; }
 redis_answers() { [[ -n $(redis-cli -s "$REDIS_SOCK" PING 2>/dev/null) ]]; }
 

@@ -47,7 +47,7 @@ as_file() {
     assert_equal "$document: $output" "$document: "
     sessions=$((sessions + $(grep -cE '^    \$ ratelimit.fcgi .*--(check|explain|help)' "$document" || true)))
   done
-  assert_equal "$sessions" 7
+  assert_equal "$sessions" 8
 }
 
 # steady - standard input, an answer, without what is another one each time: the date, the version, and the seconds that

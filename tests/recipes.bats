@@ -311,7 +311,7 @@ start_caddy_on_check() {
 @test "Caddy over FastCGI: the limiter sees method, target, host, address and headers, and the application the body" {
   cat >>"$LIMITS_FILE" <<'YAML'
   - { name: posts, match: { methods: [POST] }, key: query:user, capacity: 1, refill: 1/day }
-  - { name: all-of-it, match: { path: /all/* }, key: method + path + host + ip + header:X-API-Key, capacity: 9, refill: 1/day }
+  - { name: all-of-it, match: { path: /all/* }, key: method + path + host + ip + header:X-API-Key, capacity: 9, refill: 1/day, show: true }
   - { name: session, match: { path: /session }, key: cookie:id, capacity: 9, refill: 1/day }
 YAML
   start_caddy_on_fastcgi

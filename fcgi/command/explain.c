@@ -67,6 +67,20 @@ static void print_source(FILE *out, const struct key_source *source)
             source->name[0] ? ":" : "", source->name, source->lower ? ")" : "");
 }
 
+/* Print VALUE as the Redis key has it if it is secret, because what is printed here ends up in
+ * tickets. */
+static void print_value(FILE *out, const struct key_source *source, struct span value)
+{
+    char digest[MEMO_DIGEST_SIZE];
+
+    if (!source->secret) {
+        print_text(out, value);
+        return;
+    }
+    memo_digest(NULL, value, digest);
+    fprintf(out, "#%.*s", MEMO_DIGEST_SIZE, digest);
+}
+
 static void print_key(FILE *out, const struct limit *limit, struct view *view)
 {
     struct key_values values;
@@ -79,7 +93,8 @@ static void print_key(FILE *out, const struct limit *limit, struct view *view)
         if (values.source[i]->kind == KEY_SOURCE_GLOBAL)
             continue;
         fprintf(out, "%s", values.value[i].len > 0 ? " = " : " is missing");
-        print_text(out, values.value[i]);
+        if (values.value[i].len > 0)
+            print_value(out, values.source[i], values.value[i]);
     }
     fprintf(out, "\n");
 }

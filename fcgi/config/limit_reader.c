@@ -277,7 +277,10 @@ static void read_override(const struct yaml_tree *node, struct reading *reading,
     const char *error =
         overrides_add(limit->overrides, &limit->key, limit->name, reading->ipv6_prefix_bits,
                       override.text, override.count, &override.override, &earlier);
-    if (error)
+    /* A reload logs mistakes, and a secret must not get into a log. */
+    if (error && key_has_secret(&limit->key))
+        findings_error(findings, override.key->line, override.key->column, "key: %s", error);
+    else if (error)
         findings_error(findings, override.key->line, override.key->column, "key '%.64s': %s",
                        override.text[0], error);
     else if (earlier > 0)
@@ -373,6 +376,24 @@ static void read_shadow(const struct yaml_tree *node, void *out, struct findings
     mapping_flag(node, &reading->limit->shadow, findings);
 }
 
+static void read_show(const struct yaml_tree *node, void *out, struct findings *findings)
+{
+    struct reading *reading = out;
+    struct key_spec *key = &reading->limit->key;
+    unsigned errors = findings->error_count;
+    bool show = false;
+
+    mapping_flag(node, &show, findings);
+    if (key->count == 0 || findings->error_count > errors)
+        return;
+    key_show(key, show);
+    if (!show && !key_has_secret(key))
+        findings_warning(findings, node->line, node->column,
+                         "show: false hides nothing here, because the limit's key has no header, "
+                         "cookie, query or env, and the values of other sources are always shown; "
+                         "leave it out");
+}
+
 static void read_on_redis_failure(const struct yaml_tree *node, void *out,
                                   struct findings *findings)
 {
@@ -390,7 +411,8 @@ static void read_on_redis_failure(const struct yaml_tree *node, void *out,
 void limit_reader_read(const struct yaml_tree *node, unsigned ipv6_prefix_bits, struct limit *out,
                        struct findings *findings)
 {
-    /* The overrides are last because they rely on key, capacity and refill. */
+    /* The overrides are last because they rely on key, capacity, refill
+     * and show. */
     static const struct field fields[] = {
         {"name", true, read_name},
         {"match", false, read_match},
@@ -400,6 +422,7 @@ void limit_reader_read(const struct yaml_tree *node, unsigned ipv6_prefix_bits, 
         {"cost", false, read_cost},
         {"on_redis_failure", false, read_on_redis_failure},
         {"shadow", false, read_shadow},
+        {"show", false, read_show},
         {"overrides", false, read_overrides},
     };
     struct reading reading = {out, ipv6_prefix_bits};

@@ -65,7 +65,7 @@ static void append_part(struct text *identity, const struct key_source *source, 
         append_encoded(identity, (struct span){source->name, strlen(source->name)});
     }
     text_append(identity, "=");
-    if (is_long(value, identity->len - begin))
+    if (is_long(value, identity->len - begin) || (source->secret && value.len > 0))
         append_digest(identity, value, memo);
     else
         append_encoded(identity, value);
@@ -103,6 +103,20 @@ const char *key_parse(const char *text, struct key_spec *out)
         alternative = text[len] == '|';
         text += len + 1;
     }
+}
+
+void key_show(struct key_spec *spec, bool show)
+{
+    for (size_t i = 0; i < spec->count; i++)
+        key_source_show(&spec->part[i].source, show);
+}
+
+bool key_has_secret(const struct key_spec *spec)
+{
+    for (size_t i = 0; i < spec->count; i++)
+        if (spec->part[i].source.secret)
+            return true;
+    return false;
 }
 
 size_t key_alternative_end(const struct key_spec *spec, size_t first)

@@ -40,6 +40,12 @@ struct key_values {
  * what is wrong and what would be right (static string); *OUT is then undefined. */
 const char *key_parse(const char *text, struct key_spec *out);
 
+/* Set whether the values of all sources of SPEC are shown (key_source_show). */
+void key_show(struct key_spec *spec, bool show);
+
+/* Whether SPEC has a secret source. */
+bool key_has_secret(const struct key_spec *spec);
+
 /* The index behind the last source of the alternative of SPEC that begins at index FIRST. */
 size_t key_alternative_end(const struct key_spec *spec, size_t first);
 
@@ -57,10 +63,12 @@ void key_find(const struct key_spec *spec, struct view *view, struct key_values 
  * client at 192.0.2.7, and limits with the same identity fall in one slot of a Redis Cluster
  * (cluster specification, "Hash tags"). Values are encoded so that only [A-Za-z0-9._~:/@-] are
  * themselves and all else is %XX.  A value that would make its source longer than KEY_IDENTITY_MAX
- * is "#" and the SHA-256 (FIPS 180-4) of the value in hexadecimal.  An identity that is still
- * longer is "#" and the SHA-256 of its text.  '#' is in no encoded value, so no two identities
- * share a key.  lower(...) of a source is "lower:" before its word. Returns the length of the key,
- * without the NUL. */
+ * is "#" and the SHA-256 (FIPS 180-4) of the value in hexadecimal, and so is the value of a secret
+ * source, however short it is, unless it is empty.  An identity that is still longer is "#" and the
+ * SHA-256 of its text.  '#' is in no encoded value, so no two identities share a key.  lower(...)
+ * of a source is "lower:" before its word.  VALUES need not come from a request: for those of a
+ * client that an operator names, set count, source and value, and memo to NULL.  Returns the length
+ * of the key, without the NUL. */
 size_t key_build(const struct key_values *values, const char *limit_name, char out[KEY_SIZE]);
 
 #endif

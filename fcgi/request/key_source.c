@@ -10,13 +10,14 @@
 
 static const struct {
     const char *word;
-    bool named; /* a ':' and a NAME follow */
+    bool named;  /* a ':' and a NAME follow; what is read by name may be a secret */
+    bool secret; /* unless key_source_show says otherwise */
 } kinds[] = {
-    [KEY_SOURCE_IP] = {"ip", false},         [KEY_SOURCE_QUERY] = {"query", true},
-    [KEY_SOURCE_HEADER] = {"header", true},  [KEY_SOURCE_COOKIE] = {"cookie", true},
-    [KEY_SOURCE_PATH] = {"path", false},     [KEY_SOURCE_METHOD] = {"method", false},
-    [KEY_SOURCE_HOST] = {"host", false},     [KEY_SOURCE_ENV] = {"env", true},
-    [KEY_SOURCE_GLOBAL] = {"global", false},
+    [KEY_SOURCE_IP] = {"ip", false, false},         [KEY_SOURCE_QUERY] = {"query", true, false},
+    [KEY_SOURCE_HEADER] = {"header", true, true},   [KEY_SOURCE_COOKIE] = {"cookie", true, true},
+    [KEY_SOURCE_PATH] = {"path", false, false},     [KEY_SOURCE_METHOD] = {"method", false, false},
+    [KEY_SOURCE_HOST] = {"host", false, false},     [KEY_SOURCE_ENV] = {"env", true, false},
+    [KEY_SOURCE_GLOBAL] = {"global", false, false},
 };
 
 #define KINDS (sizeof kinds / sizeof *kinds)
@@ -155,7 +156,8 @@ const char *key_source_parse(struct span text, struct key_source *out)
     for (size_t i = 0; i < KINDS; i++) {
         if (strlen(kinds[i].word) != word || memcmp(kinds[i].word, text.text, word) != 0)
             continue;
-        *out = (struct key_source){.kind = (enum key_source_kind)i, .lower = lower};
+        *out = (struct key_source){
+            .kind = (enum key_source_kind)i, .lower = lower, .secret = kinds[i].secret};
         if (kinds[i].named)
             return parse_name(colon ? (struct span){colon + 1, text.len - word - 1}
                                     : (struct span){text.text, 0},
@@ -168,6 +170,11 @@ const char *key_source_parse(struct span text, struct key_source *out)
 const char *key_source_word(enum key_source_kind kind)
 {
     return kinds[kind].word;
+}
+
+void key_source_show(struct key_source *source, bool show)
+{
+    source->secret = !show && kinds[source->kind].named;
 }
 
 /* ---- Looking a source up in a request ---- */

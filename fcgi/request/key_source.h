@@ -28,15 +28,21 @@ struct key_source {
     char name[KEY_SOURCE_NAME_MAX + 1];
     /* the FastCGI parameter of a header or env; or "" */
     char parameter[KEY_SOURCE_NAME_MAX + 6];
-    bool lower; /* lower(...): A to Z count as a to z */
+    bool lower;  /* lower(...): A to Z count as a to z */
+    bool secret; /* its value is never written down; a digest is, in its place */
 };
 
 /* Read TEXT, "ip", "query:user" or "lower(query:user)", into *OUT.  Returns NULL, or what is wrong
- * and how to correct it, valid until the thread's next call; *OUT is then undefined. */
+ * and how to correct it, valid until the thread's next call; *OUT is then undefined.  A header and
+ * a cookie are secret, because they hold API keys and sessions. */
 const char *key_source_parse(struct span text, struct key_source *out);
 
 /* The word of KIND, without a name: "query".  Static string. */
 const char *key_source_word(enum key_source_kind kind);
+
+/* Set whether SOURCE is secret.  If SHOW, it is not.  Otherwise a query parameter and an env are,
+ * too, because API keys also travel in them.  No other source can be secret. */
+void key_source_show(struct key_source *source, bool show);
 
 /* Whether a request can lack a value for SOURCE.  True for a header, for example, but not for the
  * client's address. */

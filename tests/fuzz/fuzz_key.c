@@ -29,8 +29,12 @@ static struct bytes copy_of(struct span value)
     return copy;
 }
 
-/* Build the key of KEYED.  Returns false if its first text is not a key. */
-static bool build(struct keyed *keyed)
+/* What a limit says about showing its values. */
+enum show { SHOW_UNSAID, SHOW_TRUE, SHOW_FALSE };
+
+/* Build the key of KEYED for a limit that says SHOW.  Returns false if its first text is not a
+ * key. */
+static bool build(struct keyed *keyed, enum show show)
 {
     static const char *const names[] = {"HTTP_HOST", "HTTP_COOKIE", "HTTP_X_KEY", "REMOTE_USER"};
     const char *error = key_parse(keyed->text[0], &keyed->spec);
@@ -39,6 +43,8 @@ static bool build(struct keyed *keyed)
         must_advise(error);
         return false;
     }
+    if (show != SHOW_UNSAID)
+        key_show(&keyed->spec, show == SHOW_TRUE);
     for (size_t i = 0; i < 4; i++)
         must(asprintf(&keyed->parameter[i], "%s=%s", names[i], keyed->text[3]) > 0, "memory");
     keyed->request = (struct request){"GET", keyed->text[1], keyed->text[2], keyed->parameter};
@@ -62,6 +68,7 @@ static void must_say(char *part, const struct keyed *keyed, size_t i)
     struct bytes named = percent_decode(name, strlen(name), false);
     must(same_bytes(named, (struct bytes){want, strlen(want)}), "a key names its sources");
     struct bytes decoded = percent_decode(value, strlen(value), false);
+    must(value[0] == '#' || value[0] == '\0' || !source->secret, "a secret is a digest");
     if (value[0] == '#')
         must(strlen(value) == 65 && strspn(value + 1, "0123456789abcdef") == 64, "a digest");
     else
@@ -127,7 +134,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             other.text[i] = strdup(one.text[i]);
         }
     }
-    if (build(&one) && build(&other)) {
+    enum show show = (enum show)(size % 3);
+    if (build(&one, show) && build(&other, show)) {
         can_be_read_back(&one);
         can_be_read_back(&other);
         must(same_values(&one, &other) == (strcmp(one.key, other.key) == 0),

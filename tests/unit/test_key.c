@@ -338,12 +338,16 @@ static char *build_from(const struct key_spec *spec, const char *method, const c
     return out;
 }
 
+/* The identity of each of CASES, with every value shown: what is in a digest is seen by what the
+ * same request has in clear. */
 static void want_identities(const struct parameters_case *cases, size_t count)
 {
     for (const struct parameters_case *c = cases; c < cases + count; c++) {
         struct key_spec spec = spec_of(c->spec);
         char input[2 * KEY_SIZE], key[KEY_SIZE];
         size_t len = (size_t)snprintf(input, sizeof input, "%s", c->spec);
+
+        key_show(&spec, true);
 
         for (char *const *parameter = c->parameters; *parameter; parameter++)
             len += (size_t)snprintf(input + len, sizeof input - len, ", %s", *parameter);
@@ -806,6 +810,152 @@ TEST(all_limits_of_a_client_share_a_hash_tag_but_no_key)
     assert_string_equal(other, "rl:{query:user=a%7Db}:per-day");
 }
 
+/* ---- Secrets ---- */
+
+/* As sha256sum(1) has them. */
+#define OF_K1   "#6ab9f1eb8f7d3388f4f9d586f66e99fd54080df2c446f0e58668b09c08a16dd0"
+#define OF_KB   "#975424086ccd32e5d90bb8a1113a4a5d7571c0f3aac46f67ebaa5ac6a44c4b06" /* K b+c */
+#define OF_BOTH "#95381fdfcbbfa68b551bb318d315780c29c0274a7a7f085cbe8b68327747189e"
+
+TEST(a_header_and_a_cookie_are_secret_unless_show_says_otherwise)
+{
+    static const struct {
+        const char *text;
+        bool by_itself, hidden; /* without `show`, and with show: false */
+    } cases[] = {
+        {"header:X-API-Key", true, true},
+        {"header:Host", true, true},
+        {"cookie:session", true, true},
+        {"lower(header:X-API-Key)", true, true},
+        {"lower(cookie:session)", true, true},
+        {"query:key", false, true},
+        {"lower(query:key)", false, true},
+        {"env:REMOTE_USER", false, true},
+        {"ip", false, false},
+        {"path", false, false},
+        {"lower(path)", false, false},
+        {"method", false, false},
+        {"host", false, false},
+        {"global", false, false},
+        {"ip + path | header:X-A", true, true},
+        {"ip + path | query:a", false, true},
+    };
+
+    FOR_EACH(c, cases) {
+        struct key_spec spec = spec_of(c->text);
+
+        want_number(c->text, key_has_secret(&spec), c->by_itself);
+        key_show(&spec, false);
+        want_number(c->text, key_has_secret(&spec), c->hidden);
+        key_show(&spec, true);
+        want_number(c->text, key_has_secret(&spec), false);
+    }
+}
+
+TEST(the_value_of_a_secret_source_is_its_digest)
+{
+    static const struct parameters_case cases[] = {
+        {"header:X-A", {"HTTP_X_A=k1"}, "header:x-a=" OF_K1},
+        {"header:X-A", {"HTTP_X_A=K b+c"}, "header:x-a=" OF_KB},
+        {"cookie:s", {"HTTP_COOKIE=a=0; s=k1"}, "cookie:s=" OF_K1},
+        {"cookie:s", {"HTTP_COOKIE=s=%6b1"}, "cookie:s=" OF_K1},
+        {"lower(header:X-A)", {"HTTP_X_A=K1"}, "lower:header:x-a=" OF_K1},
+        {"header:X-A | ip", {"HTTP_X_A=k1"}, "header:x-a=" OF_K1},
+        {"header:X-A + ip", {"HTTP_X_A=k1"}, "header:x-a=" OF_K1 "+ip=192.0.2.7"},
+        {"ip + cookie:s", {"HTTP_COOKIE=s=k1"}, "ip=192.0.2.7+cookie:s=" OF_K1},
+        {"env:E", {"E=k1"}, "env:E=k1"},
+        /* what is missing has no digest */
+        {"header:X-A", {NULL}, "header:x-a="},
+        {"header:X-A", {"HTTP_X_A="}, "header:x-a="},
+        {"header:X-A | ip", {NULL}, "ip=192.0.2.7"},
+        {"header:X-A + cookie:s", {"HTTP_X_A=k1"}, "header:x-a=" OF_K1 "+cookie:s="},
+        /* two digests are longer than an identity may be */
+        {"header:X-A + cookie:s", {"HTTP_X_A=k1", "HTTP_COOKIE=s=k1"}, OF_BOTH},
+    };
+
+    FOR_EACH(c, cases) {
+        struct key_spec spec = spec_of(c->spec);
+        char key[KEY_SIZE];
+
+        want_identity(c->spec, build_from(&spec, "GET", "/", c->parameters, key), c->want);
+    }
+}
+
+TEST(show_false_hides_the_values_of_query_and_env_too)
+{
+    static const struct parameters_case cases[] = {
+        {"query:a", {"HTTP_X_A=k1"}, "query:a=" OF_K1},
+        {"lower(query:a)", {NULL}, "lower:query:a=" OF_K1},
+        {"query:b | ip", {NULL}, "ip=192.0.2.7"},
+        {"query:a + path", {NULL}, "query:a=" OF_K1 "+path=/"},
+        {"env:E", {"E=k1"}, "env:E=" OF_K1},
+        {"env:E", {"E="}, "env:E="},
+        {"header:X-A", {"HTTP_X_A=k1"}, "header:x-a=" OF_K1},
+    };
+
+    FOR_EACH(c, cases) {
+        struct key_spec spec = spec_of(c->spec);
+        char key[KEY_SIZE];
+
+        key_show(&spec, false);
+        want_identity(c->spec, build_from(&spec, "GET", "/?a=k1", c->parameters, key), c->want);
+    }
+}
+
+TEST(a_long_secret_has_the_digest_that_a_long_value_has)
+{
+    struct key_spec spec = spec_of("header:X-A");
+    char parameter[300] = "HTTP_X_A=", hidden[KEY_SIZE], shown[KEY_SIZE];
+    char *const parameters[] = {parameter, NULL};
+
+    memset(parameter + strlen(parameter), 'a', 200);
+    build_from(&spec, "GET", "/", parameters, hidden);
+    key_show(&spec, true);
+    assert_string_equal(hidden, build_from(&spec, "GET", "/", parameters, shown));
+}
+
+/* Names of 64 bytes that are all encoded, eight times: nothing of the last value is cut off. */
+TEST(the_longest_key_of_secrets_has_room)
+{
+#define TWO "lower(cookie:" NAME_64 ") + lower(cookie:" NAME_64 ")"
+    struct key_spec spec = spec_of(TWO " + " TWO " + " TWO " + " TWO);
+#undef TWO
+    char one[KEY_SIZE], other[KEY_SIZE];
+    struct key_values values = {.count = KEY_PARTS_MAX};
+
+    for (size_t i = 0; i < KEY_PARTS_MAX; i++) {
+        memset(spec.part[i].source.name, '%', KEY_SOURCE_NAME_MAX);
+        values.source[i] = &spec.part[i].source;
+        values.value[i] = (struct span){"k1", 2};
+    }
+    want_well_formed("k1", one, key_build(&values, "per-user", one), "per-user");
+    values.value[KEY_PARTS_MAX - 1] = (struct span){"k2", 2};
+    want_well_formed("k2", other, key_build(&values, "per-user", other), "per-user");
+    assert_string_not_equal(one, other);
+}
+
+TEST(a_secret_that_is_written_like_a_digest_does_not_share_its_key)
+{
+    struct key_spec spec = spec_of("header:X-A");
+    char one[KEY_SIZE], other[KEY_SIZE];
+    char *const secret[] = {"HTTP_X_A=k1", NULL}, *const forged[] = {"HTTP_X_A=" OF_K1, NULL};
+
+    build_from(&spec, "GET", "/", secret, one);
+    assert_string_not_equal(one, build_from(&spec, "GET", "/", forged, other));
+}
+
+TEST(the_key_of_a_client_is_built_from_a_clear_value_without_a_request)
+{
+    struct key_spec spec = spec_of("header:X-A | ip");
+    struct key_values values = {
+        .count = 1, .source = {&spec.part[0].source}, .value = {{"k1", 2}}, .memo = NULL};
+    char *const parameters[] = {"HTTP_X_A=k1", NULL};
+    char typed[KEY_SIZE], served[KEY_SIZE];
+
+    key_build(&values, "per-user", typed);
+    assert_string_equal(typed, build_from(&spec, "GET", "/", parameters, served));
+}
+
 /* The client that a key identifies, found by an independent decoder. */
 struct client {
     size_t source; /* its index in sources[] */
@@ -956,8 +1106,8 @@ static void random_pieces(uint64_t *seed, size_t most, char *out, size_t size)
 }
 
 /* A client with both sources is the pair of their values, separated by a NUL, because a header
- * contains none.  Every client that lacks one of them is the client at IP. */
-static void send_both(const char *header, const char *query, struct client *client)
+ * contains none.  SHOW: of the limit.  Every client that lacks one of them is the client at IP. */
+static void send_both(const char *header, const char *query, bool show, struct client *client)
 {
     struct key_spec spec = spec_of("header:X-A + query:b | ip");
     char parameter[128], uri[128];
@@ -966,6 +1116,7 @@ static void send_both(const char *header, const char *query, struct client *clie
 
     snprintf(parameter, sizeof parameter, "HTTP_X_A=%s", header);
     snprintf(uri, sizeof uri, "/?b=%s", query);
+    key_show(&spec, show);
     decode(query, client);
     client->source = header_len > 0 && client->len > 0;
     if (client->source) {
@@ -985,6 +1136,7 @@ TEST(two_pairs_of_values_never_have_one_key)
 
     FOR_EACH(m, most) {
         struct client *clients = calloc(ROUNDS, sizeof *clients);
+        bool show = m != &most[1];
 
         assert_non_null(clients);
         for (size_t j = 0; j < ROUNDS; j++) {
@@ -992,7 +1144,7 @@ TEST(two_pairs_of_values_never_have_one_key)
 
             random_pieces(&seed, *m, header, sizeof header);
             random_pieces(&seed, *m, query, sizeof query);
-            send_both(header, query, &clients[j]);
+            send_both(header, query, show, &clients[j]);
         }
         want_one_key_for_each(clients, ROUNDS);
         free(clients);

@@ -494,7 +494,7 @@ TEST(a_field_that_is_unknown_missing_or_duplicate_is_a_mistake_with_its_place)
          "redis, ipv6_prefix, headers, log, trusted_proxies, forward_auth, limits"},
         {GOOD_LIMIT "    colour: red\n", "6:5",
          "unknown field 'colour' in a limit; its fields are "
-         "name, match, key, capacity, refill, cost, on_redis_failure, shadow, overrides"},
+         "name, match, key, capacity, refill, cost, on_redis_failure, shadow, show, overrides"},
         {GOOD_LIMIT "redis:\n  colour: red\n", "7:3", "unknown field 'colour' in redis"},
         {GOOD_LIMIT "Limits: []\n", "6:1", "unknown field 'Limits'"},
         {GOOD_LIMIT "\"a\\nb\": 1\n", "6:1", "unknown field 'a?b'"},
@@ -896,20 +896,27 @@ TEST(headers_cost_and_shadow_are_read)
     }
 }
 
-/* The override of the limit LIMIT of LIMITS for the user NAME; or NULL. */
-static const struct override *override_of(const struct limits *limits, size_t limit,
-                                          const char *name)
+/* The override of the limit LIMIT of LIMITS for REQUEST; or NULL. */
+static const struct override *override_for(const struct limits *limits, size_t limit,
+                                           const struct request *request)
 {
     const struct limit *of = &limits->limit[limit];
-    const struct request request = {"GET", "/", name, (char *[]){NULL}};
     struct view view;
     struct key_values values;
     char key[KEY_SIZE];
 
-    view_begin(&view, &request, (unsigned)limits->ipv6_prefix_bits);
+    view_begin(&view, request, (unsigned)limits->ipv6_prefix_bits);
     key_find(&of->key, &view, &values);
     size_t len = key_build(&values, of->name, key);
     return overrides_find(of->overrides, key, len, &values, &view);
+}
+
+/* The same for the client at IP. */
+static const struct override *override_of(const struct limits *limits, size_t limit, const char *ip)
+{
+    const struct request request = {"GET", "/", ip, (char *[]){NULL}};
+
+    return override_for(limits, limit, &request);
 }
 
 TEST(overrides_are_read_in_any_order_of_fields)
@@ -957,7 +964,84 @@ TEST(overrides_are_read_in_any_order_of_fields)
     reading_free(reading);
 }
 
-TEST(a_wrong_header_cost_or_shadow_is_a_mistake_with_its_place)
+/* A limit that counts by KEY, with the fields MORE. */
+#define SECRET_LIMIT(key, more)                                                                    \
+    "limits:\n"                                                                                    \
+    "  - name: a\n" more "    key: " key "\n"                                                      \
+    "    capacity: 5\n"                                                                            \
+    "    refill: 1/s\n"
+
+TEST(show_says_which_values_are_secret)
+{
+    static const struct {
+        const char *text;
+        bool secret;
+    } cases[] = {
+        {SECRET_LIMIT("header:X-A", ""), true},
+        {SECRET_LIMIT("header:X-A", "    show: true\n"), false},
+        {SECRET_LIMIT("header:X-A", "    show: false\n"), true},
+        {SECRET_LIMIT("cookie:s | ip", ""), true},
+        {SECRET_LIMIT("cookie:s | ip", "    show: 'true'\n"), false},
+        {SECRET_LIMIT("query:key", ""), false},
+        {SECRET_LIMIT("query:key", "    show: true\n"), false},
+        {SECRET_LIMIT("query:key", "    show: false\n"), true},
+        {SECRET_LIMIT("env:REMOTE_USER", "    show: false\n"), true},
+        {SECRET_LIMIT("ip", "    show: true\n"), false},
+    };
+
+    FOR_EACH(c, cases) {
+        struct reading *reading = want_accepted(c->text);
+
+        want_number(c->text, key_has_secret(&reading->limits->limit[0].key), c->secret);
+        reading_free(reading);
+    }
+}
+
+/* The keys of overrides are digests as the keys of clients are, wherever `show` is written. */
+TEST(overrides_in_clear_fit_clients_whose_values_are_secret)
+{
+#define OVERRIDES "    overrides:\n      - { key: k1, capacity: 9 }\n"
+    static const char *const cases[] = {
+        SECRET_LIMIT("header:X-A", OVERRIDES),
+        SECRET_LIMIT("header:X-A", OVERRIDES "    show: true\n"),
+        SECRET_LIMIT("header:X-A | query:a", "    show: true\n" OVERRIDES),
+        SECRET_LIMIT("header:X-A | ip", OVERRIDES "    show: false\n"),
+        SECRET_LIMIT("cookie:s", OVERRIDES),
+        SECRET_LIMIT("lower(cookie:s)", "    overrides: [{ key: K1, capacity: 9 }]\n"),
+        SECRET_LIMIT("header:X-A", "    overrides: [{ key: k*, capacity: 9 }]\n"),
+        SECRET_LIMIT("query:a", OVERRIDES "    show: false\n"),
+        SECRET_LIMIT("env:E", "    show: false\n" OVERRIDES),
+    };
+#undef OVERRIDES
+    char *const k1[] = {"HTTP_X_A=k1", "HTTP_COOKIE=s=k1", "E=k1", NULL};
+    char *const k2[] = {"HTTP_X_A=2", "HTTP_COOKIE=s=2", "E=2", NULL};
+
+    FOR_EACH(c, cases) {
+        struct reading *reading = want_accepted(*c);
+        const struct request one = {"GET", "/?a=k1", "192.0.2.7", k1};
+        const struct request other = {"GET", "/?a=2", "192.0.2.7", k2};
+
+        want_number(*c, override_for(reading->limits, 0, &one) != NULL, true);
+        want_number(*c, override_for(reading->limits, 0, &other) != NULL, false);
+        reading_free(reading);
+    }
+}
+
+TEST(a_mistake_in_an_override_does_not_quote_a_secret)
+{
+#define CIDR(show)                                                                                 \
+    SECRET_LIMIT("header:X-A", show "    overrides: [{ key: 10.0.0.0/8, capacity: 9 }]\n")
+    static const struct mistake cases[] = {
+        {CIDR(""), "3:24", "key: a CIDR is for the source ip"},
+        {CIDR("    show: false\n"), "4:24", "key: a CIDR is for the source ip"},
+        {CIDR("    show: true\n"), "4:24", "key '10.0.0.0/8': a CIDR is for the source ip"},
+    };
+#undef CIDR
+
+    want_mistakes(cases, LENGTH(cases));
+}
+
+TEST(a_wrong_header_cost_shadow_or_show_is_a_mistake_with_its_place)
 {
     static const struct mistake cases[] = {
         {GOOD_LIMIT "headers: ietf\n", "6:10",
@@ -990,6 +1074,13 @@ TEST(a_wrong_header_cost_or_shadow_is_a_mistake_with_its_place)
         {GOOD_LIMIT "    shadow: 1\n", "6:13", "shadow: '1' is neither"},
         {GOOD_LIMIT "    shadow: True\n", "6:13", "did you mean 'true'? write false or true"},
         {GOOD_LIMIT "    shadow: {}\n", "6:13", "'shadow' takes a value, and not fields"},
+        {GOOD_LIMIT "    show:\n", "6:10", "'show' needs a value"},
+        {GOOD_LIMIT "    show: yes\n", "6:11",
+         "show: 'yes' is neither; did you mean 'true'? write false or true"},
+        {GOOD_LIMIT "    show: 1\n", "6:11", "show: '1' is neither"},
+        {GOOD_LIMIT "    show: no\n", "6:11", "did you mean 'false'? write false or true"},
+        {GOOD_LIMIT "    show: [ip]\n", "6:11", "'show' takes one value, and not a list"},
+        {GOOD_LIMIT "show: true\n", "6:1", "unknown field 'show' in the file"},
     };
 
     want_mistakes(cases, LENGTH(cases));
@@ -1209,6 +1300,8 @@ TEST(a_typo_is_reported_with_what_was_meant)
         {GOOD_LIMIT "    macth: {}\n", "6:5", "did you mean 'match'? "},
         {GOOD_LIMIT "    costs: 1\n", "6:5", "did you mean 'cost'? "},
         {GOOD_LIMIT "    shaddow: true\n", "6:5", "did you mean 'shadow'? "},
+        {GOOD_LIMIT "    shwo: true\n", "6:5", "did you mean 'show'? "},
+        {GOOD_LIMIT "    shows: true\n", "6:5", "did you mean 'show'? "},
         {GOOD_LIMIT "    override: []\n", "6:5", "did you mean 'overrides'? "},
         {GOOD_LIMIT "    on_redis_fail: deny\n", "6:5", "did you mean 'on_redis_failure'? "},
         {GOOD_LIMIT "    match: { pathe: /x }\n", "6:14", "did you mean 'path'? "},

@@ -424,6 +424,24 @@ TEST(an_override_that_is_never_used_is_warned_about)
         "clients; leave one of them out, or write this one before it\n");
 }
 
+#define HIDES_NOTHING                                                                              \
+    "show: false hides nothing here, because the limit's key has no header, cookie, query or "     \
+    "env, and the values of other sources are always shown; leave it out\n"
+
+TEST(hiding_values_that_are_always_shown_is_warned_about)
+{
+    static const struct warned cases[] = {
+        {"- name: a\n  key: ip + path\n  capacity: 5\n  refill: 1/s\n  show: false\n",
+         "f:6:9: warning: " HIDES_NOTHING},
+        {LIMIT("a", "ip + path", "5", "1/s", ", show: true"), ""},
+        {LIMIT("a", "query:a | ip", "5", "1/s", ", show: false"), ""},
+        {LIMIT("a", "header:A | ip", "5", "1/s", ", show: false"), ""},
+        {LIMIT("a", "header:A | ip", "5", "1/s", ", show: true"), ""},
+    };
+
+    want_all_warnings(cases, LENGTH(cases));
+}
+
 TEST(all_warnings_about_a_file_are_in_the_order_of_its_lines)
 {
     want_warnings(LIMIT("a", "query:u", "5", "1/s", ", cost: 9, match: { path: //x }")

@@ -152,6 +152,13 @@ TEST(an_exact_override_applies_to_one_client)
         {"query:user", {{"a}:per-user"}}, "/?user=a%7D:per-user", .want = 0},
         {"query:user", {{"a\nb"}}, "/?user=a%0Ab", .want = 0},
         /* the other sources are not decoded */
+        {"header:X-User", {{"alice"}}, "/", NULL, "HTTP_X_USER=alice", 0},
+        {"header:X-User", {{"alice"}}, "/", NULL, "HTTP_X_USER=Alice", NONE},
+        {"lower(header:X-User)", {{"Alice"}}, "/", NULL, "HTTP_X_USER=aLICE", 0},
+        {"lower(cookie:s)", {{"Alice"}}, "/", NULL, "HTTP_COOKIE=s=aLICE", 0},
+        {"header:X-User + ip", {{"alice", "192.0.2.7"}}, "/", NULL, "HTTP_X_USER=alice", 0},
+        {"header:X-User | query:u", {{"alice"}}, "/?u=alice", NULL, NULL, 0},
+        {"header:X-User | query:u", {{"alice"}}, "/?u=bob", NULL, "HTTP_X_USER=alice", 0},
         {"header:X-User", {{"a%20b"}}, "/", NULL, "HTTP_X_USER=a%20b", 0},
         {"header:X-User", {{"a b"}}, "/", NULL, "HTTP_X_USER=a%20b", NONE},
         {"header:X-User", {{"a b"}}, "/", NULL, "HTTP_X_USER=a+b", NONE},
