@@ -92,14 +92,14 @@ bench:
 	$(MAKE) --no-print-directory bench-build
 	BUILD=$(BUILD) tests/bench/run.sh
 
-bench-build: $(PROGRAM) $(BUILD)/ceiling.fcgi $(BUILD)/globs
+bench-build: $(PROGRAM) $(BUILD)/ceiling.fcgi $(BUILD)/globs $(BUILD)/keys
 
 # The same program with a fake Redis that answers at once, to measure the rest of the program.
 $(BUILD)/ceiling.fcgi: $(BUILD)/main.o $(BUILD)/ceiling.o $(LIBRARY)
 	$(SAY)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(BUILD)/globs: tests/bench/globs.c $(LIBRARY)
+$(BUILD)/globs $(BUILD)/keys: $(BUILD)/%: tests/bench/%.c $(LIBRARY)
 	$(SAY)
 	$(COMPILE) $(ALL_LDFLAGS) -o $@ $(filter %.c %.a,$^) $(LIBS)
 

@@ -284,3 +284,4 @@ start_redis
 ((requests == 0)) || memory
 bucket
 "$build/globs"
+"$build/keys"
