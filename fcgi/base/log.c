@@ -4,8 +4,12 @@
 
 #include <poll.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -44,11 +48,36 @@ size_t log_escape(const char *text, char *out, size_t size)
     return len;
 }
 
-void log_line(const char *format, ...)
+/* Compare on each line, because that costs little and needs no state. */
+static bool is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat standard_error;
+    char actual[64];
+
+    if (!stream || fstat(STDERR_FILENO, &standard_error) != 0)
+        return false;
+    snprintf(actual, sizeof actual, "%ju:%ju", (uintmax_t)standard_error.st_dev,
+             (uintmax_t)standard_error.st_ino);
+    return strcmp(stream, actual) == 0;
+}
+
+/* Write what is before the message of a line to OUT (SIZE bytes).  Returns its length. */
+static size_t begin_line(int priority, char *out, size_t size)
+{
+    time_t now = time(NULL);
+    struct tm utc;
+
+    if (is_journal())
+        return (size_t)snprintf(out, size, "<%d>", priority);
+    size_t length = strftime(out, size, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    return length +
+           (size_t)snprintf(out + length, size - length, " ratelimit.fcgi[%d]: ", (int)getpid());
+}
+
+void log_line(int priority, const char *format, ...)
 {
     char line[LINE_MAX_BYTES], message[MESSAGE_MAX_BYTES], escaped[MESSAGE_MAX_BYTES];
-    struct tm utc;
-    time_t now = time(NULL);
     va_list arguments;
 
     va_start(arguments, format);
@@ -58,9 +87,8 @@ void log_line(const char *format, ...)
         memcpy(message + sizeof message - 4, "...", 4);
     log_escape(message, escaped, sizeof escaped);
 
-    size_t length = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-    length += (size_t)snprintf(line + length, sizeof line - length, " ratelimit.fcgi[%d]: %s\n",
-                               (int)getpid(), escaped);
+    size_t length = begin_line(priority, line, sizeof line);
+    length += (size_t)snprintf(line + length, sizeof line - length, "%s\n", escaped);
     /* Standard error may be shared with other processes, so it cannot be made non-blocking.  A line
      * is shorter than PIPE_BUF: a pipe that poll reports as writable takes it whole. */
     struct pollfd standard_error = {.fd = STDERR_FILENO, .events = POLLOUT};

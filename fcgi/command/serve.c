@@ -96,7 +96,7 @@ static void on_reload(void *context, struct limits *limits)
     if (!limits)
         return;
     if (!same_redis(server, limits))
-        log_line("the limits file has other settings of redis, which take a restart");
+        log_line(LOG_WARNING, "the limits file has other settings of redis, which take a restart");
     limiter_set_limits(server->limiter, limits);
     describe(server, limits);
     limits_unref(limits);
@@ -191,6 +191,7 @@ static void warn_of_root(void)
 {
     if (geteuid() == 0)
         log_line(
+            LOG_WARNING,
             "running as root, which a rate limiter never needs; start it as the user of the web "
             "server, or as one of its own");
 }
@@ -207,7 +208,8 @@ static bool open_region(struct server *server, const char *path)
         return true;
     if (server->region)
         snprintf(error, sizeof error, "%s: there is no room for another process", path);
-    log_line("the shared memory cannot be used (%s): this process counts on its own", error);
+    log_line(LOG_WARNING, "the shared memory cannot be used (%s): this process counts on its own",
+             error);
     region_free(server->region);
     server->region = region_open(NULL, error, sizeof error);
     if (!server->region)

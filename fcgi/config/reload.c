@@ -100,10 +100,10 @@ static void log_mistakes(struct findings *findings)
     fclose(lines);
     rest = text;
     while ((line = strsep(&rest, "\n")) && *line && logged++ < MISTAKES_LOGGED_MAX)
-        log_line("%s", line);
+        log_line(LOG_WARNING, "%s", line);
     free(text);
-    log_line("%s is refused for %u mistake%s, the limits stay as they were", findings->file,
-             findings->error_count, findings->error_count == 1 ? "" : "s");
+    log_line(LOG_WARNING, "%s is refused for %u mistake%s, the limits stay as they were",
+             findings->file, findings->error_count, findings->error_count == 1 ? "" : "s");
 }
 
 static void refuse_file(struct reload *reload, struct findings *findings)
@@ -115,7 +115,7 @@ static void refuse_file(struct reload *reload, struct findings *findings)
 static void take_limits(struct reload *reload, struct limits *limits,
                         const struct findings *findings)
 {
-    log_line("%s reloaded: %zu limit%s (sha256 %.12s)%s", reload->path, limits->count,
+    log_line(LOG_NOTICE, "%s reloaded: %zu limit%s (sha256 %.12s)%s", reload->path, limits->count,
              limits->count == 1 ? "" : "s", limits->sha256,
              findings->warning_count > 0 ? "; --check has warnings for it" : "");
     reload->done(reload->context, limits);
@@ -237,7 +237,8 @@ static void on_hangup(struct ev_loop *loop, ev_signal *watcher, int events)
     if (reload->path)
         read_again(reload);
     else
-        log_line("SIGHUP: there is no limits file to reload; the built-in limits are used");
+        log_line(LOG_WARNING,
+                 "SIGHUP: there is no limits file to reload; the built-in limits are used");
 }
 
 struct reload *reload_new(struct ev_loop *loop, const char *path, reload_done *done, void *context)

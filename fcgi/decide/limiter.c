@@ -214,11 +214,13 @@ static void log_not_applied(struct limiter *limiter, const struct limit *limit,
         return;
     limiter->not_applied_said_s = now_s;
     if (result == APPLY_TOO_MUCH)
-        log_line("limit %s: a request was refused with 400, because comparing it with the patterns "
+        log_line(LOG_WARNING,
+                 "limit %s: a request was refused with 400, because comparing it with the patterns "
                  "of the limits took too long",
                  limit->name);
     else
-        log_line("limit %s: %s, because over %d limits apply to it; give some of them a narrower "
+        log_line(LOG_WARNING,
+                 "limit %s: %s, because over %d limits apply to it; give some of them a narrower "
                  "match",
                  limit->name,
                  limit->shadow ? "it was left out of a request" : "a request was refused with 500",

@@ -32,7 +32,8 @@ static enum reply_form form_for(const struct request *request)
 static void log_incomplete(struct router *router, const char *parameter)
 {
     if (!router->incomplete_logged)
-        log_line("the web server sends no %s; include its standard fastcgi_params", parameter);
+        log_line(LOG_ERR, "the web server sends no %s; include its standard fastcgi_params",
+                 parameter);
     router->incomplete_logged = true;
 }
 

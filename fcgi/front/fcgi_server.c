@@ -368,7 +368,7 @@ static void take_request(struct peer *peer)
 static void log_broken(struct fcgi_server *server, const char *problem)
 {
     if (!server->broken_logged)
-        log_line("closing a connection that sent invalid FastCGI: %s", problem);
+        log_line(LOG_WARNING, "closing a connection that sent invalid FastCGI: %s", problem);
     server->broken_logged = true;
 }
 
@@ -527,7 +527,7 @@ static bool close_slow(struct fcgi_server *server)
 static bool free_descriptors(struct fcgi_server *server)
 {
     if (!server->descriptors_logged)
-        log_line("out of descriptors: closing connections that are idle or slow");
+        log_line(LOG_WARNING, "out of descriptors: closing connections that are idle or slow");
     server->descriptors_logged = true;
     if (drain_is_empty(server->drain) && TAILQ_EMPTY(&server->peers[PEER_IDLE]))
         return close_slow(server);
@@ -539,7 +539,7 @@ static bool free_descriptors(struct fcgi_server *server)
 static void pause_accepting(struct fcgi_server *server, int error)
 {
     if (!server->accept_failed)
-        log_line("cannot accept connections: %s; trying again", strerror(error));
+        log_line(LOG_ERR, "cannot accept connections: %s; trying again", strerror(error));
     server->accept_failed = true;
     ev_io_stop(server->loop, &server->readable);
     ev_timer_set(&server->pause, ACCEPT_PAUSE_S, 0.);

@@ -61,7 +61,8 @@ static void write_line(const struct moment *before, const struct moment *now,
             most = row->key;
         }
     }
-    log_line("%slimit %s %s %" PRIu64 " request%s of %s%" PRIu64 " client%s in %d s, most often %s "
+    log_line(LOG_INFO,
+             "%slimit %s %s %" PRIu64 " request%s of %s%" PRIu64 " client%s in %d s, most often %s "
              "(%" PRIu64 ")",
              shadow ? "shadow " : "", limit->name, shadow ? "would have refused" : "refused", count,
              count == 1 ? "" : "s", clients >= TOP_ROWS ? "at least " : "", clients,

@@ -289,7 +289,8 @@ static void probe_by_eval(struct connection *connection, const char *error)
 static void by_eval_log(struct connection *connection)
 {
     if (connection->by_eval && !connection->by_eval_said)
-        log_line("redis %s refuses SCRIPT LOAD or EVALSHA (%s): the whole script is sent with each "
+        log_line(LOG_WARNING,
+                 "redis %s refuses SCRIPT LOAD or EVALSHA (%s): the whole script is sent with each "
                  "request (EVAL)",
                  connection->shown, connection->refused);
     connection->by_eval_said = connection->by_eval;

@@ -98,7 +98,8 @@ static void away_begin(struct redis *redis, const char *reason)
     redis->undecided_count = 0;
     counter_add(&redis->slot->counters.redis_losses, 1);
     memset(redis->trouble, 0, sizeof redis->trouble);
-    log_line("redis %s is lost (%s): requests are decided without it", redis->shown, reason);
+    log_line(LOG_WARNING, "redis %s is lost (%s): requests are decided without it", redis->shown,
+             reason);
 }
 
 static void away_end(struct redis *redis)
@@ -107,8 +108,9 @@ static void away_end(struct redis *redis)
         return;
     redis_count_down_time(redis);
     redis->away = false;
-    log_line("redis %s is back after %.1f s; requests decided without it: %llu", redis->shown,
-             clock_s() - redis->away_since_s, (unsigned long long)redis->undecided_count);
+    log_line(LOG_NOTICE, "redis %s is back after %.1f s; requests decided without it: %llu",
+             redis->shown, clock_s() - redis->away_since_s,
+             (unsigned long long)redis->undecided_count);
 }
 
 /* One request was not decided, because of what FORMAT says. */
@@ -127,7 +129,8 @@ __attribute__((format(printf, 3, 4))) static void trouble_note(struct redis *red
     va_start(arguments, format);
     vsnprintf(reason, sizeof reason, format, arguments);
     va_end(arguments);
-    log_line("redis %s does not decide every request (%s): those are decided without it",
+    log_line(LOG_WARNING,
+             "redis %s does not decide every request (%s): those are decided without it",
              redis->shown, reason);
 }
 
@@ -139,7 +142,8 @@ static void trouble_check(struct redis *redis)
 
         if (!trouble->said || clock_s() < trouble->last_s + TROUBLE_QUIET_S)
             continue;
-        log_line("redis %s decides every request again; requests decided without it: %llu",
+        log_line(LOG_NOTICE,
+                 "redis %s decides every request again; requests decided without it: %llu",
                  redis->shown, (unsigned long long)trouble->undecided_count);
         *trouble = (struct trouble){0};
     }
