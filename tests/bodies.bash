@@ -29,7 +29,7 @@ YAML
 end_bodies() {
   local pid found=alive
   ! gone "$PROGRAM_PID" || found=gone
-  found+=$(grep -hv "running as root" "$BATS_FILE_TMPDIR/program.log" "$BATS_TEST_TMPDIR/program.log" 2>/dev/null || true)
+  found+=$(log_after_start "$BATS_FILE_TMPDIR/program.log" "$BATS_TEST_TMPDIR/program.log" 2>/dev/null)
   for pid in $SERVER_PIDS; do stop "$pid"; done
   assert_equal "$found" alive
 }

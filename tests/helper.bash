@@ -197,6 +197,12 @@ mount_or_skip() { unshare --mount true 2>/dev/null || skip 'no right to mount a 
 # log_count PATTERN - the lines of LIMITER_LOG that match
 log_count() { grep -c "$1" "$LIMITER_LOG" || true; }
 
+# START_LINE - a regular expression of the line that each process logs when it is ready to serve
+START_LINE=': ratelimit\.fcgi [0-9.]*: .* ([0-9]* limits\?, sha256 [0-9a-f]\{12\}), redis [^ ]*$'
+
+# log_after_start FILE... - the lines of logs, without the lines of starts and, where the tests run as root, of that
+log_after_start() { cat "$@" | grep -v "$START_LINE" | grep -v ': running as root' || true; }
+
 # worker_pids - the pids of the ratelimit.fcgi that LIGHTTPD_PID started
 worker_pids() { cat "/proc/$LIGHTTPD_PID/task/$LIGHTTPD_PID/children"; }
 

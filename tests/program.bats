@@ -158,6 +158,51 @@ served_by() { [[ $(awk '/^SigCgt/ { print $2 }' "/proc/$1/status") != *0 ]]; }
   eventually ratelimited
 }
 
+# started_with TEXT - the program has logged one line of its start: its version and TEXT
+started_with() {
+  eventually grep -q "$START_LINE" "$LIMITER_LOG"
+  assert_equal "$(grep "$START_LINE" "$LIMITER_LOG" | sed 's/.*\]: //')" "$("$PROGRAM" --version): $1"
+}
+
+@test "one line at the start names the version, the limits file with its digest, and Redis without the password" {
+  start_redis --requirepass hush-password
+  local file=$BATS_TEST_TMPDIR/limits.yaml
+  printf 'limits:\n  - { name: a, key: ip, capacity: 5, refill: 1/day }\n' >"$file"
+  start_program REDIS_ADDR="redis://:hush-password@127.0.0.1:$REDIS_PORT" LIMITS_FILE="$file"
+  started_with "$file (1 limit, sha256 $(sha256sum "$file" | cut -c1-12)), redis 127.0.0.1:$REDIS_PORT"
+  run ! grep -q hush-password "$LIMITER_LOG"
+  stop_limiters
+  printf '  - { name: b, key: ip, capacity: 5, refill: 1/day }\n' >>"$file"
+  start_program REDIS_ADDR=127.0.0.1:1 -- --limits "$file"
+  started_with "$file (2 limits, sha256 $(sha256sum "$file" | cut -c1-12)), redis 127.0.0.1:1"
+  stop_limiters
+  start_program REDIS_ADDR=unix:/no/redis
+  started_with "the built-in limits (1 limit, sha256 $(sha256sum conf/limits.yaml | cut -c1-12)), redis unix:/no/redis"
+}
+
+@test "a program that does not start logs no start" {
+  run -1 "$PROGRAM" --listen "unix:$BATS_TEST_TMPDIR/no/folder"
+  assert_equal "$(log_after_start - <<<"$output")" "$output"
+}
+
+# As systemd does it: the journal is a stream, here a pipe, that JOURNAL_STREAM names.
+@test "lines to the journal have a priority and neither time nor name, and the lines of a start are notices" {
+  local journal=$BATS_TEST_TMPDIR/journal
+  PROGRAM_SOCKET=$BATS_TEST_TMPDIR/program.sock
+  touch "$journal"
+  local stream
+  stream=$(stat -c %d:%i "$journal")
+  JOURNAL_STREAM=$stream REDIS_ADDR=127.0.0.1:1 "$PROGRAM" --listen "unix:$PROGRAM_SOCKET" \
+    2>>"$journal" 3>&- &
+  PROGRAM_PID=$!
+  start_limiter conf/lighttpd-connect.conf SOCKET="$PROGRAM_SOCKET"
+  eventually asked_and_logged 'is lost' "$journal"
+  assert_equal "$(grep 'is lost' "$journal")" '<4>redis 127.0.0.1:1 is lost (Connection refused): requests are decided without it'
+  assert_contains "$(grep sha256 "$journal")" "<5>$("$PROGRAM" --version): the built-in limits ("
+  run ! grep -v '^<[3456]>' "$journal"
+}
+asked_and_logged() { status / >/dev/null && grep -q "$1" "$2"; }
+
 @test "a wrong password is logged as a loss, without the password" {
   start_redis --requirepass right
   start_program REDIS_ADDR="redis://:hush-password@127.0.0.1:$REDIS_PORT"

@@ -39,6 +39,7 @@ setup() { user=user-$BATS_TEST_NUMBER; }
 teardown() {
   stop "$other_lighttpd"
   stop "$toucher"
+  stop "$journald"
 }
 
 needs_boot() { [[ -z $unable ]] || skip "$unable: conf/systemd is NOT run"; }
@@ -188,6 +189,29 @@ pid_of() {
   eventually decided 10
   assert_equal "$(statuses 4 "$user-again")" '200 200 200 429'
   assert_equal "$(pid_of 1) $(pid_of 2)" "$pids"
+}
+
+# messages OPTION... - what the journal has of the processes, without the times
+messages() { inside journalctl -q -o cat -u 'ratelimit@*' "$@"; }
+
+# With systemd's own journal in the place of the tests' log file.
+@test "journalctl -p warning shows a lost Redis, -p notice its return and the start, and neither has a second time" {
+  needs_systemd
+  inside /lib/systemd/systemd-journald 3>&- &
+  journald=$!
+  eventually test -S "/proc/$init/root/run/systemd/journal/stdout"
+  drop_in ratelimit@.service 'SystemCallErrorNumber=kill'
+  inside systemctl restart 'ratelimit@*'
+  eventually decided 10
+  stop "$(<"$REDIS_DIR/pid")"
+  eventually undecided
+  start_redis
+  eventually decided 10
+  assert_matches "$(messages -p warning | sort -u)" '^redis redis.test:[0-9]+ is lost \(.*\): requests are decided without it$'
+  assert_equal "$(messages -p notice | grep -cE '^redis redis.test:[0-9]+ is back after')" 2
+  assert_equal "$(messages -p notice | grep -cE '^ratelimit.fcgi [0-9.]+: /etc/ratelimit/limits.yaml \(1 limit, sha256 ')" 2
+  drop_in ratelimit@.service 'SystemCallErrorNumber=kill' 'StandardError=append:/run/ratelimit.log'
+  inside systemctl restart 'ratelimit@*'
 }
 
 @test "systemctl reload takes a changed limits file, and fails without a change on one with a mistake" {

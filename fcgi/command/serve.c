@@ -288,6 +288,18 @@ static bool prepare(struct server *server, const struct options *options, struct
     return true;
 }
 
+/* So that the log says which process serves by which limits. */
+static void log_start(const struct options *options, const struct limits *limits,
+                      const struct redis_address *redis)
+{
+    char shown[REDIS_ADDRESS_SHOWN_SIZE];
+
+    redis_address_show(redis, shown);
+    log_line(LOG_NOTICE, "ratelimit.fcgi " VERSION ": %s (%zu limit%s, sha256 %.12s), redis %s",
+             configure_name(options), limits->count, limits->count == 1 ? "" : "s", limits->sha256,
+             shown);
+}
+
 /* Serve until a signal. */
 static void run_loop(struct server *server)
 {
@@ -324,6 +336,8 @@ int serve(const struct options *options)
     server.reload = reload_new(server.loop, options->limits, on_reload, &server);
     struct limits *limits = configure(options, FINDINGS_ERRORS, NULL, &redis);
     bool ready = limits && prepare(&server, options, limits, &redis);
+    if (ready)
+        log_start(options, limits, &redis);
     if (limits)
         status = ready ? EXIT_SUCCESS : EXIT_FAILURE;
     limits_unref(limits); /* the limiter has a reference of its own */
