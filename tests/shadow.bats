@@ -22,12 +22,12 @@ YAML
 # assert_left NAME CAPACITY COUNT - alice's bucket of that limit
 assert_left() { assert_equal "$1 $(tokens "rl:{query:user=alice}:$1" "$2" 86400)" "$1 $3"; }
 
-@test "a shadow never refuses, is counted in Redis, and is in no header" {
+@test "a shadow never refuses, is counted in Redis, and is in no header but RateLimit-Shadow" {
   an_enforced_and_a_shadow 100 3
   assert_equal "$(burst 20 '/?user=alice')" '200:20'
   assert_left new 3 0
   request '/?user=alice'
-  assert_fields 'RateLimit-Policy old q=100 w=8640000' 'RateLimit old r=79 t=6825600'
+  assert_fields 'RateLimit-Policy old q=100 w=8640000' 'RateLimit old r=79 t=6825600' 'RateLimit-Shadow new'
 }
 
 @test "the body of a 200 names a shadow that would have refused" {
@@ -48,7 +48,23 @@ assert_left() { assert_equal "$1 $(tokens "rl:{query:user=alice}:$1" "$2" 86400)
   for _ in 1 2 3; do request '/?user=alice'; done
   assert_equal "$(header Status)" '429 Too Many Requests'
   assert_contains "$body" '"violated-policies":["old"],"shadow":["new"]}'
-  assert_fields 'RateLimit-Policy old q=2 w=172800' 'RateLimit old r=0 t=86400'
+  assert_fields 'RateLimit-Policy old q=2 w=172800' 'RateLimit old r=0 t=86400' 'RateLimit-Shadow new'
+}
+
+@test "the answer to /check names each shadow that would have refused" {
+  start_limits <<'YAML'
+redis: { timeout: 5s }
+trusted_proxies: [127.0.0.1]
+limits:
+  - { name: new, key: query:user, capacity: 1, refill: 1/day, shadow: true }
+  - { name: newer, key: query:user, capacity: 2, refill: 1/day, shadow: true }
+YAML
+  local expected
+  for expected in '' 'RateLimit-Shadow new' $'RateLimit-Shadow new\nRateLimit-Shadow newer'; do
+    request /check -H 'X-Forwarded-Uri: /?user=alice'
+    assert_equal "$(fields)" "$expected"
+  done
+  assert_equal "$(header RateLimit-Shadow)" '"new", "newer"'
 }
 
 @test "a request that an enforced limit refuses is not charged to a shadow" {
@@ -80,16 +96,17 @@ YAML
   assert_between $(($(redis_cli GET 'rl:{query:user=alice}:old') - with)) 0 60000000
 }
 
-@test "a shadow alone answers 200 without headers and is named" {
+@test "a shadow alone answers 200 and is named, without the other headers" {
   start_limits <<'YAML'
 redis: { timeout: 5s }
 limits: [{ name: new, key: ip, capacity: 1, refill: 1/day, shadow: true }]
 YAML
   request /
   assert_equal "$body" '{"allowed":true}'
+  assert_fields
   request /
   assert_equal "$(header Status)" '200 OK'
-  assert_fields
+  assert_fields 'RateLimit-Shadow new'
   assert_equal "$body" '{"allowed":true,"shadow":["new"]}'
 }
 

@@ -157,15 +157,32 @@ static const struct quota *closest_to_refusing(const struct quota *quotas, size_
     return closest;
 }
 
-/* The names that the fields of a verdict have: as headers of an answer, or as variables for a web
- * server. */
-static const struct names {
-    const char *policy, *ratelimit, *limit, *remaining, *reset;
-} header_names = {"RateLimit-Policy: ", "RateLimit: ", "X-RateLimit-Limit: ",
-                  "X-RateLimit-Remaining: ", "X-RateLimit-Reset: "},
-  variable_names = {
-      "Variable-RATELIMIT_POLICY: ", "Variable-RATELIMIT: ", "Variable-X_RATELIMIT_LIMIT: ",
-      "Variable-X_RATELIMIT_REMAINING: ", "Variable-X_RATELIMIT_RESET: "};
+/* The names that the fields of a verdict have. */
+struct names {
+    const char *policy, *ratelimit, *limit, *remaining, *reset, *closest_name, *closest_remaining;
+};
+
+/* As headers of an answer. */
+static const struct names header_names = {
+    .policy = "RateLimit-Policy: ",
+    .ratelimit = "RateLimit: ",
+    .limit = "X-RateLimit-Limit: ",
+    .remaining = "X-RateLimit-Remaining: ",
+    .reset = "X-RateLimit-Reset: ",
+    .closest_name = "RateLimit-Name: ",
+    .closest_remaining = "RateLimit-Remaining: ",
+};
+
+/* As variables for a web server. */
+static const struct names variable_names = {
+    .policy = "Variable-RATELIMIT_POLICY: ",
+    .ratelimit = "Variable-RATELIMIT: ",
+    .limit = "Variable-X_RATELIMIT_LIMIT: ",
+    .remaining = "Variable-X_RATELIMIT_REMAINING: ",
+    .reset = "Variable-X_RATELIMIT_RESET: ",
+    .closest_name = "Variable-RATELIMIT_NAME: ",
+    .closest_remaining = "Variable-RATELIMIT_REMAINING: ",
+};
 
 static void append_fields(struct text *reply, const struct verdict *verdict,
                           const struct names *names)
@@ -191,19 +208,46 @@ static void append_fields(struct text *reply, const struct verdict *verdict,
     }
 }
 
+/* Append the field that names the shadow limits that would have refused, if there are any. */
+static void append_shadow_field(struct text *reply, const struct verdict *verdict)
+{
+    for (size_t i = 0; i < verdict->shadow_count; i++) {
+        text_append(reply, i > 0 ? ", " : "RateLimit-Shadow: ");
+        append_name(reply, verdict->shadow[i]->name);
+    }
+    text_append(reply, verdict->shadow_count > 0 ? "\r\n" : "");
+}
+
+/* Append the name and the remaining tokens of the quota that is closest to refusing, if there is
+ * one. */
+static void append_closest(struct text *reply, const struct verdict *verdict,
+                           const struct names *names)
+{
+    if (verdict->count == 0)
+        return;
+    const struct quota *closest = closest_to_refusing(verdict->quotas, verdict->count);
+    text_append(reply, names->closest_name);
+    text_append(reply, closest->limit->name);
+    text_append(reply, "\r\n");
+    append_field(reply, names->closest_remaining, closest->charge->balance.remaining);
+    text_append(reply, "\r\n");
+}
+
+static void append_header_fields(struct text *reply, enum reply_form form,
+                                 const struct verdict *verdict)
+{
+    append_fields(reply, verdict, &header_names);
+    append_shadow_field(reply, verdict);
+    if (form == REPLY_AUTH_REQUEST) /* not for a client, which has RateLimit */
+        append_closest(reply, verdict, &header_names);
+}
+
 /* The answer of an authorizer that allows the request. */
 static void append_variables(struct text *reply, const struct verdict *verdict)
 {
     text_append(reply, "Status: 200 OK\r\n");
     append_fields(reply, verdict, &variable_names);
-    if (verdict->count > 0) {
-        const struct quota *closest = closest_to_refusing(verdict->quotas, verdict->count);
-        text_append(reply, "Variable-RATELIMIT_NAME: ");
-        text_append(reply, closest->limit->name);
-        append_field(reply,
-                     "\r\nVariable-RATELIMIT_REMAINING: ", closest->charge->balance.remaining);
-        text_append(reply, "\r\n");
-    }
+    append_closest(reply, verdict, &variable_names);
     for (size_t i = 0; i < verdict->shadow_count; i++) {
         text_append(reply, i > 0 ? ", " : "Variable-RATELIMIT_SHADOW: ");
         text_append(reply, verdict->shadow[i]->name);
@@ -274,7 +318,7 @@ static void append_allowance(struct text *reply, enum reply_form form,
         return;
     }
     append_head(reply, form, 200, "OK");
-    append_fields(reply, verdict, &header_names);
+    append_header_fields(reply, form, verdict);
     if (form == REPLY_AUTH_REQUEST) {
         text_append(reply, "\r\n");
         return;
@@ -290,7 +334,7 @@ static void append_refusal(struct text *reply, enum reply_form form, const struc
 
     append_head(reply, form, 429, "Too Many Requests");
     append_retry_after(reply, verdict->quotas, verdict->count);
-    append_fields(reply, verdict, &header_names);
+    append_header_fields(reply, form, verdict);
     append_quota_exceeded(&problem, verdict);
     append_problem(reply, form, &problem);
 }

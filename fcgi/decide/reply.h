@@ -9,9 +9,10 @@
 #include "request/request.h"
 #include "store/store.h"
 
-/* Bytes of a reply, NUL included: always enough, see tests/unit/test_reply.c.  A limit appears at
- * most four times in it (RateLimit-Policy, RateLimit, violated-policies and shadow), with its
- * numbers. */
+/* Bytes of a reply, NUL included: always enough, see tests/unit/test_reply.c.  There is
+ * room for each limit four times, with its numbers.  An enforced limit appears at most three times
+ * (RateLimit-Policy, RateLimit, violated-policies), a shadow limit twice (RateLimit-Shadow and
+ * shadow); the one that is closest to refusing once more. */
 #define REPLY_SIZE (2048 + STORE_CHARGES_MAX * 4 * (LIMIT_NAME_MAX + 40))
 
 /* What an answer is for. */
@@ -49,10 +50,12 @@ struct verdict {
  *                                             if it never does
  *   X-RateLimit-Limit, -Remaining, -Reset     capacity, remaining, seconds until full, of the quota
  *                                             that is closest to refusing
+ *   RateLimit-Shadow: "new", "newer"          the shadow limits that would have refused, if any
  *   Retry-After: 12                           on 429, RFC 9110, 10.2.3: the longest wait of those
  *                                             that refused, rounded up; left out if one is for ever
  *
- * The first two are Lists of String names (RFC 9651, draft-ietf-httpapi-ratelimit-headers-11);
+ * The first two and RateLimit-Shadow are Lists of String names (RFC 9651,
+ * draft-ietf-httpapi-ratelimit-headers-11);
  * Cache-Control is no-store.  The body of a 200 is
  * {"allowed":true,"limit":CAPACITY,"remaining":R,"reset":SECONDS until the bucket is full}, of the
  * quota that is closest to refusing: the one that has room for the fewest requests like this one,
@@ -70,9 +73,11 @@ struct verdict {
  *   RATELIMIT_SHADOW                     names of shadow limits that would have refused, by ", "
  *
  * As REPLY_AUTH_REQUEST 204 allows the request and 403 refuses it.  Neither has a body, and there
- * are two fields more:
+ * are more fields, for the access log and for what the client is answered:
  *
  *   RateLimit-Status: 429                what the status would be
+ *   RateLimit-Name: per-user             of the quota that is closest to refusing, in any case
+ *   RateLimit-Remaining: 4               likewise
  *   RateLimit-Problem: {...}             on a refusal: what the body would be
  *
  * Returns the bytes written, without the NUL.  Cannot fail. */

@@ -2,6 +2,7 @@
 //
 //   RateLimit-Policy per-user q=5 w=60
 //   RateLimit per-user r=4 t=48
+//   RateLimit-Shadow new
 //
 // A field that is not there prints nothing.  Exit status 1 and a message for one that is no List of Strings
 // with Integer parameters (RFC 9651), or is not written as RFC 9651, 4.1 has it.
@@ -38,7 +39,7 @@ function itemLines(value) {
 }
 
 const head = readFileSync(0, 'latin1');
-for (const name of ['RateLimit-Policy', 'RateLimit']) {
+for (const name of ['RateLimit-Policy', 'RateLimit', 'RateLimit-Shadow']) {
   const found = values(head, name);
   if (found.length === 0) continue;
   const value = found.join(', ');

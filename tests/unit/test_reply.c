@@ -119,9 +119,9 @@ static long long number_in(const char *text, const char *name)
 static void want_response(const char *text, size_t len)
 {
     static const char *const once[] = {
-        "Content-Type",      "Cache-Control",         "Retry-After",
-        "Content-Length",    "RateLimit-Policy",      "RateLimit",
-        "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"};
+        "Content-Type",      "Cache-Control",   "Retry-After",       "Content-Length",
+        "RateLimit-Policy",  "RateLimit",       "X-RateLimit-Limit", "X-RateLimit-Remaining",
+        "X-RateLimit-Reset", "RateLimit-Shadow"};
     const char *end = strstr(text, "\r\n\r\n"), *body = end ? end + 4 : NULL;
 
     if (!body || strlen(text) != len || len >= REPLY_SIZE || strncmp(text, "Status: ", 8) != 0)
@@ -469,7 +469,22 @@ TEST(what_a_client_has_by_an_override_is_what_it_is_told)
                                "{\"allowed\":true,\"limit\":200,\"remaining\":150,\"reset\":1}\n");
 }
 
-TEST(shadow_limits_that_would_have_refused_are_named_in_the_body_alone)
+/* The field RateLimit-Shadow of HEAD is VALUE, "": there is none; and no other field names a shadow
+ * limit.  Changes HEAD. */
+static void want_shadow_field(const char *what, char *head, const char *value)
+{
+    char line[128];
+
+    snprintf(line, sizeof line, *value ? "\r\nRateLimit-Shadow: %s\r\n" : "%s", value);
+    char *at = strstr(head, line);
+    if (!at)
+        fail_msg("%s: no field \"%s\": \"%s\"", what, line, head);
+    memset(at, ' ', strlen(line));
+    if (strstr(head, third.name) || strstr(head, per_second.name) || strstr(head, "Shadow"))
+        fail_msg("%s: another field names a shadow: \"%s\"", what, head);
+}
+
+TEST(shadow_limits_that_would_have_refused_are_named_in_the_body_and_in_a_field)
 {
     static const struct limit *const shadows[] = {&third, &per_second};
     static const struct row allowed = {&per_user, &user_charge, {true, 4, 0, 12000000}},
@@ -498,6 +513,8 @@ TEST(shadow_limits_that_would_have_refused_are_named_in_the_body_alone)
         {"no limit, two", NULL, 2, "{\"allowed\":true,\"shadow\":[\"a.b_C-3\",\"per-second\"]}\n"},
     };
 
+    static const char *const fields[] = {"", "\"a.b_C-3\"", "\"a.b_C-3\", \"per-second\""};
+
     FOR_EACH(c, cases) {
         const struct verdict verdict = {.quotas = quotas_of(c->quota, c->quota != NULL),
                                         .count = c->quota != NULL,
@@ -510,9 +527,8 @@ TEST(shadow_limits_that_would_have_refused_are_named_in_the_body_alone)
         body = strstr(got, "\r\n\r\n") + 4;
         want_text(c->what, body, c->body);
         body[0] = '\0';
-        if (strstr(got, third.name) || strstr(got, per_second.name))
-            fail_msg("%s: a shadow is in the headers: \"%s\"", c->what, got);
-        want_number(c->what, strstr(got, "RateLimit") != NULL, c->quota != NULL);
+        want_shadow_field(c->what, got, fields[c->shadow_count]);
+        want_number(c->what, field_in(got, "RateLimit") != NULL, c->quota != NULL);
     }
 }
 
@@ -608,6 +624,8 @@ TEST(the_longest_answer_fits)
                                             .shadow_count = STORE_CHARGES_MAX - enforced,
                                             .headers = HEADER_IETF | HEADER_X_RATELIMIT};
             decide_verdict(&verdict, got);
+            assert_true(reply_decided(&verdict, REPLY_AUTH_REQUEST, got) < REPLY_SIZE);
+            assert_string_equal(got + strlen(got) - 4, "\r\n\r\n");
         }
     }
 }
@@ -822,14 +840,13 @@ TEST(the_longest_leave_fits)
 
 TEST(auth_request_gets_leave_and_the_fields_and_no_body)
 {
-    static const struct limit *const shadows[] = {&third};
+    static const struct limit *const shadows[] = {&third, &per_second};
     char got[REPLY_SIZE];
 
-    /* What a shadow would have done is in the log, but not here. */
     const struct verdict verdict = {.quotas = quotas_of(&user_allows, 1),
                                     .count = 1,
                                     .shadow = shadows,
-                                    .shadow_count = 1,
+                                    .shadow_count = 2,
                                     .headers = HEADER_IETF | HEADER_X_RATELIMIT};
     size_t len = reply_decided(&verdict, REPLY_AUTH_REQUEST, got);
     want_text("allowed", got,
@@ -837,24 +854,27 @@ TEST(auth_request_gets_leave_and_the_fields_and_no_body)
                          "RateLimit: \"per-user\";r=4;t=48\r\n"
                          "X-RateLimit-Limit: 5\r\n"
                          "X-RateLimit-Remaining: 4\r\n"
-                         "X-RateLimit-Reset: 12\r\n\r\n");
+                         "X-RateLimit-Reset: 12\r\n"
+                         "RateLimit-Shadow: \"a.b_C-3\", \"per-second\"\r\n"
+                         "RateLimit-Name: per-user\r\n"
+                         "RateLimit-Remaining: 4\r\n\r\n");
     want_number("length", (long long)len, (long long)strlen(got));
     len = reply_undecided(WHEN_DOWN_ALLOW, REPLY_AUTH_REQUEST, got);
     want_text("undecided", got, AUTH_LEAVE "\r\n");
     want_number("length", (long long)len, (long long)strlen(got));
 }
 
-/* What auth_request is to be told where a client would be told WHOLE: the body's line, and no
- * body. */
-static void want_in_the_head(const char *whole, const char *got, size_t len)
+/* What auth_request is to be told where a client would be told WHOLE: the same fields, those in
+ * MORE, the body's line, and no body. */
+static void want_in_the_head(const char *whole, const char *more, const char *got, size_t len)
 {
     const char *reason = whole + strlen("Status: 429"), *body = strstr(whole, "\r\n\r\n") + 4;
     const char *fields = strstr(whole, "Cache-Control: "),
                *length = strstr(whole, "Content-Length: ");
     char want[2 * REPLY_SIZE];
 
-    snprintf(want, sizeof want, AUTH_REFUSES "%.3s\r\n%.*sRateLimit-Problem: %.*s\r\n\r\n",
-             reason - 3, (int)(length - fields), fields, (int)strlen(body) - 1, body);
+    snprintf(want, sizeof want, AUTH_REFUSES "%.3s\r\n%.*s%sRateLimit-Problem: %.*s\r\n\r\n",
+             reason - 3, (int)(length - fields), fields, more, (int)strlen(body) - 1, body);
     want_text(whole, got, want);
     want_number("length", (long long)len, (long long)strlen(got));
 }
@@ -863,6 +883,7 @@ TEST(auth_request_is_told_in_the_head_what_a_client_is_told)
 {
     static const struct balance refusals[] = {{false, 0, 11999000, 59999000}, {false, 5, -1, 0}};
     static const struct key_source source = {KEY_SOURCE_QUERY, "a\"b\\", "", false};
+    static const struct limit *const shadows[] = {&third};
     char whole[REPLY_SIZE], got[REPLY_SIZE];
 
     for (unsigned headers = 0; headers <= (HEADER_IETF | HEADER_X_RATELIMIT); headers++) {
@@ -872,17 +893,22 @@ TEST(auth_request_is_told_in_the_head_what_a_client_is_told)
                 second_allows};
             const struct verdict verdict = {.quotas = quotas_of(quotas, LENGTH(quotas)),
                                             .count = LENGTH(quotas),
+                                            .shadow = shadows,
+                                            .shadow_count = 1,
                                             .headers = headers};
+            char more[80];
+            snprintf(more, sizeof more, "RateLimit-Name: per-user\r\nRateLimit-Remaining: %lld\r\n",
+                     (long long)refusals[i].remaining);
             reply_decided(&verdict, REPLY_WHOLE, whole);
-            want_in_the_head(whole, got, reply_decided(&verdict, REPLY_AUTH_REQUEST, got));
+            want_in_the_head(whole, more, got, reply_decided(&verdict, REPLY_AUTH_REQUEST, got));
         }
     }
     reply_blocked(&per_user, REPLY_WHOLE, whole);
-    want_in_the_head(whole, got, reply_blocked(&per_user, REPLY_AUTH_REQUEST, got));
+    want_in_the_head(whole, "", got, reply_blocked(&per_user, REPLY_AUTH_REQUEST, got));
     reply_undecided(WHEN_DOWN_DENY, REPLY_WHOLE, whole);
-    want_in_the_head(whole, got, reply_undecided(WHEN_DOWN_DENY, REPLY_AUTH_REQUEST, got));
+    want_in_the_head(whole, "", got, reply_undecided(WHEN_DOWN_DENY, REPLY_AUTH_REQUEST, got));
     reply_ambiguous(&source, REPLY_WHOLE, whole);
-    want_in_the_head(whole, got, reply_ambiguous(&source, REPLY_AUTH_REQUEST, got));
+    want_in_the_head(whole, "", got, reply_ambiguous(&source, REPLY_AUTH_REQUEST, got));
 }
 
 TESTS_MAIN
