@@ -125,7 +125,7 @@ start_guarded() {
   # The condition from the recipe's comment, and the example at its end, uncommented.
   awk -v passwords="$passwords" '
     /^#   <If/ { sub(/^# */, ""); condition = $0; next }
-    /^<If/ { print condition; next }
+    /^<If/ { print condition; getline; next } # its condition has two lines
     /^LoadModule dir_module/ {
       print "LoadModule auth_basic_module ${MODULES}/mod_auth_basic.so"
       print "LoadModule authn_file_module ${MODULES}/mod_authn_file.so"

@@ -159,3 +159,24 @@ load_during() {
   assert_equal "$(sort -u "$dir"/[1-4])" '200 0'
 }
 lines_at_least() { (($(cat "$2"/[1-4] 2>/dev/null | wc -l) >= $1)); }
+
+# block FILE MARKER [N] - the first (Nth) indented block of FILE below the line that begins with MARKER, as one would paste it
+block() {
+  awk -v marker="$2" -v wanted="${3:-1}" '
+    index($0, marker) == 1 { below = 1 }
+    /^    / && below { if (!inside) n++; inside = 1; if (n == wanted) print substr($0, 5); next }
+    { inside = 0 }
+  ' "$1" | grep . || fail 'no block' "is in $1 below" "$2"
+}
+
+# with PLACE VALUE... - standard input with each PLACE, which has to be there, replaced by VALUE
+with() {
+  local text
+  text=$(cat)
+  while (($# > 0)); do
+    assert_contains "$text" "$1" || return
+    text=${text//"$1"/"$2"}
+    shift 2
+  done
+  printf '%s\n' "$text"
+}

@@ -28,27 +28,6 @@ teardown() {
   [[ -z $FOLDER ]] || rm -rf "$FOLDER"
 }
 
-# block FILE MARKER [N] - the first (Nth) indented block of FILE below the line that begins with MARKER, as one would paste it
-block() {
-  awk -v marker="$2" -v wanted="${3:-1}" '
-    index($0, marker) == 1 { below = 1 }
-    /^    / && below { if (!inside) n++; inside = 1; if (n == wanted) print substr($0, 5); next }
-    { inside = 0 }
-  ' "$1" | grep . || fail 'no block' "is in $1 below" "$2"
-}
-
-# with PLACE VALUE... - standard input with each PLACE, which has to be there, replaced by VALUE
-with() {
-  local text
-  text=$(cat)
-  while (($# > 0)); do
-    assert_contains "$text" "$1" || return
-    text=${text//"$1"/"$2"}
-    shift 2
-  done
-  printf '%s\n' "$text"
-}
-
 # started COMMAND... - the web server, until it listens at URL; SERVER_PID
 started() {
   "$@" 2>"$BATS_TEST_TMPDIR/stderr" 3>&- &
@@ -373,16 +352,16 @@ rl:{method=PUT+path=/all/x%20y+host=api.example.com+ip=127.0.0.1+header:x-api-ke
 # ---- spawn-fcgi ----
 
 @test "without systemd: two processes, a log, a pid file; one that dies is started again, and all stop" {
-  local dir recipe before pid user=(' -u www-data -U www-data' '')
+  local dir recipe before pid me=www-data user=(' -u www-data -U www-data' '')
   # The user of the web server, where the test may become that one, can enter this folder.
   dir=$(mktemp -d "${TMPDIR:-/tmp}/recipes.XXXXXX")
   FOLDER=$dir
   chmod 711 "$dir"
   cp "$PROGRAM" conf/workers.sh "$LIMITS_FILE" "$dir"
   chmod 644 "$dir/limits.yaml"
-  [[ $(id -u) != 0 ]] || user=()
+  if [[ $(id -u) == 0 ]]; then user=(); else me=$(id -un); fi
   recipe=$(block conf/systemd/README.md '## Without systemd' | with /run/ratelimit "$dir/run" \
-    /var/log/ratelimit.log "$dir/log" 'chown www-data' "chown $([[ $(id -u) == 0 ]] && echo www-data || id -un)" "${user[@]}" \
+    /var/log/ratelimit.log "$dir/log" '-o www-data' "-o $me" 'chown www-data' "chown $me" "${user[@]}" \
     /etc/ratelimit "$dir" /usr/local/share/ratelimit "$dir" /usr/local/bin "$dir")
   REDIS_ADDR=127.0.0.1:$REDIS_PORT bash -euc "$recipe" 3>&-
   PROGRAM_PID=$(<"$dir/run/pid")
@@ -392,6 +371,9 @@ rl:{method=PUT+path=/all/x%20y+host=api.example.com+ip=127.0.0.1+header:x-api-ke
   start_limiter conf/lighttpd-connect.conf SOCKET="$dir/run/sock"
   assert_equal "$(status '/?user=spawned')" 200
   assert_equal "$(redis_keys)" 'rl:{query:user=spawned}:per-user'
+  # Both count in one file.
+  count_together() { [[ $(curl -s "$URL/-/status" | grep -o '"pid":' | wc -l) == 2 ]]; }
+  wait_until 10 count_together
 
   before=$(processes)
   kill -KILL "${before%% *}"
