@@ -47,16 +47,19 @@ LABEL org.opencontainers.image.title="rate-limiter" \
 
 COPY --from=build /image/ /
 
-# SOCKET_DIR: lighttpd and ratelimit.fcgi communicate over unix sockets, so a writable folder is
-# needed.  /dev/shm is writable in every container, under --read-only and for any user, and is
-# private to the container.  If it is not private (--ipc host, the containers of one pod), mount a
-# tmpfs and set SOCKET_DIR to it.  A VOLUME would leave an anonymous volume behind after every run.
+# SOCKET_DIR: lighttpd and ratelimit.fcgi communicate over unix sockets, and the processes count
+# together in the file SOCKET_DIR/ratelimit.shared (0.3 MB for each process), so a writable folder is
+# needed.  RATELIMIT_SHARED names that file for programs that are run by docker exec.  /dev/shm is
+# writable in every container, under --read-only and for any user, and is private to the container.
+# If it is not private (--ipc host, the containers of one pod), mount a tmpfs and set SOCKET_DIR to
+# it, and RATELIMIT_SHARED.  A VOLUME would leave an anonymous volume behind after every run.
 ENV PATH=/usr/bin:/usr/sbin \
     BIND=0.0.0.0 \
     PORT=8080 \
     WORKERS=2 \
     PROGRAM=/usr/bin/ratelimit.fcgi \
     SOCKET_DIR=/dev/shm \
+    RATELIMIT_SHARED=/dev/shm/ratelimit.shared \
     LIMITS_FILE=/etc/ratelimit/limits.yaml
 
 USER 65532:65532

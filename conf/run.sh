@@ -243,6 +243,7 @@ if [[ -z $redis_addr ]]; then
 fi
 # Export these after Redis was started, because Redis is not in the family and must end last.
 export BIND=$bind PORT=$port WORKERS=$workers PROGRAM=$program SOCKET_DIR=$dir REDIS_ADDR=$redis_addr LIMITS_FILE=$limits
+export RATELIMIT_SHARED=$dir/ratelimit.shared # lighttpd sets its own
 if [[ -z $guarding ]]; then
   start_server lighttpd -D -f "$here/lighttpd.conf"
 else

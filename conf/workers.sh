@@ -2,9 +2,10 @@
 # workers.sh N PROGRAM - keep N processes of PROGRAM running on the listening socket that is
 # standard input, as passed by spawn-fcgi, and restart those that end.  lighttpd and systemd do this
 # themselves; this script is for machines without systemd (conf/systemd/README.md), and for
-# `make run`.  SIGTERM stops all of them.
+# `make run`.  SIGTERM stops all of them.  They have the environment of this script: with
+# RATELIMIT_SHARED, a file beside the socket, they count together.
 #
-#   spawn-fcgi -n -s SOCKET -- workers.sh 2 ratelimit.fcgi
+#   RATELIMIT_SHARED=FILE spawn-fcgi -n -s SOCKET -- workers.sh 2 ratelimit.fcgi
 set -uo pipefail
 wanted=$1 program=$2
 

@@ -3,6 +3,7 @@
 
 bats_require_minimum_version 1.5.0
 load helper
+load guarded
 
 setup_file() {
   docker_runs || return 0 # setup skips every test
@@ -13,8 +14,10 @@ setup_file() {
   else
     return 0
   fi
-  # A project name of its own leaves other projects alone.  Port 0 is any free port.
-  export COMPOSE_PROJECT_NAME=ratelimit-test-$$-$RANDOM PORT_A=0 PORT_B=0
+  # A project name of its own leaves other projects alone.  Ports stay the same when a container is made anew.
+  export COMPOSE_PROJECT_NAME=ratelimit-test-$$-$RANDOM PORT_A PORT_B
+  PORT_A=$(free_port) PORT_B=$(free_port)
+  export RATELIMIT_ALLOW=10.0.0.0/8,172.16.0.0/12,192.168.0.0/16 # Docker's networks
   compose up --build -d
   url_a=http://$(compose port limiter-a 8080)
   url_b=http://$(compose port limiter-b 8080)
@@ -75,6 +78,15 @@ share_five() {
   for container in $(compose ps -q); do
     assert_equal "$(docker inspect -f '{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}}' "$container")" \
       'true [ALL]'
+  done
+}
+
+@test "RATELIMIT_ALLOW opens the pages to requests through the published port, and they know both processes" {
+  local page processes
+  for URL in "$url_a" "$url_b"; do
+    for page in health ready metrics status live; do assert_equal "$page $(status "/-/$page")" "$page 200"; done
+    processes=$(curl -s "$URL/-/status" | grep -o '"pid":' | wc -l)
+    assert_equal "$processes" 2
   done
 }
 

@@ -156,6 +156,17 @@ stop_in() {
   docker exec "$container" healthcheck
 }
 
+@test "metrics, status and live are for RATELIMIT_ALLOW, and know all processes, with a read-only root" {
+  local page
+  for page in metrics status live; do assert_equal "$page $(status "/-/$page")" "$page 403"; done
+  run_limiter pages -e RATELIMIT_ALLOW=10.0.0.0/8,172.16.0.0/12,192.168.0.0/16 --read-only --cap-drop ALL --user 12345:12345
+  for page in health ready metrics status live; do eventually page_is_there "$page"; done
+  both() { [[ $(curl -s "$URL/-/status" | grep -o '"pid":' | wc -l) == 2 ]]; }
+  eventually both
+  assert_equal "$(docker logs "$container" 2>&1 | grep -c 'shared memory' || true)" 0
+}
+page_is_there() { [[ $(status "/-/$1") == 200 ]]; }
+
 @test "it is unhealthy if nothing answers, or only lighttpd does" {
   run -1 docker exec -e PORT=1 "$container" healthcheck
   assert_equal "$output" 'lighttpd cannot be reached'

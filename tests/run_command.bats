@@ -65,6 +65,7 @@ assert_nothing_left() {
   done
   assert_contains "$(eval "$try -s")" '429 Too Many Requests'
   assert_equal "$(pid_of "$PROGRAM" | wc -l)" 2
+  assert_equal "$(curl -s "$URL/-/status" | grep -o '"pid":' | wc -l)" 2
 }
 
 @test "its own check whether it answers takes no token of the user" {
@@ -199,6 +200,9 @@ assert_guards() {
   assert_equal "$(header RateLimit)" '"per-user";r=2;t=24'
   status '/?user=alice' >/dev/null
   status '/?user=alice' >/dev/null
+  # The limiter's own pages, which know both processes.
+  assert_contains "$(curl -s "$URL/-/ready")" '"decides":"with Redis"'
+  assert_equal "$(curl -s "$URL/-/status" | grep -o '"pid":' | wc -l)" 2
   local path
   for path in / /proxy/ /fcgi/; do
     request "$path?user=alice"

@@ -154,7 +154,7 @@ pid_of() {
   assert_equal "$(storm 200 "$URL/?user=$user")" '200:3 429:197'
 }
 
-@test "a process has no privilege, no file to write and a system-call filter" {
+@test "a process has no privilege, no file to write but the shared one, and a system-call filter" {
   needs_systemd
   local pid status
   pid=$(pid_of 1)
@@ -166,6 +166,43 @@ pid_of() {
   assert_equal "$(awk '$4 ~ /^rw/ && $3 != "proc" { print $2 }' "/proc/$pid/mounts" | grep -cE '^/(etc|usr|var|home|root)$')" 0
   assert_between "$(awk '/^Uid:/ { print $2 }' "/proc/$pid/status")" 61184 65519
   assert_equal "$(scheduling_policy "$pid")" SCHED_BATCH
+}
+
+processes_are() { [[ $(curl -s "$URL/-/status" | grep -o '"pid":' | wc -l) == "$1" ]]; }
+# allowed_total - the requests that the limit has allowed, of all processes
+allowed_total() {
+  curl -s "$URL/-/metrics" | sed -n 's/^ratelimit_decisions_total{limit="first",decision="allowed"} //p'
+}
+
+@test "the processes count together, and go on counting when one of them or all are restarted" {
+  needs_systemd
+  local before
+  eventually processes_are 2
+  assert_equal "$(inside stat -Lc '%a %F' /run/ratelimit/shared/counters)" '600 regular file'
+  assert_equal "$(inside stat -Lc %a /run/ratelimit/shared)" 700
+  before=$(allowed_total)
+  assert_between "$before" 1 1000000
+  inside systemctl stop ratelimit@1.service
+  eventually processes_are 1
+  inside systemctl start ratelimit@1.service
+  eventually processes_are 2
+  (($(allowed_total) >= before))
+  inside systemctl stop ratelimit.socket
+  inside systemctl start ratelimit@1.service ratelimit@2.service
+  eventually processes_are 2
+  (($(allowed_total) >= before))
+  assert_equal "$(grep -c 'shared memory cannot be used' "$log" || true)" 0
+}
+
+@test "RATELIMIT_ALLOW of /etc/default/ratelimit opens the pages to its networks" {
+  needs_systemd
+  assert_equal "$(status /-/metrics --interface 127.0.0.3)" 200
+  assert_contains "$(<conf/systemd/ratelimit.default)" '#RATELIMIT_ALLOW='
+  echo 'RATELIMIT_ALLOW=127.0.0.1 127.0.0.2' >>"/proc/$init/root/etc/default/ratelimit"
+  inside systemctl restart 'ratelimit@*'
+  eventually processes_are 2
+  assert_equal "$(status /-/metrics --interface 127.0.0.2)" 200
+  assert_equal "$(status /-/metrics --interface 127.0.0.3)" 403
 }
 
 @test "a system call outside of the filter kills the process, so the other tests would notice it" {
