@@ -16,7 +16,7 @@ MARK='# made by conf/packages.sh of ratelimit.fcgi for the time of an installati
 # lua5.1, node and wrk are for the tests only, and so are all web servers except lighttpd.
 build="gcc make libc6-dev pkg-config libfcgi-dev libhiredis-dev libev-dev libyaml-dev nettle-dev uthash-dev xxd"
 run="$build bash lighttpd redis-server"
-test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps iproute2 strace nodejs wrk nginx-light apache2 caddy lighttpd-modules-lua systemd"
+test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps iproute2 strace nodejs wrk nginx-light apache2 caddy haproxy lighttpd-modules-lua systemd"
 lint="$build bash libcmocka-dev clang-format clang-tidy shellcheck lua-check mandoc"
 bench="$run wrk spawn-fcgi nginx-light libnginx-mod-http-lua lua-nginx-redis"
 fuzz="$build bash clang libclang-rt-dev"
@@ -121,7 +121,7 @@ forbid_starts() {
 # Packages enable their services for the next boot.  Undo that for those just installed.
 disable_new_services() {
   [ -d /run/systemd/system ] || return 0
-  for service in redis-server lighttpd nginx apache2 caddy; do
+  for service in redis-server lighttpd nginx apache2 caddy haproxy; do
     case " $missing" in
       *" $service "* | *" $service-light "*) as_root systemctl disable --now --quiet "$service" ;;
     esac

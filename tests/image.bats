@@ -156,6 +156,29 @@ stop_in() {
   docker exec "$container" healthcheck
 }
 
+# probe KIND - the status of the probe that conf/operating.md shows for Kubernetes
+probe() {
+  local get
+  get=$(sed -n "/^ *$1Probe:/{n;s/^ *httpGet: { path: \(.*\), port: 8080 }\$/\1/p}" conf/operating.md)
+  assert_matches "$get" '^/-/[a-z]+$' || return
+  status "$get" --max-time 30
+}
+
+@test "the probes for Kubernetes: alive in any case, ready if it can decide" {
+  # It is YAML: --check finds nothing wrong but the fields.
+  sed -n '/^    containers:$/,/^$/s/^    //p' conf/operating.md >"$BATS_TEST_TMPDIR/pod.yaml"
+  run -2 "$PROGRAM" --check "$BATS_TEST_TMPDIR/pod.yaml"
+  assert_contains "${lines[0]}" "unknown field 'containers'"
+  eventually decided
+  assert_equal "$(probe liveness) $(probe readiness)" '200 200'
+  create_limiter unready -e REDIS_ADDR=127.0.0.1:1
+  change_limits unready 's/on_redis_failure: allow/on_redis_failure: deny/'
+  docker start "unready-$id" >/dev/null
+  use unready
+  eventually answering
+  assert_equal "$(probe liveness) $(probe readiness)" '200 503'
+}
+
 @test "metrics, status and live are for RATELIMIT_ALLOW, and know all processes, with a read-only root" {
   local page
   for page in metrics status live; do assert_equal "$page $(status "/-/$page")" "$page 403"; done

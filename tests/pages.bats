@@ -309,6 +309,32 @@ start_nginx() {
   assert_has_pages both
 }
 
+# ---- Probes ----
+
+@test "HAProxy with the lines of operating.md sends no request to a limiter that is not ready" {
+  local a b port dir=$BATS_TEST_TMPDIR
+  sed -i 's/refill: 1\/day }/refill: 1\/day, on_redis_failure: deny }/' "$LIMITS_FILE"
+  start_limiter conf/lighttpd.conf
+  a=${URL#http://}
+  start_limiter conf/lighttpd.conf REDIS_ADDR="unix:$dir/none"
+  b=${URL#http://}
+  port=$(free_port)
+  {
+    printf '%s\n' defaults ' mode http' ' timeout connect 30s' ' timeout client 30s' ' timeout server 30s' \
+      'frontend all' " bind 127.0.0.1:$port" ' default_backend limiters'
+    block conf/operating.md 'HAProxy in front of' | with 192.0.2.11:8080 "$a" 192.0.2.12:8080 "$b"
+  } >"$dir/haproxy.cfg"
+  haproxy -db -f "$dir/haproxy.cfg" 2>"$dir/haproxy.log" 3>&- &
+  HELPER_PIDS+=" $!"
+  eventually accepts_tcp "$port"
+  URL=http://127.0.0.1:$port
+  all_decided() { for _ in 1 2 3 4; do [[ $(status "/?user=$RANDOM$RANDOM") == 200 ]] || return 1; done; }
+  eventually all_decided
+  for _ in {1..20}; do assert_equal "$(status "/?user=$RANDOM$RANDOM")" 200; done
+  # The other one is alive.
+  assert_equal "$(URL=http://$b status /-/health) $(URL=http://$b status /-/ready) $(URL=http://$b status /)" '200 503 503'
+}
+
 @test "a process with other limits is drift in /-/status" {
   local other=$BATS_TEST_TMPDIR/other.yaml dir=$BATS_TEST_TMPDIR answer
   start_limiter_on "$dir/sock"
