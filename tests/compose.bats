@@ -90,6 +90,33 @@ share_five() {
   done
 }
 
+# As conf/operating.md says, with the nginx of that page as the balancer.
+@test "replacing one container after the other behind a balancer loses no request" {
+  local dir=$BATS_TEST_TMPDIR/nginx port
+  mkdir "$dir"
+  port=$(free_port)
+  {
+    printf '%s\n' "pid $dir/pid;" 'error_log stderr;' 'events { }' 'http {' 'access_log off;' "client_body_temp_path $dir/b;" \
+      "proxy_temp_path $dir/p;" "fastcgi_temp_path $dir/f;" "uwsgi_temp_path $dir/u;" "scgi_temp_path $dir/s;"
+    block conf/operating.md 'nginx (without a subscription)' | with 192.0.2.11:8080 "${url_a#http://}" \
+      192.0.2.12:8080 "${url_b#http://}" 'listen 80;' "listen 127.0.0.1:$port;"
+    echo '}'
+  } >"$dir/nginx.conf"
+  run_nginx "$dir" "$port"
+  URL=http://127.0.0.1:$port
+  replaced=a
+  replace() {
+    compose up -d --no-deps --force-recreate "limiter-$replaced"
+    replaced=b
+    eventually all_healthy
+    eventually both_do decided
+  }
+  local failed=0
+  load_during replace || failed=1
+  stop "$NGINX_PID"
+  ((failed == 0))
+}
+
 @test "without Redis they allow and stay healthy; with it they limit again" {
   compose stop redis
   eventually both_do undecided

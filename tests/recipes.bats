@@ -383,6 +383,13 @@ rl:{method=PUT+path=/all/x%20y+host=api.example.com+ip=127.0.0.1+header:x-api-ke
   # The new process may have begun with the changed file.
   wait_until 20 grep -q 'reloaded: 1 limit (sha256 ' "$dir/log"
 
+  # The command that conf/operating.md has for a new program.
+  recipe=$(grep -o 'pkill -P "[^`]*' conf/operating.md | with /run/ratelimit "$dir/run")
+  before=$(processes)
+  renew() { eval "$recipe" && wait_until 20 two_processes; }
+  load_during renew
+  assert_equal "$(comm -12 <(xargs -n 1 <<<"$before" | sort) <(processes | xargs -n 1 | sort))" ''
+
   before=$(processes)
   kill "$(<"$dir/run/pid")"
   for pid in $PROGRAM_PID $before; do wait_until 10 gone "$pid"; done
