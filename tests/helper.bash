@@ -200,8 +200,12 @@ log_count() { grep -c "$1" "$LIMITER_LOG" || true; }
 # START_LINE - a regular expression of the line that each process logs when it is ready to serve
 START_LINE=': ratelimit\.fcgi [0-9.]*: .* ([0-9]* limits\?, sha256 [0-9a-f]\{12\}), redis [^ ]*$'
 
-# log_after_start FILE... - the lines of logs, without the lines of starts and, where the tests run as root, of that
-log_after_start() { cat "$@" | grep -v "$START_LINE" | grep -v ': running as root' || true; }
+# REFUSAL_LINE - a regular expression of the line that summarises what a limit has refused
+REFUSAL_LINE='limit [^ ]* \(would have \)\?refused [0-9]* requests\? of '
+
+# log_after_start FILE... - the lines of logs, without the lines of starts, of refusals and, where the tests run as root,
+# of that
+log_after_start() { cat "$@" | grep -v "$START_LINE" | grep -v "$REFUSAL_LINE" | grep -v ': running as root' || true; }
 
 # worker_pids - the pids of the ratelimit.fcgi that LIGHTTPD_PID started
 worker_pids() { cat "/proc/$LIGHTTPD_PID/task/$LIGHTTPD_PID/children"; }

@@ -9,7 +9,8 @@ teardown_file() { stop_all; }
 setup() {
   redis_cli FLUSHALL >/dev/null
   CTL=${PROGRAM%/*}/ratelimitctl
-  SHARED=$(mktemp -u "$(tmpdir)/shared.XXXXXX")
+  SOCKETS=$(mktemp -d "$(tmpdir)/sockets.XXXXXX")
+  SHARED=$SOCKETS/ratelimit.shared
 }
 teardown() { stop_limiters; }
 
@@ -18,7 +19,7 @@ ctl() { run env RATELIMIT_SHARED="$SHARED" "$CTL" "$@"; }
 
 # two_limits - an enforced limit with overrides and a shadow, in two processes
 two_limits() {
-  start_limits RATELIMIT_SHARED="$SHARED" <<'YAML'
+  start_limits SOCKET_DIR="$SOCKETS" <<'YAML'
 redis: { timeout: 5s }
 limits:
   - name: per-user
@@ -247,7 +248,7 @@ silent_server() {
   password=$(tmpdir)/password
   printf secret >"$password"
   chmod 600 "$password"
-  start_limits RATELIMIT_SHARED="$SHARED" REDIS_ADDR= <<YAML
+  start_limits SOCKET_DIR="$SOCKETS" REDIS_ADDR= <<YAML
 redis: { address: "unix:$REDIS_SOCK", password_file: $password, timeout: 5s }
 limits: [{ name: per-user, key: "query:user", capacity: 5, refill: 1/h }]
 YAML

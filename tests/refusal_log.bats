@@ -12,7 +12,7 @@ teardown() { stop_limiters; }
 # two_limits MORE [VARIABLE=VALUE...] - an enforced limit of 5 tokens and a shadow of 3 by user; MORE: a line of the file.
 # Two processes, which share memory.
 two_limits() {
-  start_limits RATELIMIT_SHARED="$(tmpdir)/shared" "${@:2}" <<YAML
+  start_limits "${@:2}" <<YAML
 redis: { timeout: 5s }
 $1
 limits:
