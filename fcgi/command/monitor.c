@@ -1,4 +1,4 @@
-/* monitor.c - a timer of one second; some things are done at every fifth or tenth. */
+/* monitor.c - a timer of one second; some things are done every five or ten seconds. */
 /* SPDX-License-Identifier: MIT */
 #include "command/monitor.h"
 
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "shared/counters.h"
 #include "shared/refusal_log.h"
@@ -20,6 +21,7 @@ struct monitor {
     struct refusal_log *refusal_log;
     uint64_t accepted; /* connections that have been counted */
     unsigned second;
+    int64_t step; /* of the time of day, RECENT_STEP_S long, in which the last sample was taken */
     ev_timer timer;
 };
 
@@ -58,6 +60,19 @@ static void measure(struct monitor *monitor)
     redis_count_down_time(monitor->of.redis);
 }
 
+/* Processes take their samples in the same second, so that a page which is answered by one and then
+ * by the other shows the same plot. */
+static void sample(struct monitor *monitor)
+{
+    int64_t step = clock_unix_us() / (RECENT_STEP_S * INT64_C(1000000));
+
+    if (step == monitor->step)
+        return;
+    monitor->step = step;
+    measure_descriptors(&monitor->of.slot->gauges);
+    recent_step(monitor->of.recent);
+}
+
 static void on_second(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     struct monitor *monitor = watcher->data;
@@ -65,10 +80,7 @@ static void on_second(struct ev_loop *loop, ev_timer *watcher, int events)
     (void)loop, (void)events;
     monitor->second++;
     measure(monitor);
-    if (monitor->second % RECENT_STEP_S == 0) {
-        measure_descriptors(&monitor->of.slot->gauges);
-        recent_step(monitor->of.recent);
-    }
+    sample(monitor);
     if (monitor->second % REFUSAL_LOG_S == 0)
         refusal_log_write(monitor->refusal_log, limiter_limits(monitor->of.limiter)->log_refusals);
 }
