@@ -5,11 +5,27 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "shared/totals.h"
 
-#define RATE_SAMPLES 3 /* rates are those since the third sample from the end: 10 to 15 s */
+#define RATE_SAMPLES 3  /* rates are those since the third sample from the end: 10 to 15 s */
+#define HOST_SIZE    65 /* a name of Linux, NUL included */
+
+static void write_text(FILE *out, const char *name, const char *text)
+{
+    fprintf(out, "\"%s\":", name);
+    json_string(out, text);
+    fputc(',', out);
+}
+
+static void write_time(FILE *out, const char *name, int64_t us)
+{
+    fprintf(out, "\"%s\":", name);
+    json_time(out, us);
+    fputc(',', out);
+}
 
 /* ---- Latency ---- */
 
@@ -47,20 +63,6 @@ static void write_latency(FILE *out, const char *name, const struct histogram *h
 }
 
 /* ---- Processes ---- */
-
-static void write_text(FILE *out, const char *name, const char *text)
-{
-    fprintf(out, "\"%s\":", name);
-    json_string(out, text);
-    fputc(',', out);
-}
-
-static void write_time(FILE *out, const char *name, int64_t us)
-{
-    fprintf(out, "\"%s\":", name);
-    json_time(out, us);
-    fputc(',', out);
-}
 
 static void write_process(FILE *out, const struct live_process *live)
 {
@@ -167,19 +169,29 @@ static void write_redis(FILE *out, const struct totals *totals, const struct rec
             now->undecided_lost, now->undecided_late, now->undecided_error);
 }
 
+/* The answers by status of NOW that are not among those of BEFORE. */
+static void write_responses(FILE *out, const struct process_counters *now,
+                            const struct process_counters *before)
+{
+    fprintf(out,
+            "\"responses\":{\"200\":%" PRIu64 ",\"400\":%" PRIu64 ",\"403\":%" PRIu64
+            ",\"429\":%" PRIu64 ",\"431\":%" PRIu64 ",\"500\":%" PRIu64 ",\"503\":%" PRIu64 "},",
+            now->status_200 - before->status_200, now->status_400 - before->status_400,
+            now->status_403 - before->status_403, now->status_429 - before->status_429,
+            now->status_431 - before->status_431, now->status_500 - before->status_500,
+            now->status_503 - before->status_503);
+}
+
 static void write_answers(FILE *out, const struct totals *totals,
                           const struct recent_sample *before)
 {
-    const struct process_counters *now = &totals->counters;
-    struct histogram duration = now->request_duration;
+    static const struct process_counters none;
+    struct histogram duration = totals->counters.request_duration;
 
     if (before)
         duration = difference(&duration, &before->counters.request_duration);
-    fprintf(out,
-            "\"responses\":{\"200\":%" PRIu64 ",\"400\":%" PRIu64 ",\"403\":%" PRIu64
-            ",\"429\":%" PRIu64 ",\"431\":%" PRIu64 ",\"500\":%" PRIu64 ",\"503\":%" PRIu64 "},\n",
-            now->status_200, now->status_400, now->status_403, now->status_429, now->status_431,
-            now->status_500, now->status_503);
+    write_responses(out, &totals->counters, &none);
+    fputc('\n', out);
     write_latency(out, "request_ms", &duration);
     fputs(",\n", out);
 }
@@ -206,6 +218,12 @@ static void write_top(FILE *out, const struct region *region, bool shadow, int64
 
 /* ---- The last five minutes ---- */
 
+/* Requests that Redis did not decide. */
+static uint64_t undecided(const struct process_counters *counters)
+{
+    return counters->undecided_lost + counters->undecided_late + counters->undecided_error;
+}
+
 static void write_sample(FILE *out, const struct recent_sample *sample,
                          const struct recent_sample *before)
 {
@@ -215,9 +233,12 @@ static void write_sample(FILE *out, const struct recent_sample *sample,
     fprintf(out, "{\"at\":%.3f,\"seconds\":%.3f,", (double)sample->at_us / 1e6,
             (double)(sample->at_us - before->at_us) / 1e6);
     write_latency(out, "redis_ms", &latency);
-    fputs(",\"limits\":{", out);
+    fprintf(out, ",\"redis_down_seconds\":%.3f,\"undecided\":%" PRIu64 ",",
+            (double)(sample->counters.redis_down_us - before->counters.redis_down_us) / 1e6,
+            undecided(&sample->counters) - undecided(&before->counters));
+    write_responses(out, &sample->counters, &before->counters);
+    fputs("\"limits\":{", out);
     for (size_t i = 0; i < sample->limit_count; i++) {
-
         const struct limit_counters *now = &sample->limit[i].counters,
                                     *old = recent_limit(before, sample->limit[i].name);
         old = old ? old : now; /* a limit that is new since BEFORE begins with the next sample */
@@ -243,6 +264,16 @@ static void write_samples(FILE *out, const struct recent *recent)
     fputs("]", out);
 }
 
+/* The host's own name, because a page that comes through a tunnel is from "localhost". */
+static void write_host(FILE *out)
+{
+    char host[HOST_SIZE] = "";
+
+    if (gethostname(host, sizeof host - 1) != 0)
+        host[0] = '\0';
+    write_text(out, "host", host);
+}
+
 void status_page_write(FILE *out, const struct region *region, const struct recent *recent)
 {
     struct totals *totals = totals_read(region);
@@ -253,6 +284,7 @@ void status_page_write(FILE *out, const struct region *region, const struct rece
         before = recent_sample(
             recent, recent_count(recent) > RATE_SAMPLES ? recent_count(recent) - RATE_SAMPLES : 0);
     fputs("{", out);
+    write_host(out);
     write_time(out, "time", totals->now_us);
     write_processes(out, totals);
     write_limits(out, totals, before);
