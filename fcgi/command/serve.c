@@ -266,12 +266,13 @@ static bool prepare(struct server *server, const struct options *options, struct
     wait_for_batches();
     if (!open_region(server, options->shared))
         return false;
-    server->recent = recent_new(server->region);
     server->redis_of_file = limits->redis;
     server->redis_timeout_ms = limits->redis_timeout_ms;
     server->redis = redis_new(server->loop, redis, limits->redis_timeout_ms, server->slot);
     server->limiter =
         limiter_new(limits, redis_store(server->redis), server->region, fcgi_server_reply);
+    /* After the limiter, so that the first sample has the limits, whose counts begin with it. */
+    server->recent = recent_new(server->region);
     server->pages = pages_new(server->region, server->slot, server->recent, &access);
     server->router = router_new(server->limiter, server->pages, fcgi_server_reply);
     server->fcgi_server =
