@@ -1,5 +1,5 @@
 #!/bin/sh
-# packages.sh build|run [SERVER]|test|lint|bench|fuzz - install the packages that `make` (`make
+# packages.sh build|run [SERVER]|test|browser|lint|bench|fuzz - install the packages that `make` (`make
 # run`, `make test` ...) needs and this machine lacks.  SERVER is lighttpd, nginx, apache or caddy,
 # as in `make run SERVER=nginx`.  If all are installed, it prints nothing and asks nothing.
 #
@@ -13,10 +13,12 @@ POLICY=/usr/sbin/policy-rc.d
 MARK='# made by conf/packages.sh of ratelimit.fcgi for the time of an installation; else remove it'
 
 # xxd embeds files in the program.  lighttpd-modules-lua contains mod_magnet.  curl, ps, ip, strace,
-# lua5.1, node and wrk are for the tests only, and so are all web servers except lighttpd.
+# lua5.1, node and wrk are for the tests only, and so are all web servers except lighttpd.  The
+# browser, 130 MB, is not among the packages of `make test`: without it tests/live.bats is skipped.
 build="gcc make libc6-dev pkg-config libfcgi-dev libhiredis-dev libev-dev libyaml-dev nettle-dev uthash-dev xxd"
 run="$build bash lighttpd redis-server"
 test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps iproute2 strace nodejs wrk nginx-light apache2 caddy haproxy lighttpd-modules-lua systemd"
+browser="chromium chromium-driver"
 lint="$build bash libcmocka-dev clang-format clang-tidy shellcheck lua-check mandoc"
 bench="$run wrk spawn-fcgi nginx-light libnginx-mod-http-lua lua-nginx-redis"
 fuzz="$build bash clang libclang-rt-dev"
@@ -37,19 +39,21 @@ case ${1-} in
     ;;
   build) wanted=$build ;;
   test) wanted=$test ;;
+  browser) wanted=$browser ;;
   lint) wanted=$lint ;;
   bench) wanted=$bench ;;
   fuzz) wanted=$fuzz ;;
   *)
-    echo "usage: $0 build|run|test|lint|bench|fuzz; or run lighttpd|nginx|apache|caddy" >&2
+    echo "usage: $0 build|run|test|browser|lint|bench|fuzz; or run lighttpd|nginx|apache|caddy" >&2
     exit 2
     ;;
 esac
 
 say() {
-  echo "make $goal: $*" >&2
+  echo "$goal: $*" >&2
 }
-goal=$1
+goal="make $1"
+[ "$1" != browser ] || goal=tests/live.bats
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
@@ -86,6 +90,7 @@ missing_elsewhere() {
       uthash-dev) has_header uthash.h ;;
       libclang-rt-dev) has_fuzzer ;;
       libcmocka-dev) pkg-config --exists cmocka ;;
+      chromium-driver) command -v chromedriver ;;
       lua-check) command -v luacheck ;;
       nodejs) command -v node ;;
       procps) command -v ps ;;

@@ -110,7 +110,7 @@ SH
 
 @test "an unknown purpose is refused" {
   run -2 conf/packages.sh everything
-  assert_contains "$output" 'run|test|lint|bench'
+  assert_contains "$output" 'run|test|browser|lint|bench'
 }
 
 @test "make run SERVER=... needs that web server and no other" {
