@@ -88,6 +88,7 @@ lighttpd_syntax() {
 
 check 'C, the first lines' beginnings
 check 'C, 100 columns' columns "${sources[@]}" "${headers[@]}"
+check 'the live page, 100 columns' columns fcgi/decide/live.html
 check 'C includes, from room to room' includes
 check 'C format (clang-format)' clang-format -n -Werror "${sources[@]}" "${headers[@]}"
 check 'C (clang-tidy)' tidy "${sources[@]}"
