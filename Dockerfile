@@ -32,6 +32,7 @@ RUN make \
 # lighttpd warns if /var/tmp is missing, although conf/lighttpd.conf keeps it from writing there.
 RUN set -eu; \
     install -D -s -t /image/usr/bin build/ratelimit.fcgi build/start build/healthcheck; \
+    ln -s ratelimit.fcgi /image/usr/bin/ratelimitctl; \
     install -D -t /image/usr/sbin /usr/sbin/lighttpd; \
     { ldd /image/usr/*bin/*; ldconfig -p | grep 'libgcc_s\.so\.1'; } | grep -o '/lib[^ ]*' | sort -u \
       | while read -r library; do install -D "$library" "/image$library"; done; \

@@ -186,6 +186,7 @@ probe() {
   for page in health ready metrics status live; do eventually page_is_there "$page"; done
   both() { [[ $(curl -s "$URL/-/status" | grep -o '"pid":' | wc -l) == 2 ]]; }
   eventually both
+  assert_equal "$(docker exec "$container" ratelimitctl status | grep -c '^process ')" 2
   assert_equal "$(docker logs "$container" 2>&1 | grep -c 'shared memory' || true)" 0
 }
 page_is_there() { [[ $(status "/-/$1") == 200 ]]; }

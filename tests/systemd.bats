@@ -180,6 +180,8 @@ allowed_total() {
   eventually processes_are 2
   assert_equal "$(inside stat -Lc '%a %F' /run/ratelimit/shared/counters)" '600 regular file'
   assert_equal "$(inside stat -Lc %a /run/ratelimit/shared)" 700
+  # ratelimitctl finds the file by itself.
+  assert_equal "$(inside env -u RATELIMIT_SHARED ratelimitctl status | grep -c '^process ')" 2
   before=$(allowed_total)
   assert_between "$before" 1 1000000
   inside systemctl stop ratelimit@1.service

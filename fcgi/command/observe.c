@@ -22,7 +22,13 @@
 
 struct region *observe_region(const struct options *options, bool watch, char *error, size_t size)
 {
-    static const char *const places[] = {"/run/ratelimit/shared", "/dev/shm/ratelimit"};
+    /* As in the table of conf/operating.md. */
+    static const char *const places[] = {
+        "/run/ratelimit/shared/counters",      /* systemd */
+        "/run/ratelimit/counters",             /* spawn-fcgi */
+        "/run/lighttpd/ratelimit.sock.shared", /* lighttpd as a guard */
+        "/dev/shm/ratelimit.shared",           /* the image */
+    };
 
     if (options->shared)
         return region_open_to_read(options->shared, watch, error, size);
@@ -30,8 +36,9 @@ struct region *observe_region(const struct options *options, bool watch, char *e
         if (access(places[i], F_OK) == 0)
             return region_open_to_read(places[i], watch, error, size);
     snprintf(error, size,
-             "no process of this host counts in /run/ratelimit/shared or /dev/shm/ratelimit; name "
-             "the file with --shared or RATELIMIT_SHARED");
+             "no process of this host counts in %s, %s, %s or %s; name the file with --shared or "
+             "RATELIMIT_SHARED",
+             places[0], places[1], places[2], places[3]);
     return NULL;
 }
 

@@ -149,8 +149,9 @@ static const struct known {
     {CONTROL, 0, "--redis", "ADDR", "likewise Redis; an address as ratelimit.fcgi takes it",
      set_redis},
     {CONTROL, 0, "--shared", "PATH",
-     "the shared memory of these processes; without it, /run/ratelimit/shared\n"
-     "or /dev/shm/ratelimit",
+     "the shared memory of these processes; without it, the first that exists of\n"
+     "/run/ratelimit/shared/counters, /run/ratelimit/counters,\n"
+     "/run/lighttpd/ratelimit.sock.shared and /dev/shm/ratelimit.shared",
      set_shared},
     {SERVER, 0, "--limits", "FILE",
      "the limits file; without one: 5 tokens per user, one more every 12 seconds", set_limits},
