@@ -164,6 +164,8 @@ install: all
 	  install -D -m 644 $$file $(DESTDIR)$(PREFIX)/share/doc/ratelimit/$$file || exit; \
 	done
 	install -D -m 644 conf/man/ratelimit.fcgi.8 $(DESTDIR)$(PREFIX)/share/man/man8/ratelimit.fcgi.8
+	install -D -m 644 conf/man/ratelimitctl.8 $(DESTDIR)$(PREFIX)/share/man/man8/ratelimitctl.8
+	install -D -m 644 conf/completion/ratelimitctl $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ratelimitctl
 	install -D -m 644 conf/man/ratelimit-limits.5 $(DESTDIR)$(PREFIX)/share/man/man5/ratelimit-limits.5
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	for unit in ratelimit.socket ratelimit@.service; do \

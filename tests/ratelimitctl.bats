@@ -293,3 +293,32 @@ TABLE
   ctl help
   assert_equal "$status" 0
 }
+
+@test "the manual page and the completion have every command and option" {
+  ctl --help
+  local word commands options
+  commands=$(sed -n 's/^  \([a-z][a-z]*\)  .*/\1/p' <<<"$output")
+  options=$(sed -n 's/^  \(--*[a-zA-Z][a-z]*\)[ =].*/\1/p' <<<"$output")
+  assert_contains "$commands" peek
+  assert_contains "$options" --shadow
+  for word in $commands; do
+    grep -qE "^\.(It )?Cm (.* )?$word" conf/man/ratelimitctl.8 || fail "$word" 'is not in' ratelimitctl.8
+  done
+  for word in $options; do
+    grep -qF -- "Fl ${word#-}" conf/man/ratelimitctl.8 || fail "$word" 'is not in' ratelimitctl.8
+  done
+  assert_equal "$(completions ratelimitctl '' | sort | xargs)" "$(printf '%s\n' $commands --help --version | sort | xargs)"
+  assert_equal "$(completions ratelimitctl pe)" peek
+  for word in $options; do
+    completions ratelimitctl reset '-' >"$BATS_TEST_TMPDIR/words"
+    completions ratelimitctl top '-' >>"$BATS_TEST_TMPDIR/words"
+    grep -qxF -- "$word" "$BATS_TEST_TMPDIR/words" || fail "$word" 'is not completed'
+  done
+}
+# completions WORD... - what bash completes the last WORD to
+completions() {
+  bash -c 'source conf/completion/ratelimitctl
+    COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+    _ratelimitctl
+    printf "%s\n" "${COMPREPLY[@]}"' _ "$@"
+}
