@@ -36,8 +36,8 @@ teardown() {
 
 # two_limits - an enforced limit of 5 tokens and a shadow of 3 by user; two processes share memory
 two_limits() {
-  SHARED=$BATS_TEST_TMPDIR/shared
-  start_limits RATELIMIT_SHARED="$SHARED" <<'YAML'
+  SHARED=$BATS_TEST_TMPDIR/ratelimit.shared
+  start_limits SOCKET_DIR="$BATS_TEST_TMPDIR" <<'YAML'
 redis: { timeout: 5s }
 limits:
   - { name: per-user, key: "query:user", capacity: 5, refill: 1/day }
@@ -154,9 +154,9 @@ JS
 @test "what clients and operators write stays text" {
   forget
   local evil='<img src=x onerror="document.title=1">'
-  SHARED=$BATS_TEST_TMPDIR/shared
+  SHARED=$BATS_TEST_TMPDIR/ratelimit.shared
   default_limits >"$BATS_TEST_TMPDIR/$evil.yaml"
-  start_limiter conf/lighttpd.conf RATELIMIT_SHARED="$SHARED" LIMITS_FILE="$BATS_TEST_TMPDIR/$evil.yaml"
+  start_limiter conf/lighttpd.conf SOCKET_DIR="$BATS_TEST_TMPDIR" LIMITS_FILE="$BATS_TEST_TMPDIR/$evil.yaml"
   eventually decided 10
   burst 12 '/?user=%3Cimg%20src%3Dx%20onerror%3D%22document.title%3D1%22%3E' >/dev/null
   local shown
