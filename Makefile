@@ -156,6 +156,7 @@ install: all
 	$(call install_share,conf/limits.yaml conf/limits.example.yaml conf/lighttpd.conf conf/lighttpd-connect.conf)
 	$(call install_share,conf/lighttpd/authorizer.conf conf/lighttpd/ratelimit.lua conf/lighttpd/log.conf conf/lighttpd/log-json.conf)
 	$(call install_share,$(wildcard conf/nginx/*.conf conf/apache/*.conf) conf/apache/log-json.sed conf/caddy/Caddyfile conf/traefik/ratelimit.yaml conf/envoy/envoy.yaml)
+	$(call install_share,$(wildcard conf/prometheus/*.yaml))
 	$(call install_etc,conf/limits.yaml,ratelimit/limits.yaml)
 	$(call install_etc,conf/lighttpd/06-ratelimit.conf,lighttpd/conf-available/06-ratelimit.conf)
 	$(call install_etc,conf/lighttpd/07-ratelimit-headers.conf,lighttpd/conf-available/07-ratelimit-headers.conf)

@@ -17,7 +17,7 @@ MARK='# made by conf/packages.sh of ratelimit.fcgi for the time of an installati
 # browser, 130 MB, is not among the packages of `make test`: without it tests/live.bats is skipped.
 build="gcc make libc6-dev pkg-config libfcgi-dev libhiredis-dev libev-dev libyaml-dev nettle-dev uthash-dev xxd"
 run="$build bash lighttpd redis-server"
-test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps iproute2 strace nodejs wrk nginx-light apache2 caddy haproxy lighttpd-modules-lua systemd"
+test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps iproute2 strace nodejs wrk nginx-light apache2 caddy haproxy lighttpd-modules-lua systemd prometheus"
 browser="chromium chromium-driver"
 lint="$build bash libcmocka-dev clang-format clang-tidy shellcheck lua-check mandoc"
 bench="$run wrk spawn-fcgi nginx-light libnginx-mod-http-lua lua-nginx-redis"

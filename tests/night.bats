@@ -113,3 +113,15 @@ refuses() { [[ $(burst 2 "/?user=$RANDOM$RANDOM") == *429:1* ]] && burst 2 "$1" 
 answers_five() {
   curl -s -D - -o /dev/null "$URL$1" | grep -qi '"per-user";q=5'
 }
+
+@test "is Redis slow, or are we? How many requests were decided without Redis?" {
+  serve
+  burst 4 '/?user=alice' >/dev/null
+  local commands
+  commands=$(sed -n '/^### Is Redis slow, or are we?$/,/^### More/{/^    curl/p}' conf/operating.md | sed "s,http://127.0.0.1:8080,$URL,")
+  run bash -c "set -e; $commands"
+  assert_equal "$status" 0
+  assert_contains "$output" 'ratelimit_redis_latency_seconds_count 4'
+  assert_contains "$output" 'ratelimit_request_duration_seconds_count 4'
+  assert_contains "$output" 'ratelimit_undecided_requests_total{reason="lost"} 0'
+}

@@ -307,7 +307,9 @@ TABLE
   for word in $options; do
     grep -qF -- "Fl ${word#-}" conf/man/ratelimitctl.8 || fail "$word" 'is not in' ratelimitctl.8
   done
-  assert_equal "$(completions ratelimitctl '' | sort | xargs)" "$(printf '%s\n' $commands --help --version | sort | xargs)"
+  assert_equal "$(completions ratelimitctl '' | sort | xargs)" "$(sort <<<"$commands
+--help
+--version" | xargs)"
   assert_equal "$(completions ratelimitctl pe)" peek
   for word in $options; do
     completions ratelimitctl reset '-' >"$BATS_TEST_TMPDIR/words"
