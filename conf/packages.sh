@@ -12,9 +12,10 @@ set -eu
 POLICY=/usr/sbin/policy-rc.d
 MARK='# made by conf/packages.sh of ratelimit.fcgi for the time of an installation; else remove it'
 
-# xxd embeds files in the program.  lighttpd-modules-lua contains mod_magnet.  curl, ps, ip, strace,
-# lua5.1, node and wrk are for the tests only, and so are all web servers except lighttpd.  The
-# browser, 130 MB, is not among the packages of `make test`: without it tests/live.bats is skipped.
+# xxd embeds files in the program.  lighttpd-modules-lua contains mod_magnet, and prometheus
+# promtool.  curl, ps, ip, strace, lua5.1, node, wrk and promtool are for the tests only, and so are
+# all web servers except lighttpd.  The browser, 130 MB, is not among the packages of `make test`:
+# without it tests/live.bats is skipped.
 build="gcc make libc6-dev pkg-config libfcgi-dev libhiredis-dev libev-dev libyaml-dev nettle-dev uthash-dev xxd"
 run="$build bash lighttpd redis-server"
 test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps iproute2 strace nodejs wrk nginx-light apache2 caddy haproxy lighttpd-modules-lua systemd prometheus"
@@ -97,6 +98,7 @@ missing_elsewhere() {
       iproute2) command -v ip ;;
       lighttpd-modules-lua) ls /usr/lib*/lighttpd/mod_magnet.so ;;
       nginx-light) command -v nginx ;;
+      prometheus) command -v promtool ;;
       systemd) command -v systemd-analyze ;;
       *) command -v "$package" ;;
     esac >/dev/null 2>&1 || printf '%s ' "$package"
@@ -126,7 +128,7 @@ forbid_starts() {
 # Packages enable their services for the next boot.  Undo that for those just installed.
 disable_new_services() {
   [ -d /run/systemd/system ] || return 0
-  for service in redis-server lighttpd nginx apache2 caddy haproxy; do
+  for service in redis-server lighttpd nginx apache2 caddy haproxy prometheus; do
     case " $missing" in
       *" $service "* | *" $service-light "*) as_root systemctl disable --now --quiet "$service" ;;
     esac
