@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
-# metrics.bats - the page of metrics: its format, and that its numbers are exact, whatever happens to the processes; and the
-# alerts and the configuration of Prometheus that use it.
+# metrics.bats - the page of metrics: its format, and that its numbers are exact, whatever happens to the processes.
 
 bats_require_minimum_version 1.5.0
 load helper
@@ -208,37 +207,4 @@ s|^[0-9].*|  - { name: "limit-&", match: { path: "/&" }, key: "query:user", capa
   run -0 promtool check metrics <"$BATS_TEST_TMPDIR/page"
   assert_equal "$(grep -c '^ratelimit_tokens_taken_total{' "$BATS_TEST_TMPDIR/page")" 1000
   assert_equal "$(decisions limit-1000)" 'allowed=1 refused=2'
-}
-
-@test "the table of conf/prometheus/README.md has every metric, with its type and meaning" {
-  limits
-  local page table
-  page=$(curl -s "$URL/-/metrics" | awk '
-    /^# HELP / { help = $0; sub(/^# HELP [^ ]* /, "", help) }
-    /^# TYPE / { printf "| `%s` | %s | %s |\n", $3, $4, help }')
-  table=$(grep '^| `ratelimit_' conf/prometheus/README.md)
-  assert_equal "$table" "$page"
-}
-
-@test "promtool takes the configuration and the rules, and each alert fires when it should" {
-  run promtool check config conf/prometheus/prometheus.yaml
-  assert_equal "$status" 0
-  run promtool check rules conf/prometheus/alerts.yaml
-  assert_equal "$status" 0
-  assert_contains "$output" '8 rules found'
-  run promtool test rules conf/prometheus/alerts.test.yaml
-  assert_equal "$status" 0
-  local alert
-  while read -r alert; do
-    assert_equal "$(grep -c "name: $alert " conf/prometheus/alerts.test.yaml)" 2
-  done < <(sed -n 's/^ *- alert: //p' conf/prometheus/alerts.yaml)
-}
-
-@test "the rules use metrics that are on the page" {
-  limits
-  local page metric
-  page=$(curl -s "$URL/-/metrics")
-  while read -r metric; do
-    grep -qE "^${metric}[ {]" <<<"$page" || fail "$metric" 'is not on' 'the page'
-  done < <(grep -o 'ratelimit_[a-z_]*' conf/prometheus/alerts.yaml | sort -u)
 }
