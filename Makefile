@@ -156,7 +156,7 @@ install: all
 	$(call install_share,conf/limits.yaml conf/limits.example.yaml conf/lighttpd.conf conf/lighttpd-connect.conf)
 	$(call install_share,conf/lighttpd/authorizer.conf conf/lighttpd/ratelimit.lua conf/lighttpd/log.conf conf/lighttpd/log-json.conf)
 	$(call install_share,$(wildcard conf/nginx/*.conf conf/apache/*.conf) conf/apache/log-json.sed conf/caddy/Caddyfile conf/traefik/ratelimit.yaml conf/envoy/envoy.yaml)
-	$(call install_share,$(wildcard conf/prometheus/*.yaml))
+	$(call install_share,$(wildcard conf/prometheus/*.yaml) conf/prometheus/dashboard.json)
 	$(call install_etc,conf/limits.yaml,ratelimit/limits.yaml)
 	$(call install_etc,conf/lighttpd/06-ratelimit.conf,lighttpd/conf-available/06-ratelimit.conf)
 	$(call install_etc,conf/lighttpd/07-ratelimit-headers.conf,lighttpd/conf-available/07-ratelimit-headers.conf)
@@ -176,7 +176,7 @@ install: all
 
 # The documents, and the files that they link to.
 DOCUMENTS = $(wildcard *.md .github/*.md fcgi/*.md conf/*.md conf/*/*.md lua/*.md tests/*.md conf/*.conf conf/*.yaml conf/*/*.conf \
-  conf/*/*.yaml conf/systemd/ratelimit*) conf/apache/log-json.sed LICENSE docker-compose.yml conf/workers.sh conf/caddy/Caddyfile lua/take.lua \
+  conf/*/*.yaml conf/systemd/ratelimit*) conf/apache/log-json.sed conf/prometheus/dashboard.json LICENSE docker-compose.yml conf/workers.sh conf/caddy/Caddyfile lua/take.lua \
   tests/helper.bash tests/guarded.bash
 
 # FILE...: install below PREFIX/share/ratelimit, in the same folders as in conf.

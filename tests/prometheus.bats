@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# prometheus.bats - conf/prometheus: the alerts and the document fit /-/metrics, in a real Prometheus.
+# prometheus.bats - conf/prometheus: the alerts, the dashboard and the documents fit /-/metrics, in a real Prometheus.
 
 bats_require_minimum_version 1.5.0
 load helper
@@ -50,6 +50,15 @@ page_metrics() {
 # names_in - the metrics that the expressions on standard input use
 names_in() { grep -oE '\bratelimit_[a-z0-9_]+' | grep -v '^ratelimit_refused$' | sort -u; }
 
+# dashboard_expressions - a line for each, as Grafana would ask
+dashboard_expressions() {
+  # shellcheck disable=SC2016  # the variables are Grafana's
+  node -e '
+    const { panels } = JSON.parse(require("fs").readFileSync("conf/prometheus/dashboard.json"));
+    for (const panel of panels)
+      for (const { expr } of panel.targets) console.log(expr.replaceAll("$instance", ".*").replaceAll("$__rate_interval", "1m"));'
+}
+
 @test "promtool takes the scrape configuration and the alerts" {
   run -0 promtool check config conf/prometheus/prometheus.yaml
   run -0 promtool check rules --lint-fatal conf/prometheus/alerts.yaml
@@ -74,23 +83,59 @@ names_in() { grep -oE '\bratelimit_[a-z0-9_]+' | grep -v '^ratelimit_refused$' |
   assert_equal "$(<"$BATS_TEST_TMPDIR/missing")" ''
 }
 
-@test "the alerts use metrics of the page alone" {
+@test "the alerts and the dashboard use metrics of the page alone" {
   local unknown
   unknown=$(comm -23 <(sed 's/#.*//' conf/prometheus/alerts.yaml | sed -n '/expr:/,/for:/p' | names_in) <(page_metrics))
   assert_equal "$unknown" ''
+  dashboard_expressions >"$BATS_TEST_TMPDIR/expressions"
+  assert_between "$(wc -l <"$BATS_TEST_TMPDIR/expressions")" 15 60
+  unknown=$(comm -23 <(names_in <"$BATS_TEST_TMPDIR/expressions") <(page_metrics))
+  assert_equal "$unknown" ''
 }
 
-@test "Prometheus scrapes the page, and takes the rules" {
+@test "every panel of the dashboard lets the datasource be chosen, and has a place of its own" {
+  # shellcheck disable=SC2016  # the variables are JavaScript's
+  run -0 node -e '
+    const { panels, templating } = JSON.parse(require("fs").readFileSync("conf/prometheus/dashboard.json"));
+    const problems = [], seen = new Set();
+    if (templating.list[0].type !== "datasource") problems.push("no datasource variable");
+    for (const { id, title, description, datasource, gridPos: { x, y, w, h }, targets } of panels) {
+      for (const source of [datasource, ...targets.map((target) => target.datasource)])
+        if (source.uid !== "${datasource}") problems.push(`${title}: a datasource of its own`);
+      if (seen.has(`id ${id}`) || !description) problems.push(`${title}: another panel has its id, or it has no description`);
+      seen.add(`id ${id}`);
+      for (let i = x; i < x + w; i++)
+        for (let k = y; k < y + h; k++)
+          if (i >= 24 || seen.has(`${i},${k}`)) problems.push(`${title}: overlaps at ${i},${k}`);
+          else seen.add(`${i},${k}`);
+    }
+    console.log(problems.join("\n"));'
+  assert_equal "$output" ''
+}
+
+@test "Prometheus scrapes the page, takes the rules, and has a value for every expression of the dashboard" {
+  local expression
   start_prometheus
   eventually has_value 'rate(ratelimit_redis_connects_total[1m])'
   # A scrape may take longer than its second.
   eventually has_value 'up{job="ratelimit"} == 1'
   eventually has_value 'ratelimit_decisions_total{limit="per-user", decision="refused"} >= 2'
+  eventually grows
+  while IFS= read -r expression; do
+    # A share of nothing and a rate that is 0 are shown as nothing.
+    expression=${expression% > 0}
+    eventually has_value "$expression" || fail "$expression" 'has' 'a value'
+  done < <(dashboard_expressions)
   eventually rules_are_well
   assert_equal "$(query 'ALERTS{alertstate="firing"}')" ''
 }
 # rules_are_well - Prometheus has evaluated all of them
 rules_are_well() { [[ $(curl -s "$PROMETHEUS/api/v1/rules" | grep -o '"health":"[a-z]*"' | sort -u) == '"health":"ok"' ]]; }
+# grows - after more requests, Prometheus sees a rate
+grows() {
+  burst 7 "/?user=$RANDOM" >/dev/null 2>&1
+  has_value 'rate(ratelimit_decisions_total{decision="allowed"}[1m]) > 0'
+}
 
 # metric_rows - the table of the README, made of the page: name, type, names of labels, HELP
 metric_rows() {
@@ -134,4 +179,5 @@ metric_rows() {
   commands=$(sed -n "s/^    //; s,/usr/local/,$root/usr/local/,g; s,http://127.0.0.1:8080/,$URL/,; /promtool/p" conf/prometheus/README.md | grep -E '^(promtool|curl)')
   assert_equal "$(wc -l <<<"$commands")" 4
   run -0 bash -o pipefail -e -c "$commands"
+  cmp conf/prometheus/dashboard.json "$root/usr/local/share/ratelimit/prometheus/dashboard.json"
 }
