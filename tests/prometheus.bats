@@ -137,6 +137,31 @@ grows() {
   has_value 'rate(ratelimit_decisions_total{decision="allowed"}[1m]) > 0'
 }
 
+# question HEADING - run the commands of that section of conf/operating.md; $output
+question() {
+  local commands
+  commands=$(sed -n "/^### $1\$/,/^##/{s/^    //p}" conf/operating.md |
+    sed "s,http://127.0.0.1:8080,$URL,; s,http://127.0.0.1:9090,$PROMETHEUS,; s,/usr/local/share/ratelimit/,$PWD/conf/,")
+  assert_between "$(wc -l <<<"$commands")" 1 3
+  run -0 bash -o pipefail -e -c "$commands"
+}
+
+@test "how many requests were decided without Redis in the last hour? An alert for that" {
+  start_prometheus
+  eventually has_value 'rate(ratelimit_redis_connects_total[1m])'
+  stop "$REDIS_PID"
+  eventually has_value 'ratelimit_redis_ready == 0'
+  burst 20 '/?user=alice' >/dev/null
+  start_redis
+  eventually has_value 'sum(increase(ratelimit_undecided_requests_total[1h])) >= 19'
+  eventually has_value 'ratelimit_redis_ready == 2'
+  question 'How many requests were decided without Redis in the last hour?'
+  assert_matches "$output" 'ratelimit_undecided_requests_total\{reason="lost"\} 2[0-9]'
+  assert_matches "$output" 'instance="127.0.0.1:[0-9]+", reason="lost"\} => (19|2[0-9])'
+  question 'An alert for that'
+  assert_contains "$output" SUCCESS
+}
+
 # metric_rows - the table of the README, made of the page: name, type, names of labels, HELP
 metric_rows() {
   awk '
