@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/address.h"
 #include "base/memory.h"
 #include "base/spelling.h"
 #include "command/configure.h"
@@ -15,8 +14,6 @@
 #include "limits/override_text.h"
 #include "request/forward_auth.h"
 #include "shared/totals.h"
-
-#define DEFAULT_IP "192.0.2.1" /* for documentation: RFC 5737 */
 
 static int wrong(const struct options *options, const char *text, const char *what)
 {
@@ -125,16 +122,10 @@ static int find_by_request(const struct options *options, const struct request *
 
 static int read_request(const struct options *options, struct buckets *out)
 {
-    struct typed_request text = {.count = 0};
-    const char *ip = options->ip ? options->ip : DEFAULT_IP, *request = options->operands.text[0];
-    struct address address;
+    struct typed_request text;
     int status;
 
-    const char *error =
-        address_parse(ip, &address)
-            ? typed_request_read(request, ip, options->headers.text, options->headers.count,
-                                 options->env.text, options->env.count, &text)
-            : "--ip is no address; write 192.0.2.7 or 2001:db8::1";
+    const char *error = typed_request_of(options, options->operands.text[0], &text);
     if (error)
         fprintf(stderr, "%s: %s\n", options->program, error);
     status = error ? EXIT_USAGE : find_by_request(options, &text.request, out);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/address.h"
 #include "base/memory.h"
 #include "base/units.h"
 #include "command/configure.h"
@@ -14,8 +13,6 @@
 #include "limits/apply.h"
 #include "request/forward_auth.h"
 #include "command/typed_request.h"
-
-#define DEFAULT_IP "192.0.2.1" /* for documentation: RFC 5737 */
 
 /* What one limit makes of a request. */
 struct explained {
@@ -261,17 +258,11 @@ static void explain_request(const struct limits *limits, const struct redis_addr
 
 int explain(const struct options *options)
 {
-    const char *ip = options->ip ? options->ip : DEFAULT_IP;
-    struct typed_request text = {.count = 0};
+    struct typed_request text;
     struct redis_address redis;
-    struct address address;
     int status = EXIT_USAGE;
 
-    const char *error = address_parse(ip, &address)
-                            ? typed_request_read(options->explain, ip, options->headers.text,
-                                                 options->headers.count, options->env.text,
-                                                 options->env.count, &text)
-                            : "--ip is no address; write 192.0.2.7 or 2001:db8::1";
+    const char *error = typed_request_of(options, options->explain, &text);
     if (error)
         fprintf(stderr, "ratelimit.fcgi: --explain: %s\n", error);
     struct limits *limits = error ? NULL : configure(options, FINDINGS_ERRORS, NULL, &redis);

@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "request/key_source.h"
+
+#define DEFAULT_IP "192.0.2.1"
 
 /* Add the parameter NAME with the LEN bytes at VALUE.  Returns its value. */
 static const char *add(struct typed_request *out, const char *name, const char *value, size_t len)
@@ -110,6 +113,19 @@ const char *typed_request_read(const char *text, const char *ip, const char *con
     if (!error && url[strcspn(url, " \t\r\n")] != '\0')
         error = "a space in the URL; write it percent-encoded, as %20";
     return error ? error : add_url(out, url);
+}
+
+const char *typed_request_of(const struct options *options, const char *text,
+                             struct typed_request *out)
+{
+    const char *ip = options->ip ? options->ip : DEFAULT_IP;
+    struct address address;
+
+    *out = (struct typed_request){.count = 0};
+    if (!address_parse(ip, &address))
+        return "--ip is no address; write 192.0.2.7 or 2001:db8::1";
+    return typed_request_read(text, ip, options->headers.text, options->headers.count,
+                              options->env.text, options->env.count, out);
 }
 
 void typed_request_free(struct typed_request *request)

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 
+#include "command/options.h"
 #include "request/request.h"
 
 #define TYPED_REQUEST_PARAMETERS_MAX 136
@@ -23,6 +24,11 @@ struct typed_request {
 const char *typed_request_read(const char *text, const char *ip, const char *const headers[],
                                size_t header_count, const char *const env[], size_t env_count,
                                struct typed_request *out);
+
+/* The same with the client, the headers and the parameters of OPTIONS; without --ip, the client is
+ * at 192.0.2.1, an address for documentation (RFC 5737). */
+const char *typed_request_of(const struct options *options, const char *text,
+                             struct typed_request *out);
 
 /* Free what REQUEST holds. */
 void typed_request_free(struct typed_request *request);
