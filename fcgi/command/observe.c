@@ -87,15 +87,6 @@ static void print_process(const struct live_process *live)
            live->gauges.descriptors_max);
 }
 
-static void print_drift(const struct totals *totals)
-{
-    for (size_t i = 1; i < totals->process_count; i++)
-        if (strcmp(totals->process[i].process.sha256, totals->process[0].process.sha256) != 0) {
-            puts("DRIFT: the processes decide by different limits");
-            return;
-        }
-}
-
 static void print_totals(const struct totals *totals)
 {
     const struct process_counters *counters = &totals->counters;
@@ -105,8 +96,7 @@ static void print_totals(const struct totals *totals)
            ")\n\n",
            histogram_quantile(&counters->redis_latency, 0.5) * 1e3,
            histogram_quantile(&counters->redis_latency, 0.99) * 1e3, counters->redis_losses,
-           (double)counters->redis_down_us / 1e6,
-           counters->undecided_lost + counters->undecided_late + counters->undecided_error,
+           (double)counters->redis_down_us / 1e6, totals_undecided(counters),
            counters->undecided_lost, counters->undecided_late, counters->undecided_error);
     printf("%-24s %10s %10s %10s %10s %10s %10s\n", "LIMIT", "ALLOWED", "REFUSED", "BLOCKED",
            "SHADOW", "UNDECIDED", "TOKENS");
@@ -134,7 +124,8 @@ int status(const struct options *options)
             puts("no process runs; these are the counters of those that did");
         for (size_t i = 0; i < totals->process_count; i++)
             print_process(&totals->process[i]);
-        print_drift(totals);
+        if (totals_has_drift(totals))
+            puts("DRIFT: the processes decide by different limits");
         print_totals(totals);
         totals_free(totals);
     }

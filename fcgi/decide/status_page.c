@@ -39,19 +39,10 @@ static struct histogram difference(const struct histogram *now, const struct his
     return out;
 }
 
-static uint64_t count_of(const struct histogram *histogram)
-{
-    uint64_t count = 0;
-
-    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
-        count += histogram->count[i];
-    return count;
-}
-
 /* "NAME":{"count":..,"mean":..,"p50":..,"p99":..}, times in milliseconds. */
 static void write_latency(FILE *out, const char *name, const struct histogram *histogram)
 {
-    uint64_t count = count_of(histogram);
+    uint64_t count = histogram_count(histogram);
 
     fprintf(out, "\"%s\":{\"count\":%" PRIu64, name, count);
     if (count > 0)
@@ -87,18 +78,9 @@ static void write_process(FILE *out, const struct live_process *live)
             gauges->descriptors_max);
 }
 
-/* Whether two processes decide by different limits. */
-static bool has_drift(const struct totals *totals)
-{
-    for (size_t i = 1; i < totals->process_count; i++)
-        if (strcmp(totals->process[i].process.sha256, totals->process[0].process.sha256) != 0)
-            return true;
-    return false;
-}
-
 static void write_processes(FILE *out, const struct totals *totals)
 {
-    fprintf(out, "\"drift\":%s,\"processes\":[", has_drift(totals) ? "true" : "false");
+    fprintf(out, "\"drift\":%s,\"processes\":[", totals_has_drift(totals) ? "true" : "false");
     for (size_t i = 0; i < totals->process_count; i++) {
         fputs(i > 0 ? ",\n" : "\n", out);
         write_process(out, &totals->process[i]);
@@ -110,12 +92,12 @@ static void write_processes(FILE *out, const struct totals *totals)
 
 static void write_decisions(FILE *out, const struct limit_counters *counters)
 {
-    fprintf(out,
-            "\"allowed\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"blocked\":%" PRIu64
-            ",\"shadow_refused\":%" PRIu64 ",\"undecided_allowed\":%" PRIu64
-            ",\"undecided_denied\":%" PRIu64 ",\"tokens_taken\":%" PRIu64,
-            counters->allowed, counters->refused, counters->blocked, counters->shadow_refused,
-            counters->undecided_allowed, counters->undecided_denied, counters->tokens_taken);
+    bool first = true;
+
+#define LIMIT_COUNTER(field, metric, label, help)                                                  \
+    fprintf(out, "%s\"" #field "\":%" PRIu64, first ? "" : ",", counters->field);                  \
+    first = false;
+#include "shared/counters.def"
 }
 
 static void write_rates(FILE *out, const struct limit_counters *now,
@@ -218,12 +200,6 @@ static void write_top(FILE *out, const struct region *region, bool shadow, int64
 
 /* ---- The last five minutes ---- */
 
-/* Requests that Redis did not decide. */
-static uint64_t undecided(const struct process_counters *counters)
-{
-    return counters->undecided_lost + counters->undecided_late + counters->undecided_error;
-}
-
 static void write_sample(FILE *out, const struct recent_sample *sample,
                          const struct recent_sample *before)
 {
@@ -235,7 +211,7 @@ static void write_sample(FILE *out, const struct recent_sample *sample,
     write_latency(out, "redis_ms", &latency);
     fprintf(out, ",\"redis_down_seconds\":%.3f,\"undecided\":%" PRIu64 ",",
             (double)(sample->counters.redis_down_us - before->counters.redis_down_us) / 1e6,
-            undecided(&sample->counters) - undecided(&before->counters));
+            totals_undecided(&sample->counters) - totals_undecided(&before->counters));
     write_responses(out, &sample->counters, &before->counters);
     fputs("\"limits\":{", out);
     for (size_t i = 0; i < sample->limit_count; i++) {

@@ -87,13 +87,33 @@ const struct limit_row *totals_limit(const struct totals *totals, const char *na
     return i < totals->limit_count ? &totals->limit[i] : NULL;
 }
 
-double histogram_quantile(const struct histogram *histogram, double q)
+bool totals_has_drift(const struct totals *totals)
 {
-    uint64_t total = 0;
-    double before = 0;
+    for (size_t i = 1; i < totals->process_count; i++)
+        if (strcmp(totals->process[i].process.sha256, totals->process[0].process.sha256) != 0)
+            return true;
+    return false;
+}
+
+uint64_t totals_undecided(const struct process_counters *counters)
+{
+    return counters->undecided_lost + counters->undecided_late + counters->undecided_error;
+}
+
+uint64_t histogram_count(const struct histogram *histogram)
+{
+    uint64_t count = 0;
 
     for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
-        total += histogram->count[i];
+        count += histogram->count[i];
+    return count;
+}
+
+double histogram_quantile(const struct histogram *histogram, double q)
+{
+    uint64_t total = histogram_count(histogram);
+    double before = 0;
+
     for (size_t i = 0; i < HISTOGRAM_BUCKETS - 1 && total > 0; i++) {
         double count = (double)histogram->count[i], low_us = i > 0 ? histogram_bounds_us[i - 1] : 0;
         if (count > 0 && before + count >= q * (double)total)

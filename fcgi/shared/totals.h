@@ -29,6 +29,15 @@ struct totals *totals_read(const struct region *region);
 /* The row of the limit NAME; NULL: there is none. */
 const struct limit_row *totals_limit(const struct totals *totals, const char *name);
 
+/* Whether two processes that run decide by different limits. */
+bool totals_has_drift(const struct totals *totals);
+
+/* Requests that Redis did not decide. */
+uint64_t totals_undecided(const struct process_counters *counters);
+
+/* The number of durations in HISTOGRAM. */
+uint64_t histogram_count(const struct histogram *histogram);
+
 /* The upper bound, in seconds, of the fraction Q (0 .. 1) of the durations in HISTOGRAM, from
  * linear interpolation in its bucket, as Prometheus's histogram_quantile; 0 if it is empty. */
 double histogram_quantile(const struct histogram *histogram, double q);
