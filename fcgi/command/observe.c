@@ -18,7 +18,6 @@
 #define WATCH_STEP_US 50000 /* between two looks at the rings */
 #define WISH_S        5.0   /* how long a wish lasts after a watcher has been killed */
 #define TOP_STEP_S    2     /* of --watch */
-#define TOP_SHOWN     20
 
 struct region *observe_region(const struct options *options, bool watch, char *error, size_t size)
 {
@@ -135,19 +134,6 @@ int status(const struct options *options)
 
 /* ---- top ---- */
 
-static void print_top_json(const struct top_row *row, bool first)
-{
-    fputs(first ? "\n{\"key\":" : ",\n{\"key\":", stdout);
-    json_string(stdout, row->key);
-    fputs(",\"limit\":", stdout);
-    json_string(stdout, row->limit);
-    printf(",\"count\":%" PRIu64 ",\"error\":%" PRIu64 ",\"first\":", row->count, row->error);
-    json_time(stdout, row->first_us);
-    fputs(",\"last\":", stdout);
-    json_time(stdout, row->last_us);
-    fputs("}", stdout);
-}
-
 static void print_top_row(const struct top_row *row)
 {
     char first[32], last[32], count[48];
@@ -169,14 +155,16 @@ static void print_top(const struct options *options, const struct region *region
         fputs("[", stdout);
     else
         printf("%-10s %-20s %-19s  %-8s  %s\n", "REFUSED", "LIMIT", "SINCE", "LAST", "KEY");
-    for (size_t i = 0; i < list.count && shown < TOP_SHOWN; i++) {
+    for (size_t i = 0; i < list.count && shown < STATUS_TOP_MAX; i++) {
         const struct top_row *row = &list.row[i];
         if (options->limit && strcmp(options->limit, row->limit) != 0)
             continue;
-        if (options->json)
-            print_top_json(row, shown == 0);
-        else
+        if (options->json) {
+            fputs(shown > 0 ? ",\n" : "\n", stdout);
+            status_page_write_row(stdout, row);
+        } else {
             print_top_row(row);
+        }
         shown++;
     }
     if (options->json)

@@ -180,19 +180,24 @@ static void write_answers(FILE *out, const struct totals *totals,
 
 /* ---- Clients ---- */
 
+void status_page_write_row(FILE *out, const struct top_row *row)
+{
+    fputc('{', out);
+    write_text(out, "key", row->key);
+    write_text(out, "limit", row->limit);
+    write_time(out, "first", row->first_us);
+    write_time(out, "last", row->last_us);
+    fprintf(out, "\"count\":%" PRIu64 ",\"error\":%" PRIu64 "}", row->count, row->error);
+}
+
 static void write_top(FILE *out, const struct region *region, bool shadow, int64_t since_us)
 {
     struct top_list list = totals_top(region, shadow, since_us);
 
     fprintf(out, "\"%s\":[", shadow ? "shadow_refused" : "refused");
     for (size_t i = 0; i < list.count && i < STATUS_TOP_MAX; i++) {
-        const struct top_row *row = &list.row[i];
-        fputs(i > 0 ? ",\n{" : "\n{", out);
-        write_text(out, "key", row->key);
-        write_text(out, "limit", row->limit);
-        write_time(out, "first", row->first_us);
-        write_time(out, "last", row->last_us);
-        fprintf(out, "\"count\":%" PRIu64 ",\"error\":%" PRIu64 "}", row->count, row->error);
+        fputs(i > 0 ? ",\n" : "\n", out);
+        status_page_write_row(out, &list.row[i]);
     }
     fputs("]", out);
     top_list_free(&list);

@@ -9,6 +9,10 @@
 
 #define STATUS_TOP_MAX 20 /* clients in each list */
 
+/* Write ROW to OUT: the client's key, its limit, the first and the last refusal, how many there
+ * were, and by how many that may be too high. */
+void status_page_write_row(FILE *out, const struct top_row *row);
+
 /* Write the state of the host to OUT: its processes, the counters and recent rates of each limit,
  * Redis, the clients that were refused most in the last hour, and the samples of RECENT, the oldest
  * first.  A sample has what was counted in its `seconds`: answers by status, requests that Redis
