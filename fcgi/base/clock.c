@@ -21,6 +21,15 @@ double clock_recent_s(void)
     return recent_s;
 }
 
+const char *clock_show(int64_t us, char out[CLOCK_SHOWN_SIZE])
+{
+    time_t seconds = (time_t)(us / 1000000);
+    struct tm local;
+
+    strftime(out, CLOCK_SHOWN_SIZE, "%Y-%m-%d %H:%M:%S", localtime_r(&seconds, &local));
+    return out;
+}
+
 int64_t clock_unix_us(void)
 {
     struct timespec now;

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -52,29 +51,19 @@ static struct region *open_region(const struct options *options, bool watch)
     return region;
 }
 
-/* The time of day of US, microseconds since 1970, in the local time zone. */
-static const char *time_of_day(int64_t us, char out[32])
-{
-    time_t seconds = (time_t)(us / 1000000);
-    struct tm local;
-
-    strftime(out, 32, "%Y-%m-%d %H:%M:%S", localtime_r(&seconds, &local));
-    return out;
-}
-
 /* ---- status ---- */
 
 static void print_process(const struct live_process *live)
 {
     const struct process *process = &live->process;
-    char started[32], loaded[32];
+    char started[CLOCK_SHOWN_SIZE], loaded[CLOCK_SHOWN_SIZE];
 
     printf("process %" PRId64 ", version %s, since %s\n", process->pid, process->version,
-           time_of_day(process->started_us, started));
+           clock_show(process->started_us, started));
     printf("  limits  %s (%" PRId64 " limit%s, sha256 %.12s), loaded %s%s\n",
            process->limits_file[0] ? process->limits_file : "the built-in limits",
            process->limit_count, process->limit_count == 1 ? "" : "s", process->sha256,
-           time_of_day(process->loaded_us, loaded),
+           clock_show(process->loaded_us, loaded),
            live->gauges.reload_failed ? "; the file has changed, and was refused: see the log"
                                       : "");
     printf("  redis   %s %s\n", process->redis,
@@ -136,14 +125,14 @@ int status(const struct options *options)
 
 static void print_top_row(const struct top_row *row)
 {
-    char first[32], last[32], count[48];
+    char first[CLOCK_SHOWN_SIZE], last[CLOCK_SHOWN_SIZE], count[48];
 
     if (row->error > 0)
         snprintf(count, sizeof count, "%" PRIu64 "-%" PRIu64, row->count - row->error, row->count);
     else
         snprintf(count, sizeof count, "%" PRIu64, row->count);
-    printf("%-10s %-20s %s  %s  %s\n", count, row->limit, time_of_day(row->first_us, first),
-           time_of_day(row->last_us, last) + strlen("YYYY-MM-DD "), row->key);
+    printf("%-10s %-20s %s  %s  %s\n", count, row->limit, clock_show(row->first_us, first),
+           clock_show(row->last_us, last) + strlen("YYYY-MM-DD "), row->key);
 }
 
 static void print_top(const struct options *options, const struct region *region)
@@ -196,7 +185,7 @@ static void print_decision(const struct options *options, const struct watch_row
 {
     const char *decision =
         row->decision < sizeof decisions / sizeof *decisions ? decisions[row->decision] : "unknown";
-    char day[32];
+    char day[CLOCK_SHOWN_SIZE];
 
     if (options->json) {
         printf("{\"at\":%.6f,\"decision\":\"%s\",\"limit\":", (double)row->at_us / 1e6, decision);
@@ -208,7 +197,7 @@ static void print_decision(const struct options *options, const struct watch_row
         puts("}");
         return;
     }
-    printf("%s.%03d %-18s", time_of_day(row->at_us, day) + strlen("YYYY-MM-DD "),
+    printf("%s.%03d %-18s", clock_show(row->at_us, day) + strlen("YYYY-MM-DD "),
            (int)(row->at_us / 1000 % 1000), decision);
     if (row->remaining >= 0)
         printf(" %8" PRId64 " left", row->remaining);

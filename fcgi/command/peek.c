@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/units.h"
@@ -81,7 +81,7 @@ static const char *override_of(const struct bucket *bucket)
 static void print_row(const struct bucket *bucket, const struct top_row *row)
 {
     const struct charge *charge = &bucket->charge;
-    char tokens[48], refused[48] = "-", since[32] = "-";
+    char tokens[48], refused[48] = "-", since[CLOCK_SHOWN_SIZE] = "-";
 
     if (bucket->result == APPLY_CHARGE)
         snprintf(tokens, sizeof tokens, "%" PRId64 " of %" PRId64, charge->balance.remaining,
@@ -89,10 +89,8 @@ static void print_row(const struct bucket *bucket, const struct top_row *row)
     else
         snprintf(tokens, sizeof tokens, "%s", override_of(bucket));
     if (row) {
-        time_t seconds = (time_t)(row->first_us / 1000000);
-        struct tm local;
         snprintf(refused, sizeof refused, "%" PRIu64, row->count);
-        strftime(since, sizeof since, "%Y-%m-%d %H:%M:%S", localtime_r(&seconds, &local));
+        clock_show(row->first_us, since);
     }
     printf("%-24s %14s %8" PRId64 " s %8s  %-19s  %s\n", bucket->limit->name, tokens,
            bucket->result == APPLY_CHARGE ? units_seconds_up(charge->balance.full_us) : 0, refused,
