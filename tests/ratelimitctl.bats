@@ -284,6 +284,16 @@ peek --ip nowhere GET|--ip is no address
 TABLE
 }
 
+@test "a misspelled limit is an error beside a name of 64 bytes" {
+  local name
+  name=$(printf 'n%.0s' {1..64})
+  echo "limits: [{ name: $name, key: ip, capacity: 1, refill: 1/s }, { name: per-user, key: ip, capacity: 1, refill: 1/s }]" \
+    >"$(tmpdir)/long.yaml"
+  ctl peek --limits "$(tmpdir)/long.yaml" --key 192.0.2.1 --limit per-usr
+  assert_equal "$status" 2
+  assert_equal "$output" "ratelimitctl: 'per-usr' is no limit of the limits file; did you mean 'per-user'?"
+}
+
 @test "--help and --version tell of ratelimitctl" {
   ctl --help
   assert_contains "$output" 'usage: ratelimitctl status'

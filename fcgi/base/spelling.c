@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/spelling.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static unsigned smaller(unsigned a, unsigned b)
@@ -44,6 +45,8 @@ const char *spelling_nearest(const char *text, const char *const words[], size_t
     if (len < 2 || len > SPELLING_WORD_MAX)
         return NULL;
     for (size_t i = 0; i < count; i++) {
+        if (strlen(words[i]) > SPELLING_WORD_MAX)
+            continue;
         unsigned slips = distance(text, words[i]);
         if (slips < least && slips < strlen(words[i])) {
             least = slips;
@@ -51,4 +54,16 @@ const char *spelling_nearest(const char *text, const char *const words[], size_t
         }
     }
     return nearest;
+}
+
+const char *spelling_hint(const char *text, const char *const words[], size_t count,
+                          char out[SPELLING_HINT_SIZE])
+{
+    const char *nearest = spelling_nearest(text, words, count);
+
+    if (nearest)
+        snprintf(out, SPELLING_HINT_SIZE, "; did you mean '%s'?", nearest);
+    else
+        out[0] = '\0';
+    return out;
 }

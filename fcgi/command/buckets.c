@@ -230,28 +230,27 @@ static int find_by_key(const struct options *options, struct buckets *out)
     return EXIT_USAGE;
 }
 
+/* Say that --limit names none of LIMITS. */
+static int no_such_limit(const struct options *options, const struct limits *limits)
+{
+    const char **names = memory_get(limits->count * sizeof(const char *));
+    char what[128], hint[SPELLING_HINT_SIZE];
+
+    for (size_t i = 0; i < limits->count; i++)
+        names[i] = limits->limit[i].name;
+    snprintf(what, sizeof what, "is no limit of the limits file%s",
+             spelling_hint(options->limit, names, limits->count, hint));
+    free(names);
+    return wrong(options, options->limit, what);
+}
+
 /* Whether --limit, if it is given, names a limit. */
 static int check_limit(const struct options *options, const struct limits *limits)
 {
-    const char **names = memory_get(limits->count * sizeof(const char *)), *nearest = NULL;
-    char what[160];
-    size_t i = 0;
-
-    while (options->limit && i < limits->count &&
-           strcmp(limits->limit[i].name, options->limit) != 0)
-        i++;
-    if (!options->limit || i < limits->count) {
-        free(names);
-        return EXIT_SUCCESS;
-    }
-    for (i = 0; i < limits->count; i++)
-        names[i] = limits->limit[i].name;
-    if (strlen(options->limit) <= SPELLING_WORD_MAX)
-        nearest = spelling_nearest(options->limit, names, limits->count);
-    snprintf(what, sizeof what, "is no limit of the limits file%s%s%s",
-             nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
-    free(names);
-    return wrong(options, options->limit, what);
+    for (size_t i = 0; i < limits->count; i++)
+        if (is_chosen(options, &limits->limit[i]))
+            return EXIT_SUCCESS;
+    return no_such_limit(options, limits);
 }
 
 int buckets_find(const struct options *options, struct buckets *out)

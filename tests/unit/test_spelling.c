@@ -15,6 +15,28 @@ static const char *or_none(const char *word)
     return word ? word : "(none)";
 }
 
+TEST(a_word_that_is_too_long_to_compare_is_left_out)
+{
+    char longest[SPELLING_WORD_MAX + 1], longer[SPELLING_WORD_MAX + 2], name[65];
+    const char *const words[] = {longer, name, longest};
+
+    memset(longest, 'x', sizeof longest);
+    memset(longer, 'x', sizeof longer);
+    memset(name, 'x', sizeof name);
+    longest[sizeof longest - 1] = longer[sizeof longer - 1] = name[sizeof name - 1] = '\0';
+    want_text("near", or_none(spelling_nearest(&longest[1], words, LENGTH(words))), longest);
+    want_text("far", or_none(spelling_nearest(&longest[1], words, 2)), "(none)");
+}
+
+TEST(a_hint_has_the_word_or_is_empty)
+{
+    char hint[SPELLING_HINT_SIZE];
+
+    want_text("near", spelling_hint("capcity", fields, LENGTH(fields), hint),
+              "; did you mean 'capacity'?");
+    want_text("far", spelling_hint("burst", fields, LENGTH(fields), hint), "");
+}
+
 TEST(the_nearest_word_is_the_one_that_was_meant)
 {
     static const struct text_case cases[] = {
