@@ -3,6 +3,7 @@
 #include "command/options.h"
 
 #include <getopt.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,90 +26,25 @@ static const char *keep_secret(char *address)
 
 /* ---- The options ---- */
 
-/* Each sets what TEXT, the value of an option, says.  Returns NULL, or what is wrong with it. */
+/* Each stores what TEXT, the value of an option, says, in OUT, a member of struct options.  Returns
+ * NULL, or what is wrong with it. */
 
-static const char *set_limits(struct options *options, char *text)
+static const char *set_text(void *out, char *text)
 {
-    options->limits = text;
+    *(const char **)out = text;
     return NULL;
 }
 
-static const char *set_redis(struct options *options, char *text)
-{
-    options->redis = keep_secret(text);
-    return NULL;
-}
-
-static const char *set_listen(struct options *options, char *text)
-{
-    options->listen = text;
-    return NULL;
-}
-
-static const char *set_shared(struct options *options, char *text)
-{
-    options->shared = text;
-    return NULL;
-}
-
-static const char *set_json(struct options *options, char *text)
+static const char *set_flag(void *out, char *text)
 {
     (void)text;
-    options->json = true;
+    *(bool *)out = true;
     return NULL;
 }
 
-static const char *set_watch(struct options *options, char *text)
+static const char *set_redis(void *out, char *text)
 {
-    (void)text;
-    options->watch = true;
-    return NULL;
-}
-
-static const char *set_shadow(struct options *options, char *text)
-{
-    (void)text;
-    options->shadow = true;
-    return NULL;
-}
-
-static const char *set_all(struct options *options, char *text)
-{
-    (void)text;
-    options->all = true;
-    return NULL;
-}
-
-static const char *set_yes(struct options *options, char *text)
-{
-    (void)text;
-    options->yes = true;
-    return NULL;
-}
-
-static const char *set_limit(struct options *options, char *text)
-{
-    options->limit = text;
-    return NULL;
-}
-
-static const char *set_key(struct options *options, char *text)
-{
-    options->key = text;
-    return NULL;
-}
-
-static const char *set_strict(struct options *options, char *text)
-{
-    (void)text;
-    options->strict = true;
-    return NULL;
-}
-
-static const char *set_ip(struct options *options, char *text)
-{
-    options->ip = text;
-    return NULL;
+    return set_text(out, (char *)keep_secret(text));
 }
 
 static const char *list_add(struct option_list *list, const char *text, char separator,
@@ -124,62 +60,70 @@ static const char *list_add(struct option_list *list, const char *text, char sep
     return NULL;
 }
 
-static const char *add_header(struct options *options, char *text)
+static const char *add_header(void *out, char *text)
 {
-    return list_add(&options->headers, text, ':', "is no header: write -H 'NAME: VALUE'");
+    return list_add(out, text, ':', "is no header: write -H 'NAME: VALUE'");
 }
 
-static const char *add_env(struct options *options, char *text)
+static const char *add_env(void *out, char *text)
 {
-    return list_add(&options->env, text, '=', "is no FastCGI parameter: write --env NAME=VALUE");
+    return list_add(out, text, '=', "is no FastCGI parameter: write --env NAME=VALUE");
 }
 
 /* The programs that know an option. */
 enum { SERVER = 1, CONTROL = 2, BOTH = 3 };
+
+#define AT(member) offsetof(struct options, member)
 
 /* An option.  BIT is 0 if it goes with every command.  ARGUMENT is NULL if it has no value; "" if
  * --help does not show it. */
 static const struct known {
     unsigned programs, bit;
     const char *name, *argument, *help;
-    const char *(*set)(struct options *options, char *text);
+    const char *(*set)(void *out, char *text);
+    size_t at; /* in struct options */
 } known_options[] = {
     {CONTROL, 0, "--limits", "FILE",
-     "the limits file; without it, the one that the processes of this host use", set_limits},
+     "the limits file; without it, the one that the processes of this host use", set_text,
+     AT(limits)},
     {CONTROL, 0, "--redis", "ADDR", "likewise Redis; an address as ratelimit.fcgi takes it",
-     set_redis},
+     set_redis, AT(redis)},
     {CONTROL, 0, "--shared", "PATH",
      "the shared memory of these processes; without it, the first that exists of\n"
      "/run/ratelimit/shared/counters, /run/ratelimit/counters,\n"
      "/run/lighttpd/ratelimit.sock.shared and /dev/shm/ratelimit.shared",
-     set_shared},
+     set_text, AT(shared)},
     {SERVER, 0, "--limits", "FILE",
-     "the limits file; without one: 5 tokens per user, one more every 12 seconds", set_limits},
+     "the limits file; without one: 5 tokens per user, one more every 12 seconds", set_text,
+     AT(limits)},
     {SERVER, 0, "--redis", "ADDR",
      "HOST, HOST:PORT, [IPV6]:PORT, unix:/PATH, or\n"
      "redis://[USER][:PASSWORD@]HOST[:PORT][/DB]   (default 127.0.0.1:6379)",
-     set_redis},
+     set_redis, AT(redis)},
     {SERVER, 0, "--listen", "ADDR",
      "unix:/PATH, HOST:PORT or [IPV6]:PORT; without it, standard input is the\n"
      "listening socket, as lighttpd, spawn-fcgi and systemd hand it over",
-     set_listen},
+     set_text, AT(listen)},
     {SERVER, 0, "--shared", "PATH",
      "a file in which the processes of this host count together; without it,\n"
      "each counts on its own",
-     set_shared},
-    {CONTROL, 0, "--json", NULL, "write JSON", set_json},
-    {SERVER, OPTION_STRICT, "--strict", NULL, "a warning is a mistake", set_strict},
+     set_text, AT(shared)},
+    {CONTROL, 0, "--json", NULL, "write JSON", set_flag, AT(json)},
+    {SERVER, OPTION_STRICT, "--strict", NULL, "a warning is a mistake", set_flag, AT(strict)},
     {CONTROL, OPTION_WATCH, "--watch", NULL, "go on, and show every two seconds what has changed",
-     set_watch},
-    {CONTROL, OPTION_SHADOW, "--shadow", NULL, "the clients of shadow limits", set_shadow},
-    {CONTROL, OPTION_LIMIT, "--limit", "NAME", "this limit alone", set_limit},
+     set_flag, AT(watch)},
+    {CONTROL, OPTION_SHADOW, "--shadow", NULL, "the clients of shadow limits", set_flag,
+     AT(shadow)},
+    {CONTROL, OPTION_LIMIT, "--limit", "NAME", "this limit alone", set_text, AT(limit)},
     {CONTROL, OPTION_KEY, "--key", "KEY", "the client, as overrides in the limits file name it",
-     set_key},
-    {BOTH, OPTION_IP, "--ip", "ADDR", "the client's address (default 192.0.2.1)", set_ip},
-    {BOTH, OPTION_HEADER, "-H", "", "a request header, as curl has it", add_header},
-    {BOTH, OPTION_ENV, "--env", "", "a FastCGI parameter, such as REMOTE_USER=alice", add_env},
-    {CONTROL, OPTION_ALL, "--all", NULL, "every client of every limit, or of --limit", set_all},
-    {CONTROL, OPTION_YES, "--yes", NULL, "do not ask first", set_yes},
+     set_text, AT(key)},
+    {BOTH, OPTION_IP, "--ip", "ADDR", "the client's address (default 192.0.2.1)", set_text, AT(ip)},
+    {BOTH, OPTION_HEADER, "-H", "", "a request header, as curl has it", add_header, AT(headers)},
+    {BOTH, OPTION_ENV, "--env", "", "a FastCGI parameter, such as REMOTE_USER=alice", add_env,
+     AT(env)},
+    {CONTROL, OPTION_ALL, "--all", NULL, "every client of every limit, or of --limit", set_flag,
+     AT(all)},
+    {CONTROL, OPTION_YES, "--yes", NULL, "do not ask first", set_flag, AT(yes)},
 };
 
 enum { KNOWN_COUNT = sizeof known_options / sizeof *known_options, COMMANDS_MAX = 16 };
@@ -268,18 +212,17 @@ static bool goes_together(const struct reading *reading)
 /* The command that WORD asks for; NULL: there is none, and that was said. */
 static const struct command *command_for(const struct reading *reading, const char *word)
 {
-    const char *names[COMMANDS_MAX], *nearest;
+    const char *names[COMMANDS_MAX];
     const struct command *commands = reading->program->commands;
-    char what[128];
+    char what[128], hint[SPELLING_HINT_SIZE];
 
     for (size_t i = 1; i < reading->count; i++) {
         names[i - 1] = commands[i].name;
         if (strcmp(commands[i].name, word) == 0)
             return &commands[i];
     }
-    nearest = spelling_nearest(word, names, reading->count - 1);
-    snprintf(what, sizeof what, "is no command%s%s%s", nearest ? "; did you mean '" : "",
-             nearest ? nearest : "", nearest ? "'?" : "");
+    snprintf(what, sizeof what, "is no command%s",
+             spelling_hint(word, names, reading->count - 1, hint));
     wrong(reading, word, what);
     return NULL;
 }
@@ -359,7 +302,7 @@ static bool read_option(struct reading *reading, int option, const char *argumen
         return choose(reading, &commands[index]);
     }
     const struct known *known = &known_options[index - reading->count];
-    const char *error = known->set(reading->options, optarg);
+    const char *error = known->set((char *)reading->options + known->at, optarg);
     reading->given |= known->bit;
     return !error || wrong(reading, optarg, error);
 }
