@@ -18,8 +18,8 @@
 /* Keys that are to be removed. */
 struct batch {
     const char *limit; /* NULL: of every limit */
-    size_t count;
-    char *key[BATCH * 20]; /* owned; one SCAN returns a thousand or some more */
+    size_t count, room;
+    char **key; /* COUNT of them, owned */
 };
 
 static void say_failed(const struct options *options, const char *why)
@@ -95,9 +95,13 @@ static void keep(void *context, const char *key, size_t len)
 {
     struct batch *batch = context;
 
-    if (batch->count < sizeof batch->key / sizeof batch->key[0] &&
-        is_bucket(key, len, batch->limit))
-        batch->key[batch->count++] = memory_text(key, len);
+    if (!is_bucket(key, len, batch->limit))
+        return;
+    if (batch->count == batch->room) {
+        batch->room = batch->room ? 2 * batch->room : 1024;
+        batch->key = memory_resize(batch->key, batch->room * sizeof(char *));
+    }
+    batch->key[batch->count++] = memory_text(key, len);
 }
 
 static const char *unlink_batch(struct redis_client *client, struct batch *batch, size_t *removed)
@@ -116,16 +120,16 @@ static const char *unlink_batch(struct redis_client *client, struct batch *batch
 /* Page by page, so that Redis serves others in between. */
 static const char *unlink_all(struct redis_client *client, const char *limit, size_t *removed)
 {
-    static struct batch batch; /* too large for a stack */
+    struct batch batch = {.limit = limit};
     char cursor[24] = "0";
     const char *why;
 
-    batch = (struct batch){.limit = limit};
     do {
         why = redis_client_scan(client, cursor, "rl:{*}:*", keep, &batch);
         if (!why)
             why = unlink_batch(client, &batch, removed);
     } while (!why && strcmp(cursor, "0") != 0);
+    free(batch.key);
     return why;
 }
 
