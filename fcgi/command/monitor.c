@@ -49,7 +49,7 @@ static void measure_descriptors(struct process_gauges *gauges)
 
 static void measure(struct monitor *monitor)
 {
-    struct slot *slot = monitor->of.slot;
+    struct slot *slot = region_own(monitor->of.region);
     uint64_t accepted;
 
     counter_set(&slot->gauges.connections_open,
@@ -69,7 +69,7 @@ static void sample(struct monitor *monitor)
     if (step == monitor->step)
         return;
     monitor->step = step;
-    measure_descriptors(&monitor->of.slot->gauges);
+    measure_descriptors(&region_own(monitor->of.region)->gauges);
     recent_step(monitor->of.recent);
 }
 
@@ -96,7 +96,7 @@ struct monitor *monitor_new(struct ev_loop *loop, const struct monitored *monito
     monitor->timer.data = monitor;
     ev_timer_start(loop, &monitor->timer);
     measure(monitor);
-    measure_descriptors(&monitored->slot->gauges);
+    measure_descriptors(&region_own(monitored->region)->gauges);
     return monitor;
 }
 

@@ -12,8 +12,7 @@
 
 /* What is measured; all borrowed. */
 struct monitored {
-    struct region *region;
-    struct slot *slot;
+    struct region *region; /* in which this process has a slot */
     struct redis *redis;
     struct limiter *limiter;
     struct fcgi_server *fcgi_server;

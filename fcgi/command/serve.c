@@ -273,7 +273,7 @@ static bool prepare(struct server *server, const struct options *options, struct
         limiter_new(limits, redis_store(server->redis), server->region, fcgi_server_reply);
     /* After the limiter, so that the first sample has the limits, whose counts begin with it. */
     server->recent = recent_new(server->region);
-    server->pages = pages_new(server->region, server->slot, server->recent, &access);
+    server->pages = pages_new(server->region, server->recent, &access);
     server->router = router_new(server->limiter, server->pages, fcgi_server_reply);
     server->fcgi_server =
         fcgi_server_new(server->loop, server->listen_fd, on_request, on_batch, server, &error);
@@ -284,8 +284,8 @@ static bool prepare(struct server *server, const struct options *options, struct
     }
     describe_first(server, options, limits);
     server->monitor = monitor_new(
-        server->loop, &(struct monitored){server->region, server->slot, server->redis,
-                                          server->limiter, server->fcgi_server, server->recent});
+        server->loop, &(struct monitored){server->region, server->redis, server->limiter,
+                                          server->fcgi_server, server->recent});
     return true;
 }
 

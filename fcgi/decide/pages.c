@@ -16,7 +16,6 @@
 
 struct pages {
     const struct region *region;
-    const struct slot *slot;
     const struct recent *recent;
     struct pages_access access;
 };
@@ -55,8 +54,9 @@ static const struct limit *denying(const struct limits *limits)
 static struct page_head ready(const struct page_request *page)
 {
     const struct limit *limit = denying(page->limits);
+    bool redis = counter_get(&region_own(page->pages->region)->gauges.redis_ready);
 
-    if (counter_get(&page->pages->slot->gauges.redis_ready))
+    if (redis)
         fputs("{\"status\":\"pass\",\"decides\":\"with Redis\"}\n", page->body);
     else if (!limit)
         fputs("{\"status\":\"warn\",\"decides\":\"without Redis: every request is allowed "
@@ -67,7 +67,7 @@ static struct page_head ready(const struct page_request *page)
                 "{\"status\":\"fail\",\"decides\":\"nothing: there is no connection to Redis, and "
                 "limit %s says on_redis_failure: deny\"}\n",
                 limit->name);
-    if (counter_get(&page->pages->slot->gauges.redis_ready) || !limit)
+    if (redis || !limit)
         return (struct page_head){200, "OK", "application/json", ""};
     return (struct page_head){503, "Service Unavailable", "application/json", "Retry-After: 1\r\n"};
 }
@@ -215,12 +215,12 @@ char *pages_answer(const struct pages *pages, const char *name, const struct req
     return answer;
 }
 
-struct pages *pages_new(const struct region *region, const struct slot *slot,
-                        const struct recent *recent, const struct pages_access *access)
+struct pages *pages_new(const struct region *region, const struct recent *recent,
+                        const struct pages_access *access)
 {
     struct pages *pages = memory_new(sizeof *pages);
 
-    *pages = (struct pages){region, slot, recent, *access};
+    *pages = (struct pages){region, recent, *access};
     return pages;
 }
 

@@ -30,11 +30,11 @@ const char *pages_access_parse(const char *text, struct pages_access *out, const
 
 struct pages;
 
-/* Pages about REGION and this process's SLOT of it, with what RECENT holds (all borrowed), for the
- * clients that ACCESS (copied) allows.  Returns them, the caller's to free with pages_free; never
- * NULL. */
-struct pages *pages_new(const struct region *region, const struct slot *slot,
-                        const struct recent *recent, const struct pages_access *access);
+/* Pages about REGION, in which this process has a slot, with what RECENT holds (both borrowed), for
+ * the clients that ACCESS (copied) allows.  Returns them, the caller's to free with pages_free;
+ * never NULL. */
+struct pages *pages_new(const struct region *region, const struct recent *recent,
+                        const struct pages_access *access);
 
 /* The answer to REQUEST, which asks for the page NAME, while requests are decided by LIMITS:
  *

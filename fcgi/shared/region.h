@@ -35,7 +35,6 @@ struct process {
     int64_t limit_count;
     int64_t loaded_us;             /* when these limits came into force */
     char redis[REGION_SHOWN_SIZE]; /* its address, without a password */
-    int64_t redis_since_us;        /* when Redis was lost or came back */
 };
 
 /* The counters of one limit in one process. */

@@ -145,8 +145,8 @@ static struct router *make_router(void)
     must(fcgi_request_init() == NULL, "libfcgi reads and writes through us");
     struct region *region = region_open(NULL, error, sizeof error);
     must(region != NULL, "there is memory");
-    struct slot *slot = region_claim(region);
-    struct pages *pages = pages_new(region, slot, recent_new(region), &(struct pages_access){0});
+    must(region_claim(region) != NULL, "a new region has a slot");
+    struct pages *pages = pages_new(region, recent_new(region), &(struct pages_access){0});
     return router_new(limiter_new(limits, &store, region, on_reply), pages, on_reply);
 }
 

@@ -32,7 +32,7 @@ static char *answer(const char *name, const struct request *request, const char 
     if (networks)
         assert_null(pages_access_parse(networks, &access, &place));
     struct recent *recent = recent_new(unit_region());
-    struct pages *pages = pages_new(unit_region(), unit_slot(), recent, &access);
+    struct pages *pages = pages_new(unit_region(), recent, &access);
     char *text = pages_answer(pages, name, request, limits, &len);
     assert_int_equal(strlen(text), len);
     pages_free(pages);

@@ -47,7 +47,7 @@ static void route(const struct request *request, struct fake_store *store, char 
     *store = (struct fake_store){.store = {refuse}};
     struct limiter *limiter = limiter_new(limits, &store->store, unit_region(), keep_text);
     struct recent *recent = recent_new(unit_region());
-    struct pages *pages = pages_new(unit_region(), unit_slot(), recent, &(struct pages_access){0});
+    struct pages *pages = pages_new(unit_region(), recent, &(struct pages_access){0});
     struct router *router = router_new(limiter, pages, keep_text);
     limits_unref(limits);
     router_handle(router, out, request);
