@@ -2,6 +2,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "shared/counters.h"
 
+#include "base/hash.h"
+
 const double histogram_bounds_us[HISTOGRAM_BUCKETS - 1] = {
     100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000};
 
@@ -31,9 +33,6 @@ uint64_t counters_layout(void)
 #define PROCESS_HISTOGRAM(field, metric, help)               "h" #field
 #include "shared/counters.def"
         ;
-    uint64_t hash = 14695981039346656037U; /* FNV-1a */
 
-    for (size_t i = 0; i < sizeof fields - 1; i++)
-        hash = (hash ^ (unsigned char)fields[i]) * 1099511628211U;
-    return hash;
+    return hash_of(fields, sizeof fields - 1);
 }

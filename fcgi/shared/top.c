@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/memory.h"
 #include "shared/counters.h"
 #include "shared/record.h"
@@ -14,16 +15,6 @@
 #define NONE TOP_ROWS /* no row */
 
 /* ---- The writer ---- */
-
-/* FNV-1a; never 0. */
-static uint64_t hash_of(const char *key, size_t len)
-{
-    uint64_t hash = 14695981039346656037U;
-
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ (unsigned char)key[i]) * 1099511628211U;
-    return hash | 1;
-}
 
 static size_t find(const struct top *top, uint64_t hash, const char *key, size_t len)
 {
@@ -79,7 +70,7 @@ static void set_row(struct top *top, size_t i, const char *limit, const char *ke
 
 void top_add(struct top *top, const char *limit, const char *key, size_t key_len, int64_t now_us)
 {
-    uint64_t hash = hash_of(key, key_len);
+    uint64_t hash = hash_of(key, key_len) | 1; /* 0 is that of a free row */
     size_t i = find(top, hash, key, key_len);
 
     assert(key_len < TOP_KEY_SIZE);
