@@ -59,14 +59,13 @@ struct peer {
     struct fcgi_request *request; /* waiting for its answer; NULL: there is none */
     char *unsent;                 /* UNSENT_LEN bytes; NULL: there are none */
     size_t unsent_len;
-    size_t unsent_max; /* more than this may not wait */
-    bool reading;      /* its input is being processed; settle is called afterwards */
-    bool ended;        /* the peer sends no more */
-    bool broken;       /* the peer has sent something that is not FastCGI */
-    bool failed;       /* sending to it has failed */
-    bool closing;      /* no more requests are read from it */
-    bool last;         /* close it instead of keeping it idle */
-    bool answered;     /* an answer was sent: it is not a new connection */
+    bool reading;  /* its input is being processed; settle is called afterwards */
+    bool ended;    /* the peer sends no more */
+    bool broken;   /* the peer has sent something that is not FastCGI */
+    bool failed;   /* sending to it has failed */
+    bool closing;  /* no more requests are read from it */
+    bool last;     /* close it instead of keeping it idle */
+    bool answered; /* an answer was sent: it is not a new connection */
 };
 
 TAILQ_HEAD(peer_queue, peer);
@@ -103,7 +102,6 @@ static struct peer *peer_new(struct fcgi_server *server, int fd)
 
     peer->server = server;
     peer->fd = fd;
-    peer->unsent_max = FCGI_SERVER_UNSENT_MAX;
     peer->since_s = clock_s();
     server->accepted_count++;
     server->open_count++;
@@ -173,10 +171,6 @@ static void watch(struct peer *peer, int events)
 
 static void unsent_add(struct peer *peer, const char *text, size_t len)
 {
-    if (peer->unsent_len + len > peer->unsent_max) {
-        peer->failed = true;
-        return;
-    }
     peer->unsent = memory_resize(peer->unsent, peer->unsent_len + len);
     memcpy(peer->unsent + peer->unsent_len, text, len);
     peer->unsent_len += len;
@@ -379,6 +373,7 @@ static void handle(struct peer *peer, enum fcgi_event event)
     size_t len = fcgi_head_reply(&peer->head, event, reply);
 
     if (len > 0) {
+        peer->failed |= peer->unsent_len + len > FCGI_SERVER_UNSENT_MAX;
         peer_write(peer, (const char *)reply, len);
         peer->answered = true;
     }
@@ -638,10 +633,8 @@ void fcgi_server_reply(void *exchange, const char *text, size_t len)
     struct fcgi_request *request = peer->request;
 
     /* A page may be larger than what a peer may leave unread: one answer is always accepted. */
-    if (peer->unsent_len <= FCGI_SERVER_UNSENT_MAX)
-        peer->unsent_max = peer->unsent_len + len + len / 8 + FCGI_SERVER_UNSENT_MAX;
+    peer->failed |= peer->unsent_len > FCGI_SERVER_UNSENT_MAX;
     fcgi_request_reply(request, text, len, peer_write, peer);
-    peer->unsent_max = FCGI_SERVER_UNSENT_MAX;
     peer->request = NULL;
     peer->answered = true;
     peer->closing = !peer->head.keep || peer->last || server->stopping;
