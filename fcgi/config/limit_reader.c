@@ -1,12 +1,13 @@
-/* limit_reader.c - the fields of a limit, and those of its match and overrides. */
+/* limit_reader.c - the fields of a limit, and those of its match. */
 /* SPDX-License-Identifier: MIT */
-#include "base/units.h"
 #include "config/limit_reader.h"
 
 #include <ctype.h>
 #include <string.h>
 
+#include "config/bucket_reader.h"
 #include "config/mapping.h"
+#include "config/override_reader.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -14,17 +15,6 @@
 struct reading {
     struct limit *limit;
     unsigned ipv6_prefix_bits;
-};
-
-/* An override while it is read. */
-struct override_reading {
-    const struct limit *limit;
-    struct override override;
-    const struct yaml_tree *key;     /* the node of the texts */
-    const char *text[KEY_PARTS_MAX]; /* borrowed from the tree */
-    size_t count;                    /* of texts; 0: they were wrong */
-    bool unlimited, blocked;
-    int64_t capacity, interval_us; /* 0: not given, or wrong */
 };
 
 /* ---- match ---- */
@@ -122,156 +112,16 @@ static void read_match(const struct yaml_tree *node, void *out, struct findings 
     mapping_read(node, "match", fields, COUNT(fields), &reading->limit->match, findings);
 }
 
-/* ---- Bucket: what a limit and an override both have ---- */
-
-static void read_bucket_capacity(const struct yaml_tree *node, int64_t *out,
-                                 struct findings *findings)
-{
-    const char *text = mapping_text(node, findings);
-    const char *error = text ? units_count(text, 1, LIMIT_CAPACITY_MAX, out) : NULL;
-
-    if (error)
-        findings_error(findings, node->line, node->column,
-                       "capacity: %s; a capacity is 1 to 1000000000 tokens", error);
-}
-
-/* The interval between tokens is a whole number of microseconds.  Rounding RATE up to one must not
- * make it more than 1 % slower. */
-static void read_rate(const struct yaml_tree *node, struct rate rate, int64_t *out_us,
-                      struct findings *findings)
-{
-    int64_t interval_us = units_interval_us(rate);
-    int64_t late_us = interval_us * rate.count - rate.period_us; /* below count, so no overflow */
-
-    if (late_us > rate.period_us / 100)
-        findings_error(findings, node->line, node->column,
-                       "refill: tokens come a whole number of microseconds apart, and %.64s is not "
-                       "one; write 1000/%lldms or 1000/%lldms",
-                       node->text, (long long)interval_us, (long long)interval_us - 1);
-    else
-        *out_us = interval_us;
-}
-
-static void read_bucket_refill(const struct yaml_tree *node, int64_t *out_us,
-                               struct findings *findings)
-{
-    struct rate rate;
-    const char *text = mapping_text(node, findings);
-    const char *error = text ? units_rate(text, &rate) : NULL;
-
-    if (error)
-        findings_error(findings, node->line, node->column, "refill: %s; a refill is such as 1/12s",
-                       error);
-    else if (text)
-        read_rate(node, rate, out_us, findings);
-}
-
-static void check_window(const struct yaml_tree *node, int64_t capacity, int64_t interval_us,
-                         struct findings *findings)
-{
-    if (interval_us > 0 && capacity > LIMIT_WINDOW_US_MAX / interval_us)
-        mapping_error(
-            findings, node,
-            "this bucket takes more than ten years to fill; lower capacity or raise refill");
-}
-
 /* ---- overrides ---- */
-
-static void read_override_key(const struct yaml_tree *node, void *out, struct findings *findings)
-{
-    struct override_reading *reading = out;
-    size_t count = 0;
-
-    reading->key = node;
-    if (node->kind == TREE_MAPPING || (node->kind == TREE_SEQUENCE && !node->first)) {
-        mapping_error(findings, node,
-                      "'key' of an override must be a value, or a list of one for each source of "
-                      "the limit's key; write alice or [10.0.0.0/8, /api/**]");
-        return;
-    }
-    for (const struct yaml_tree *entry = node->kind == TREE_SCALAR ? node : node->first; entry;
-         entry = node->kind == TREE_SCALAR ? NULL : entry->next) {
-        if (count == KEY_PARTS_MAX) {
-            mapping_error(findings, entry, "too many entries; a key has at most 8 sources");
-            return;
-        }
-        reading->text[count] = mapping_text(entry, findings);
-        if (!reading->text[count++])
-            return;
-    }
-    reading->count = count;
-}
-
-static void read_override_capacity(const struct yaml_tree *node, void *out,
-                                   struct findings *findings)
-{
-    struct override_reading *reading = out;
-
-    read_bucket_capacity(node, &reading->capacity, findings);
-}
-
-static void read_override_refill(const struct yaml_tree *node, void *out, struct findings *findings)
-{
-    struct override_reading *reading = out;
-
-    read_bucket_refill(node, &reading->interval_us, findings);
-}
-
-static void read_unlimited(const struct yaml_tree *node, void *out, struct findings *findings)
-{
-    struct override_reading *reading = out;
-
-    mapping_flag(node, &reading->unlimited, findings);
-}
-
-static void read_blocked(const struct yaml_tree *node, void *out, struct findings *findings)
-{
-    struct override_reading *reading = out;
-
-    mapping_flag(node, &reading->blocked, findings);
-}
-
-/* Decide what READING does with its clients: exactly one of limited, unlimited and blocked. */
-static void decide_kind(const struct yaml_tree *node, struct override_reading *reading,
-                        struct findings *findings)
-{
-    bool limited = reading->capacity > 0 || reading->interval_us > 0;
-    struct override *override = &reading->override;
-
-    if (limited + reading->unlimited + reading->blocked != 1)
-        mapping_error(
-            findings, node,
-            "an override says one thing of its clients; write capacity and refill (one of "
-            "them leaves the other as it is), or unlimited: true, or blocked: true");
-    override->kind = reading->blocked     ? OVERRIDE_BLOCKED
-                     : reading->unlimited ? OVERRIDE_UNLIMITED
-                                          : OVERRIDE_LIMITED;
-    override->line = node->line;
-    override->stricter =
-        reading->blocked ||
-        (reading->capacity > 0 && reading->capacity < reading->limit->capacity) ||
-        (reading->interval_us > 0 && reading->interval_us > reading->limit->interval_us);
-    override->capacity = reading->capacity > 0 ? reading->capacity : reading->limit->capacity;
-    override->interval_us =
-        reading->interval_us > 0 ? reading->interval_us : reading->limit->interval_us;
-    check_window(node, override->capacity, override->interval_us, findings);
-}
 
 static void read_override(const struct yaml_tree *node, struct reading *reading,
                           struct findings *findings)
 {
-    static const struct field fields[] = {
-        {"key", true, read_override_key},        {"capacity", false, read_override_capacity},
-        {"refill", false, read_override_refill}, {"unlimited", false, read_unlimited},
-        {"blocked", false, read_blocked},
-    };
     struct limit *limit = reading->limit;
-    struct override_reading override = {.limit = limit};
+    struct override_reading override;
     unsigned errors = findings->error_count, earlier;
 
-    mapping_read(node, "an override", fields, COUNT(fields), &override, findings);
-    if (findings->error_count == errors)
-        decide_kind(node, &override, findings);
+    override_reader_read(node, limit, true, &override, findings);
     if (findings->error_count > errors || limit->key.count == 0)
         return;
     const char *error =
@@ -349,14 +199,14 @@ static void read_capacity(const struct yaml_tree *node, void *out, struct findin
 {
     struct reading *reading = out;
 
-    read_bucket_capacity(node, &reading->limit->capacity, findings);
+    bucket_reader_capacity(node, &reading->limit->capacity, findings);
 }
 
 static void read_refill(const struct yaml_tree *node, void *out, struct findings *findings)
 {
     struct reading *reading = out;
 
-    read_bucket_refill(node, &reading->limit->interval_us, findings);
+    bucket_reader_refill(node, &reading->limit->interval_us, findings);
 }
 
 static void read_cost(const struct yaml_tree *node, void *out, struct findings *findings)
@@ -429,5 +279,5 @@ void limit_reader_read(const struct yaml_tree *node, unsigned ipv6_prefix_bits, 
 
     *out = (struct limit){.cost.tokens = 1, .line = node->line, .column = node->column};
     mapping_read(node, "a limit", fields, COUNT(fields), &reading, findings);
-    check_window(node, out->capacity, out->interval_us, findings);
+    bucket_reader_window(node, out->capacity, out->interval_us, findings);
 }
