@@ -11,6 +11,17 @@ static enum apply_result result_of(const struct override *override)
                                                   : APPLY_CHARGE;
 }
 
+const struct override *limit_override(const struct limit *limit, const char *key, size_t len,
+                                      const struct key_values *values, struct view *view)
+{
+    const struct override *stored =
+        limit->stored ? overrides_find(limit->stored, key, len, values, view) : NULL;
+
+    if (stored || !limit->overrides)
+        return stored;
+    return overrides_find(limit->overrides, key, len, values, view);
+}
+
 enum apply_result apply_limit(const struct limit *limit, struct view *view, struct charge *charge,
                               struct applied *applied)
 {
@@ -36,9 +47,7 @@ enum apply_result apply_limit(const struct limit *limit, struct view *view, stru
     charge->when_down = limit->on_redis_failure;
     charge->capacity = limit->capacity;
     charge->interval_us = limit->interval_us;
-    if (limit->overrides)
-        applied->override =
-            overrides_find(limit->overrides, charge->key, charge->key_len, &values, view);
+    applied->override = limit_override(limit, charge->key, charge->key_len, &values, view);
     if (view->work.exhausted)
         return limit->shadow ? APPLY_NOT : APPLY_TOO_MUCH;
     if (applied->override) {

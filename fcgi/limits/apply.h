@@ -23,6 +23,11 @@ struct applied {
     const struct key_source *ambiguous;
 };
 
+/* The override of LIMIT that fits a client, as overrides_find has it: a stored one, or else one of
+ * the file; or NULL. */
+const struct override *limit_override(const struct limit *limit, const char *key, size_t len,
+                                      const struct key_values *values, struct view *view);
+
 /* Apply LIMIT to VIEW.  *APPLIED is set.  But for APPLY_NOT, APPLY_AMBIGUOUS and APPLY_TOO_MUCH,
  * *CHARGE becomes what is asked of the client's bucket.  A shadow limit is neither of the last two,
  * because it never refuses: a source with two values counts as absent, and if its patterns take too

@@ -18,13 +18,13 @@ static bool is_plain(unsigned char byte)
            (byte >= '0' && byte <= '9') || (byte != 0 && strchr("._~:/@-", byte));
 }
 
-static void append_encoded(struct text *identity, struct span text)
+void key_append_encoded(struct text *identity, struct span text, const char *plain)
 {
     static const char hex[] = "0123456789ABCDEF";
 
     for (size_t i = 0; i < text.len; i++) {
         unsigned char byte = (unsigned char)text.text[i];
-        if (is_plain(byte))
+        if (is_plain(byte) || (byte != 0 && strchr(plain, byte)))
             text_append_span(identity, (struct span){&text.text[i], 1});
         else
             text_append(identity, (const char[]){'%', hex[byte >> 4], hex[byte & 15], '\0'});
@@ -51,24 +51,28 @@ static void append_digest(struct text *identity, struct span text, struct memo *
     text_append_span(identity, (struct span){digest, sizeof digest});
 }
 
+static void append_source(struct text *identity, const struct key_source *source)
+{
+    if (source->lower)
+        text_append(identity, "lower:");
+    text_append(identity, key_source_word(source->kind));
+    if (source->name[0] != '\0') {
+        text_append(identity, ":");
+        key_append_encoded(identity, (struct span){source->name, strlen(source->name)}, "");
+    }
+    text_append(identity, "=");
+}
+
 static void append_part(struct text *identity, const struct key_source *source, struct span value,
                         struct memo *memo)
 {
-    const char *word = key_source_word(source->kind);
     size_t begin = identity->len;
 
-    if (source->lower)
-        text_append(identity, "lower:");
-    text_append(identity, word);
-    if (source->name[0] != '\0') {
-        text_append(identity, ":");
-        append_encoded(identity, (struct span){source->name, strlen(source->name)});
-    }
-    text_append(identity, "=");
+    append_source(identity, source);
     if (is_long(value, identity->len - begin) || (source->secret && value.len > 0))
         append_digest(identity, value, memo);
     else
-        append_encoded(identity, value);
+        key_append_encoded(identity, value, "");
 }
 
 static void shorten(struct text *identity)
@@ -151,6 +155,14 @@ void key_find(const struct key_spec *spec, struct view *view, struct key_values 
         out->value[out->count++] = found.value;
         present = present && (found.value.len > 0 || source->kind == KEY_SOURCE_GLOBAL);
     }
+}
+
+size_t key_source_text(const struct key_source *source, char out[KEY_SOURCE_TEXT_SIZE])
+{
+    struct text text = {out, 0, KEY_SOURCE_TEXT_SIZE};
+
+    append_source(&text, source);
+    return text.len;
 }
 
 size_t key_build(const struct key_values *values, const char *limit_name, char out[KEY_SIZE])

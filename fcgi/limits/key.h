@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/text.h"
 #include "request/key_source.h"
 #include "store/store.h"
 
@@ -53,6 +54,16 @@ size_t key_alternative_end(const struct key_spec *spec, size_t first);
  * alternative is complete, the last one is used with empty values: requests that lack the key share
  * one bucket and cannot escape the limit. */
 void key_find(const struct key_spec *spec, struct view *view, struct key_values *out);
+
+#define KEY_SOURCE_TEXT_SIZE (sizeof "lower:header:=" + 3 * KEY_SOURCE_NAME_MAX)
+
+/* Write what is before the value of SOURCE in an identity, such as "query:user=", into OUT. Returns
+ * its length, without the NUL. */
+size_t key_source_text(const struct key_source *source, char out[KEY_SOURCE_TEXT_SIZE]);
+
+/* Append TEXT as a value is encoded in an identity: see key_build. PLAIN: further bytes that stay
+ * themselves, or "". */
+void key_append_encoded(struct text *identity, struct span text, const char *plain);
 
 /* Build the key of the bucket that limit LIMIT_NAME ([A-Za-z0-9_.-], at most 64 bytes) keeps for
  * VALUES into OUT:

@@ -35,7 +35,8 @@ struct limit {
     struct cost cost;
     enum when_down on_redis_failure;
     bool shadow;                 /* decided and reported, never refuses */
-    struct overrides *overrides; /* owned; NULL: none */
+    struct overrides *overrides; /* of the file, owned; NULL: none */
+    struct overrides *stored;    /* in Redis, which are used before those; likewise */
     unsigned line, column;       /* its place in the file, from 1 */
 };
 
@@ -64,6 +65,11 @@ struct limits {
 
 /* Add a reference to LIMITS.  Returns LIMITS. */
 struct limits *limits_ref(struct limits *limits);
+
+/* Use STORED, one for each of the limits (NULL: none), in place of the stored overrides that LIMITS
+ * have.  They become those of LIMITS; the array is the caller's.  Those before are freed, many of
+ * them by a thread. */
+void limits_set_stored(struct limits *limits, struct overrides *const stored[]);
 
 /* Remove a reference.  Without one LIMITS are freed, large ones by a thread.  NULL is fine. */
 void limits_unref(struct limits *limits);

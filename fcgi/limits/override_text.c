@@ -110,10 +110,23 @@ static bool is_like_address(const char *text)
             dots >= 2 && (dots == 3 || strpbrk(text, "*/")));
 }
 
+/* A digest stands for one value, whose key cannot be built from it. */
+static const char *read_digest(const char *text, size_t i, struct override_text *out)
+{
+    if (strlen(text) != MEMO_DIGEST_SIZE || text[strspn(text, "0123456789abcdef")] != '\0')
+        return "a digest is 64 hexadecimal digits in lower case";
+    out->part[i].is_digest = true;
+    out->part[i].glob = strcpy(out->value[i], text);
+    return NULL;
+}
+
 static const char *read_part(size_t i, struct override_text *out)
 {
     const struct key_source *source = &out->spec->part[out->first + i].source;
     const char *text = out->text[i];
+
+    if (out->digests & 1U << i)
+        return read_digest(text, i, out);
     bool all = strcmp(text, "*") == 0 || strcmp(text, "**") == 0;
 
     if (all && (source->kind == KEY_SOURCE_IP || source->kind == KEY_SOURCE_GLOBAL))
@@ -142,11 +155,35 @@ const char *override_text_read(struct override_text *out)
 {
     const char *error = NULL;
 
-    out->is_exact = true;
+    out->is_exact = out->digests == 0;
     memset(out->part, 0, sizeof out->part);
     for (size_t i = 0; i < out->count && !error; i++)
         error = read_part(i, out);
     for (size_t i = 0; i < out->count && !out->is_exact && !error; i++)
         error = check_part(&out->part[i]);
     return error;
+}
+
+/* Take the slash off the end of PATH, as a key has it (path.h).  Returns whether there was one. */
+static bool take_slash(struct span *path)
+{
+    bool slash = path->len > 1 && path->text[path->len - 1] == '/';
+
+    path->len -= slash;
+    return slash;
+}
+
+size_t override_text_key(const struct override_text *text, const char *limit_name,
+                         char out[KEY_SIZE], bool *slash)
+{
+    struct key_values values = {.count = text->count};
+
+    *slash = false;
+    for (size_t i = 0; i < text->count; i++) {
+        values.source[i] = &text->spec->part[text->first + i].source;
+        values.value[i] = (struct span){text->value[i], strlen(text->value[i])};
+        if (values.source[i]->kind == KEY_SOURCE_PATH)
+            *slash = take_slash(&values.value[i]);
+    }
+    return key_build(&values, limit_name, out);
 }

@@ -9,8 +9,9 @@
 #define uthash_fatal(message) abort()
 #include <uthash.h>
 
-#include "base/memory.h"
+#include "base/clock.h"
 #include "base/glob.h"
+#include "base/memory.h"
 #include "base/network.h"
 #include "limits/override_text.h"
 
@@ -53,15 +54,6 @@ struct overrides *overrides_new(void)
 
 /* ---- Adding ---- */
 
-/* Take the slash off the end of PATH, as a key has it (path.h).  Returns whether there was one. */
-static bool take_slash(struct span *path)
-{
-    bool slash = path->len > 1 && path->text[path->len - 1] == '/';
-
-    path->len -= slash;
-    return slash;
-}
-
 /* The entry for KEY, of LEN bytes; a new one if need be. */
 static struct exact *exact_at(struct overrides *overrides, const char *key, size_t len)
 {
@@ -81,17 +73,10 @@ static struct exact *exact_at(struct overrides *overrides, const char *key, size
 static unsigned add_exact(struct overrides *overrides, const struct override_text *addition,
                           const char *limit_name)
 {
-    struct key_values values = {.count = addition->count};
     char key[KEY_SIZE];
-    bool slash = false;
+    bool slash;
 
-    for (size_t i = 0; i < addition->count; i++) {
-        values.source[i] = &addition->spec->part[addition->first + i].source;
-        values.value[i] = (struct span){addition->value[i], strlen(addition->value[i])};
-        if (values.source[i]->kind == KEY_SOURCE_PATH)
-            slash = take_slash(&values.value[i]);
-    }
-    size_t len = key_build(&values, limit_name, key);
+    size_t len = override_text_key(addition, limit_name, key, &slash);
     size_t *rank = &exact_at(overrides, key, len)->rank[slash];
     if (*rank == overrides->count)
         return 0; /* this override itself, for an alternative with the same sources */
@@ -104,6 +89,10 @@ static unsigned add_exact(struct overrides *overrides, const struct override_tex
 /* Whether everything that fits OTHER fits ONE; false if that is not easy to tell. */
 static bool covers(const struct pattern *one, const struct pattern *other)
 {
+    if (one->is_digest)
+        return other->is_digest && strcmp(one->glob, other->glob) == 0;
+    if (other->is_digest)
+        return !one->is_network && strcmp(one->glob, "**") == 0;
     if (one->is_network != other->is_network)
         return !one->is_network && strcmp(one->glob, "**") == 0;
     if (one->is_network)
@@ -145,6 +134,10 @@ static void add_patterned(struct overrides *overrides, const struct override_tex
             patterned->part[i].glob = memory_text(patterned->part[i].glob, GLOB_MAX);
 }
 
+static const char too_many_patterns[] =
+    "too many globs and CIDRs in the overrides of one limit; the most is 256, and exact keys are "
+    "not bounded";
+
 /* Add OVERRIDE for the alternative that ADDITION is for; or return why it is for no client of that
  * one. */
 static const char *add_for_alternative(struct overrides *overrides, struct override_text *addition,
@@ -155,8 +148,7 @@ static const char *add_for_alternative(struct overrides *overrides, struct overr
     if (error)
         return error;
     if (!addition->is_exact && overrides->pattern_count == OVERRIDES_PATTERNS_MAX)
-        return "too many globs and CIDRs in the overrides of one limit; the most is 256, and exact "
-               "keys are not bounded";
+        return too_many_patterns;
     *earlier = covering(overrides, addition);
     if (!addition->is_exact)
         add_patterned(overrides, addition);
@@ -165,8 +157,11 @@ static const char *add_for_alternative(struct overrides *overrides, struct overr
     return NULL;
 }
 
-static void append(struct overrides *overrides, const struct override *override)
+static void append(struct overrides *overrides, const struct key_spec *spec,
+                   const struct override *override)
 {
+    for (size_t i = 0; i < spec->count; i++)
+        overrides->has_path = overrides->has_path || spec->part[i].source.kind == KEY_SOURCE_PATH;
     /* A power of two is when the array is full. */
     if ((overrides->count & (overrides->count - 1)) == 0) {
         size_t room = overrides->count > 0 ? 2 * overrides->count : 1;
@@ -216,10 +211,48 @@ const char *overrides_add(struct overrides *overrides, const struct key_spec *sp
         return why;
     if (overrides->patterned_count > patterned)
         overrides->pattern_count++;
-    for (size_t i = 0; i < spec->count; i++)
-        overrides->has_path = overrides->has_path || spec->part[i].source.kind == KEY_SOURCE_PATH;
-    append(overrides, override);
+    append(overrides, spec, override);
     return NULL;
+}
+
+void overrides_add_key(struct overrides *overrides, const struct key_spec *spec, const char *key,
+                       size_t len, bool slash, const struct override *override)
+{
+    size_t *rank = &exact_at(overrides, key, len)->rank[slash];
+
+    if (*rank == NONE)
+        *rank = overrides->count;
+    append(overrides, spec, override);
+}
+
+const char *overrides_add_text(struct overrides *overrides, const struct override_text *text,
+                               const char *limit_name, const struct override *override)
+{
+    char key[KEY_SIZE];
+    bool slash;
+
+    if (text->is_exact) {
+        size_t len = override_text_key(text, limit_name, key, &slash);
+        overrides_add_key(overrides, text->spec, key, len, slash, override);
+        return NULL;
+    }
+    if (overrides->pattern_count == OVERRIDES_PATTERNS_MAX)
+        return too_many_patterns;
+    overrides->pattern_count++;
+    add_patterned(overrides, text);
+    append(overrides, text->spec, override);
+    return NULL;
+}
+
+size_t overrides_count(const struct overrides *overrides)
+{
+    return overrides->count;
+}
+
+/* Whether the time of OVERRIDE is over. */
+static bool is_over(const struct override *override)
+{
+    return override->until_s > 0 && override->until_s <= clock_recent_s();
 }
 
 /* READING of a path as SOURCE has it. */
@@ -251,6 +284,12 @@ static bool path_fits(const struct pattern *pattern, const struct key_source *so
 static bool pattern_fits(const struct pattern *pattern, const struct key_source *source,
                          struct span value, bool stricter, struct view *view)
 {
+    char digest[MEMO_DIGEST_SIZE];
+
+    if (pattern->is_digest) {
+        memo_digest(&view->memo, value, digest);
+        return memcmp(digest, pattern->glob, sizeof digest) == 0;
+    }
     if (!pattern->is_network && source->kind == KEY_SOURCE_PATH)
         return path_fits(pattern, source, stricter, view);
     if (!pattern->is_network)
@@ -262,13 +301,19 @@ static bool pattern_fits(const struct pattern *pattern, const struct key_source 
 static bool patterned_fits(const struct patterned *patterned, const struct override *override,
                            const struct key_values *values, struct view *view)
 {
-    if (patterned->first != values->first)
+    if (patterned->first != values->first || is_over(override))
         return false;
     for (size_t i = 0; i < patterned->count; i++)
         if (!pattern_fits(&patterned->part[i], values->source[i], values->value[i],
                           override->stricter, view))
             return false;
     return true;
+}
+
+/* RANK, or NONE if the time of that override is over. */
+static size_t in_time(const struct overrides *overrides, size_t rank)
+{
+    return rank != NONE && is_over(&overrides->override[rank]) ? NONE : rank;
 }
 
 /* Whether the override of RANK is used for a path that was sent in another spelling. */
@@ -297,8 +342,9 @@ static size_t find_exact(const struct overrides *overrides, const char *key, siz
         return NONE;
     const struct path *path = overrides->has_path ? path_in(values, view) : NULL;
     if (!path)
-        return exact->rank[false];
-    size_t as_sent = exact->rank[path->slash], other = exact->rank[!path->slash];
+        return in_time(overrides, exact->rank[false]);
+    size_t as_sent = in_time(overrides, exact->rank[path->slash]),
+           other = in_time(overrides, exact->rank[!path->slash]);
     if (as_sent != NONE && (path->count == 1 || is_strict(overrides, as_sent)))
         return as_sent;
     return is_strict(overrides, other) ? other : NONE;
@@ -323,7 +369,8 @@ const struct override *overrides_find(const struct overrides *overrides, const c
 static bool is_for_all(const struct patterned *patterned)
 {
     for (size_t i = 0; i < patterned->count; i++)
-        if (patterned->part[i].is_network || strcmp(patterned->part[i].glob, "**") != 0)
+        if (patterned->part[i].is_network || patterned->part[i].is_digest ||
+            strcmp(patterned->part[i].glob, "**") != 0)
             return false;
     return true;
 }

@@ -20,9 +20,12 @@ enum override_kind {
 struct override {
     enum override_kind kind;
     int64_t capacity, interval_us; /* of OVERRIDE_LIMITED, bounds as struct limit's */
-    unsigned line;                 /* where it is in the limits file, from 1 */
-    bool stricter; /* than the limit: it blocks, or has a smaller capacity or a slower refill */
+    unsigned line;                 /* where it is in the limits file, from 1; 0: in Redis */
+    bool stricter;  /* than the limit: it blocks, or has a smaller capacity or a slower refill */
+    double until_s; /* on clock_s: from then on it is not used; 0: without an end */
 };
+
+struct override_text;
 
 /* The overrides of one limit, in the order in which they were added. */
 struct overrides;
@@ -43,12 +46,27 @@ const char *overrides_add(struct overrides *overrides, const struct key_spec *sp
                           const char *const text[], size_t count, const struct override *override,
                           unsigned *earlier);
 
-/* The first override that fits a client, whose Redis key is KEY, of LEN bytes, and whose VALUES
- * were found in VIEW; or NULL.  Exact ones are looked up in a hash table, however many there
- * are; globs and networks, of which there are at most OVERRIDES_PATTERNS_MAX, in turn. If a path
- * has several readings (path.h), a glob for it that is stricter than the limit fits if any reading
- * does, with a slash at its end or without, and an override that is not stricter does not fit, nor
- * does it with another slash than it was written with: no client gains by a spelling. */
+/* Add OVERRIDE (copied) for the one client of a limit that counts by SPEC whose Redis key is KEY,
+ * of LEN bytes.  SLASH: if its path is sent with a slash at its end.  Unlike overrides_add, this
+ * adds it behind one that is for the same clients, whose time may end earlier. */
+void overrides_add_key(struct overrides *overrides, const struct key_spec *spec, const char *key,
+                       size_t len, bool slash, const struct override *override);
+
+/* The same for the clients of TEXT, which override_text_read has read.  Returns NULL; or why it is
+ * not added (static string). */
+const char *overrides_add_text(struct overrides *overrides, const struct override_text *text,
+                               const char *limit_name, const struct override *override);
+
+/* How many overrides were added. */
+size_t overrides_count(const struct overrides *overrides);
+
+/* The first override whose time is not over and that fits a client, whose Redis key is KEY, of LEN
+ * bytes, and whose VALUES were found in VIEW; or NULL.  Exact ones are looked up in a hash table,
+ * however many there are; globs and networks, of which there are at most OVERRIDES_PATTERNS_MAX, in
+ * turn. If a path has several readings (path.h), a glob for it that is stricter than the limit fits
+ * if any reading does, with a slash at its end or without, and an override that is not stricter
+ * does not fit, nor does it with another slash than it was written with: no client gains by a
+ * spelling. */
 const struct override *overrides_find(const struct overrides *overrides, const char *key,
                                       size_t len, const struct key_values *values,
                                       struct view *view);
