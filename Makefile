@@ -44,7 +44,7 @@ PROGRAM = $(BUILD)/ratelimit.fcgi
 # All files except main.c, for the program, the unit tests, the fuzz harnesses and the benchmarks.
 LIBRARY = $(BUILD)/libratelimit.a
 OBJECTS = $(patsubst fcgi/%.c,$(BUILD)/%.o,$(wildcard fcgi/*/*.c))
-EMBEDDED = $(BUILD)/take.lua.inc $(BUILD)/limits.yaml.inc $(BUILD)/live.html.inc
+EMBEDDED = $(BUILD)/take.lua.inc $(BUILD)/override.lua.inc $(BUILD)/limits.yaml.inc $(BUILD)/live.html.inc
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 HARNESSES = $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -140,7 +140,7 @@ $(BUILD)/echo: conf/demo/echo.c | $(BUILD)
 	$(SAY)
 	$(COMPILE) $(ALL_LDFLAGS) -o $@ $< -lfcgi
 
-$(BUILD)/take.lua.inc: lua/take.lua | $(BUILD)
+$(BUILD)/%.lua.inc: lua/%.lua | $(BUILD)
 	xxd -i <$< >$@
 $(BUILD)/live.html.inc: fcgi/decide/live.html | $(BUILD)
 	xxd -i <$< >$@

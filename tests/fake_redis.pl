@@ -72,7 +72,7 @@ sub serve {
   answer($client, $behaviour, 'connect', '');
   while (my ($name, @words) = read_command($client)) {
     note('commands', "$name @words[1 .. $#words]");
-    my $reply = $name eq 'SCRIPT' ? "\$40\r\n$sha\r\n" : "+OK\r\n";
+    my $reply = $name eq 'SCRIPT' ? "\$40\r\n$sha\r\n" : $name eq 'HGET' ? "\$-1\r\n" : "+OK\r\n";
     my $at = $name;
     if ($name =~ /^EVAL/) {
       my $numbers = $probed ? ":1\r\n:" . (-s "$folder/takes" // 0) . "\r\n:0\r\n:1\r\n"

@@ -87,6 +87,26 @@ void connection_charge(struct connection *connection, struct redis_command *comm
     gather(connection, command, &text);
 }
 
+/* A command of COUNT words, borrowed. */
+static struct script_command words(int count, const char *const *word)
+{
+    struct script_command text = {.argc = count};
+
+    for (int i = 0; i < count; i++) {
+        text.argv[i] = word[i];
+        text.len[i] = strlen(word[i]);
+    }
+    return text;
+}
+
+void connection_hget(struct connection *connection, struct redis_command *command, const char *key,
+                     const char *field)
+{
+    struct script_command text = words(3, (const char *[]){"HGET", key, field});
+
+    gather(connection, command, &text);
+}
+
 /* A command counts as written although the socket may have taken only a part of it, because then
  * Redis is slow. */
 bool connection_write(struct connection *connection)
@@ -357,18 +377,6 @@ void connection_load_again(struct connection *connection)
         return;
     connection->loading = true;
     load(connection, on_loaded_again);
-}
-
-/* A command of COUNT words, borrowed. */
-static struct script_command words(int count, const char *const *word)
-{
-    struct script_command text = {.argc = count};
-
-    for (int i = 0; i < count; i++) {
-        text.argv[i] = word[i];
-        text.len[i] = strlen(word[i]);
-    }
-    return text;
 }
 
 static void log_in(struct connection *connection)

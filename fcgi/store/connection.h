@@ -64,6 +64,10 @@ void connection_start(struct connection *connection);
 void connection_charge(struct connection *connection, struct redis_command *command,
                        const struct charge *charges, size_t count);
 
+/* Gather the command HGET KEY FIELD; otherwise as connection_charge. */
+void connection_hget(struct connection *connection, struct redis_command *command, const char *key,
+                     const char *field);
+
 /* Redis has forgotten the script (NOSCRIPT): load it before what is gathered next. */
 void connection_load_again(struct connection *connection);
 

@@ -46,6 +46,14 @@ struct call {
 
 TAILQ_HEAD(call_list, call);
 
+/* The one HGET that may be under way. */
+struct hget {
+    struct redis_command command; /* first, so that the command is a hget */
+    bool under_way;
+    redis_hget_done *done;
+    void *context;
+};
+
 enum state {
     REDIS_CONNECTING, /* a connection is being made: asks wait for it, each up to its deadline */
     REDIS_READY,      /* asks go out at once */
@@ -78,6 +86,8 @@ struct redis {
     ev_prepare flush;
     ev_timer deadline; /* of the oldest call */
     double deadline_s; /* that the timer is set to */
+
+    struct hget hget;
 
     struct slot *slot;
     struct trouble trouble[TROUBLE_COUNT];
@@ -483,7 +493,36 @@ static void on_lost(void *context, const char *reason, bool closed)
 
 static const struct connection_events connection_events = {on_ready, on_lost};
 
+/* ---- HGET ---- */
+
+static void on_hget_reply(struct redis_command *command, const struct redis_reply *reply)
+{
+    struct hget *hget = (struct hget *)command;
+
+    hget->under_way = false;
+    hget->done(hget->context, reply);
+}
+
+static void on_hget_dropped(struct redis_command *command, const char *reason)
+{
+    (void)reason;
+    ((struct hget *)command)->under_way = false;
+}
+
+static const struct redis_command_events hget_events = {.reply = on_hget_reply,
+                                                        .dropped = on_hget_dropped};
+
 /* ---- Public ---- */
+
+bool redis_hget(struct redis *redis, const char *key, const char *field, redis_hget_done *done,
+                void *context)
+{
+    if (redis->state != REDIS_READY || redis->behind || redis->hget.under_way)
+        return false;
+    redis->hget = (struct hget){{.events = &hget_events}, true, done, context};
+    connection_hget(redis->connection, &redis->hget.command, key, field);
+    return true;
+}
 
 static void redis_ask(struct store *store, struct ask *ask)
 {
@@ -534,6 +573,11 @@ struct redis *redis_new(struct ev_loop *loop, const struct redis_address *addres
 struct store *redis_store(struct redis *redis)
 {
     return &redis->store;
+}
+
+bool redis_is_away(const struct redis *redis)
+{
+    return redis->state == REDIS_AWAY;
 }
 
 const char *redis_shown(const struct redis *redis)

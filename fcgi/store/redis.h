@@ -3,9 +3,11 @@
 #define REDIS_H
 
 #include <ev.h>
+#include <stdbool.h>
 
 #include "shared/region.h"
 #include "store/redis_address.h"
+#include "store/redis_reply.h"
 #include "store/store.h"
 
 struct redis;
@@ -31,6 +33,19 @@ struct redis *redis_new(struct ev_loop *loop, const struct redis_address *addres
  * keys of one command in one slot: limits with the same identity (key.h) are in one, limits with
  * different ones need not be. */
 struct store *redis_store(struct redis *redis);
+
+/* REPLY to HGET (borrowed for the call): REDIS_SAYS_BULK, REDIS_SAYS_OTHER if there is no such
+ * field, or REDIS_SAYS_ERROR. */
+typedef void redis_hget_done(void *context, const struct redis_reply *reply);
+
+/* Ask REDIS for FIELD of the hash KEY.  DONE is called with CONTEXT when the reply comes, and not
+ * at all if the connection is lost before.  Returns false, and does nothing, if Redis is away or
+ * behind, or still owes the reply to the last call. */
+bool redis_hget(struct redis *redis, const char *key, const char *field, redis_hget_done *done,
+                void *context);
+
+/* Whether REDIS is lost. */
+bool redis_is_away(const struct redis *redis);
 
 /* The address of REDIS for people, without a password; borrowed. */
 const char *redis_shown(const struct redis *redis);

@@ -1,9 +1,10 @@
-/* redis_client.h - single commands to Redis for a person who waits: a connection that blocks.  The
- * server never uses it. */
+/* redis_client.h - single commands to Redis over a connection that blocks, for a person who waits,
+ * or for a thread. */
 #ifndef REDIS_CLIENT_H
 #define REDIS_CLIENT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "store/redis_address.h"
 
@@ -26,6 +27,27 @@ const char *redis_client_scan(struct redis_client *client, char cursor[24], cons
  * as above. */
 const char *redis_client_unlink(struct redis_client *client, const char *const key[], size_t count,
                                 size_t *removed);
+
+/* One page of HSCAN over the hash KEY, as redis_client_scan goes over keys.  EACH is called with
+ * CONTEXT for each field and its value. */
+const char *redis_client_hscan(struct redis_client *client, char cursor[24], const char *key,
+                               void (*each)(void *context, const char *field, size_t field_len,
+                                            const char *value, size_t value_len),
+                               void *context);
+
+/* Write FIELD of the hash KEY into OUT (SIZE bytes); "" if it is not there.  A value that does not
+ * fit is wrong.  Returns as above. */
+const char *redis_client_hget(struct redis_client *client, const char *key, const char *field,
+                              char *out, size_t size);
+
+/* The time of Redis's clock, in microseconds since 1970, into *OUT_US.  Returns as above. */
+const char *redis_client_time(struct redis_client *client, int64_t *out_us);
+
+/* EVAL the LEN bytes of SCRIPT with the key KEY and the COUNT ARGUMENTS, which returns an integer,
+ * into *OUT.  Returns as above. */
+const char *redis_client_eval(struct redis_client *client, const char *script, size_t len,
+                              const char *key, const char *const arguments[], size_t count,
+                              int64_t *out);
 
 /* Close the connection.  NULL is fine. */
 void redis_client_free(struct redis_client *client);

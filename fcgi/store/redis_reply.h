@@ -17,7 +17,7 @@ enum redis_reply_kind {
     REDIS_SAYS_ERROR,   /* "-ERR ...": TEXT */
     REDIS_SAYS_BULK,    /* "$40 ...": TEXT */
     REDIS_SAYS_NUMBERS, /* an array of integers: NUMBER, COUNT of them */
-    REDIS_SAYS_OTHER,   /* an integer or nil: no command of ours is answered like that */
+    REDIS_SAYS_OTHER,   /* nil; or an integer, which no command of ours is answered with */
 };
 
 /* TEXT is NUL-terminated; LEN is the length that Redis sent, which may be more than TEXT holds. */
