@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "command/configure.h"
+#include "command/live_overrides.h"
 #include "command/monitor.h"
 #include "config/reload.h"
 #include "decide/limiter.h"
@@ -30,6 +31,7 @@
 #include "store/redis.h"
 
 #define DRAIN_S     5.0 /* how long a stop waits for what is in flight */
+#define OVERRIDES_S 0.3 /* how long the start waits for the overrides that are stored in Redis */
 #define DESCRIPTORS 65536
 
 struct server {
@@ -44,6 +46,7 @@ struct server {
     struct recent *recent;
     struct redis *redis;
     struct limiter *limiter;
+    struct live_overrides *live_overrides;
     struct pages *pages;
     struct router *router;
     struct fcgi_server *fcgi_server;
@@ -75,15 +78,44 @@ static bool same_redis(const struct server *server, const struct limits *limits)
            memcmp(&server->redis_of_file, &limits->redis, sizeof limits->redis) == 0;
 }
 
-/* Say in the slot which limits are in force. */
-static void describe(struct server *server, const struct limits *limits)
+/* Say in the process that LIMITS are in force from now on. */
+static void describe_limits(struct process *process, const struct limits *limits)
 {
-    struct process *process = &server->process;
-
     snprintf(process->sha256, sizeof process->sha256, "%s", limits->sha256);
     process->limit_count = (int64_t)limits->count;
     process->loaded_us = clock_unix_us();
-    slot_describe(server->slot, process);
+}
+
+/* Say in the process, and count, which stored overrides are in force. */
+static void describe_overrides(struct server *server)
+{
+    const struct live_overrides_state *state = live_overrides_state(server->live_overrides);
+    struct process *process = &server->process;
+    struct slot *slot = server->slot;
+    bool refused = state->problem[0] != '\0';
+
+    if (state->loaded_us != process->overrides_loaded_us)
+        counter_add(&slot->counters.overrides_loads, 1);
+    if (refused && strcmp(process->overrides_problem, state->problem) != 0)
+        counter_add(&slot->counters.overrides_refused, 1);
+    counter_set(&slot->gauges.overrides_old, refused);
+    process->override_count = (int64_t)state->count;
+    process->override_foreign = (int64_t)state->foreign_count;
+    process->overrides_loaded_us = state->loaded_us;
+    snprintf(process->overrides_problem, sizeof process->overrides_problem, "%s", state->problem);
+}
+
+/* LIMITS are to decide from now on, with the stored overrides that they have. */
+static void on_overrides(void *context, struct limits *limits)
+{
+    struct server *server = context;
+
+    if (limits != limiter_limits(server->limiter)) {
+        limiter_set_limits(server->limiter, limits);
+        describe_limits(&server->process, limits);
+    }
+    describe_overrides(server);
+    slot_describe(server->slot, &server->process);
 }
 
 static void on_reload(void *context, struct limits *limits)
@@ -97,8 +129,7 @@ static void on_reload(void *context, struct limits *limits)
         return;
     if (!same_redis(server, limits))
         log_line(LOG_WARNING, "the limits file has other settings of redis, which take a restart");
-    limiter_set_limits(server->limiter, limits);
-    describe(server, limits);
+    live_overrides_use(server->live_overrides, limits);
     limits_unref(limits);
 }
 
@@ -230,7 +261,8 @@ static void describe_first(struct server *server, const struct options *options,
     if (options->limits)
         snprintf(process->limits_file, sizeof process->limits_file, "%s", options->limits);
     snprintf(process->redis, sizeof process->redis, "%s", redis_shown(server->redis));
-    describe(server, limits);
+    describe_limits(process, limits);
+    slot_describe(server->slot, process);
 }
 
 /* Read RATELIMIT_ALLOW.  False: what is wrong was written. */
@@ -275,6 +307,10 @@ static bool prepare(struct server *server, const struct options *options, struct
     server->recent = recent_new(server->region);
     server->pages = pages_new(server->region, server->recent, &access);
     server->router = router_new(server->limiter, server->pages, fcgi_server_reply);
+    describe_first(server, options, limits);
+    server->live_overrides =
+        live_overrides_new(server->loop, server->redis, redis, limits, on_overrides, server);
+    live_overrides_wait(server->live_overrides, OVERRIDES_S);
     server->fcgi_server =
         fcgi_server_new(server->loop, server->listen_fd, on_request, on_batch, server, &error);
     if (!server->fcgi_server) {
@@ -282,7 +318,6 @@ static bool prepare(struct server *server, const struct options *options, struct
         listener_close(server->listen_fd, server->listen);
         return false;
     }
-    describe_first(server, options, limits);
     server->monitor = monitor_new(
         server->loop, &(struct monitored){server->region, server->redis, server->limiter,
                                           server->fcgi_server, server->recent});
@@ -308,6 +343,7 @@ static void run_loop(struct server *server)
     watch_wake_ups(server);
     ev_run(server->loop, 0);
     monitor_free(server->monitor);
+    live_overrides_free(server->live_overrides);
     redis_free(server->redis);
     fcgi_server_free(server->fcgi_server);
     router_free(server->router);

@@ -175,6 +175,19 @@ static void write_processes(const struct page *page, const struct totals *totals
                  true);
 }
 
+/* Processes of a host read the same overrides, so that their sum would say nothing. */
+static void write_overrides(const struct page *page, const struct totals *totals)
+{
+    int64_t most = 0;
+
+    for (size_t i = 0; i < totals->process_count; i++)
+        if (totals->process[i].process.override_count > most)
+            most = totals->process[i].process.override_count;
+    write_head(page, "ratelimit_overrides", "gauge",
+               "Overrides in Redis that are in force: the most that a process has.");
+    write_sample(page, "ratelimit_overrides", "", (double)most);
+}
+
 void metrics_page_write(FILE *out, const struct totals *totals, bool openmetrics)
 {
     const struct page page = {out, openmetrics};
@@ -182,6 +195,7 @@ void metrics_page_write(FILE *out, const struct totals *totals, bool openmetrics
     write_limit_counters(&page, totals);
     write_process_counters(&page, totals);
     write_processes(&page, totals);
+    write_overrides(&page, totals);
     if (openmetrics)
         fputs("# EOF\n", out);
 }

@@ -68,7 +68,12 @@ static void write_process(FILE *out, const struct live_process *live)
     fprintf(out, "\"limits\":%" PRId64 ",", process->limit_count);
     write_time(out, "loaded", process->loaded_us);
     fprintf(out, "\"reload_failed\":%s,", gauges->reload_failed ? "true" : "false");
-    fputs("\"redis\":{", out);
+    fprintf(out, "\"overrides\":{\"stored\":%" PRId64 ",\"foreign\":%" PRId64 ",",
+            process->override_count, process->override_foreign);
+    write_time(out, "loaded", process->overrides_loaded_us);
+    fputs("\"problem\":", out);
+    json_string(out, process->overrides_problem);
+    fputs("},\"redis\":{", out);
     write_text(out, "address", process->redis);
     fprintf(out, "\"ready\":%s},", gauges->redis_ready ? "true" : "false");
     fprintf(out,

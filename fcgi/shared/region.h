@@ -22,6 +22,7 @@
 #define REGION_LIMIT_ROWS   1024 /* names of limits that one slot can count */
 #define REGION_SHOWN_SIZE   320  /* an address of Redis without its password, NUL included */
 #define REGION_PATH_SIZE    512
+#define REGION_PROBLEM_SIZE 512
 #define REGION_VERSION_SIZE 32
 #define REGION_SHA256_SIZE  65
 
@@ -35,6 +36,10 @@ struct process {
     int64_t limit_count;
     int64_t loaded_us;             /* when these limits came into force */
     char redis[REGION_SHOWN_SIZE]; /* its address, without a password */
+    int64_t override_count;        /* overrides that are stored in Redis and in force */
+    int64_t override_foreign;      /* stored ones for limits or keys that the file does not have */
+    int64_t overrides_loaded_us;   /* when they came into force; 0: none did */
+    char overrides_problem[REGION_PROBLEM_SIZE]; /* why newer ones are not; "": there are none */
 };
 
 /* The counters of one limit in one process. */

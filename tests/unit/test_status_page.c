@@ -187,7 +187,8 @@ TEST_OF_HOST(an_idle_host_is_shown_with_what_its_processes_are)
     want_page(NULL, "\"drift\":false,\"processes\":[\n{\"pid\":100,\"version\":\"1.2\",");
     want_page(NULL, "\"limits_file\":\"/etc/ratelimit/limits.yaml\",\"sha256\":\"" SHA256_A "\"");
     want_page(NULL,
-              "\"reload_failed\":true,\"redis\":{\"address\":\"127.0.0.1:6379\",\"ready\":true}");
+              "\"reload_failed\":true,\"overrides\":{\"stored\":0,\"foreign\":0,\"loaded\":null,"
+              "\"problem\":\"\"},\"redis\":{\"address\":\"127.0.0.1:6379\",\"ready\":true}");
     want_page(
         NULL,
         "\"limits\":[],\n\"redis\":{\"ready\":1,\"processes\":1,\"latency_ms\":{\"count\":0}");
