@@ -11,6 +11,7 @@
 #include "command/explain.h"
 #include "command/observe.h"
 #include "command/options.h"
+#include "command/override.h"
 #include "command/peek.h"
 #include "command/reset.h"
 #include "command/serve.h"
@@ -88,7 +89,16 @@ static const struct command control_commands[] = {
      "buckets: their tokens, and how often they have refused.  REQUEST is\n"
      "such as 'GET /x?user=alice'; --ip, -H and --env say more of it",
      REQUEST, peek},
-    {"reset", NULL, NULL, "fill these buckets again", REQUEST | OPTION_ALL | OPTION_YES, reset},
+    {"reset", NULL,
+     "override set LIMIT KEY [capacity=N] [refill=RATE] [--for DURATION]\n"
+     "       ratelimitctl override set LIMIT KEY unlimited|blocked [--for DURATION]\n"
+     "       ratelimitctl override delete LIMIT KEY\n"
+     "       ratelimitctl override list [--limit NAME]",
+     "fill these buckets again", REQUEST | OPTION_ALL | OPTION_YES, reset},
+    {"override", NULL, NULL,
+     "treat clients differently, on all hosts, within two seconds.  KEY is as\n"
+     "overrides in the limits file have it, or a KEY that top shows",
+     OPTION_FOR | OPTION_LIMIT | OPTION_OPERANDS, override},
     {"version", NULL, NULL, "print the version", 0, version},
     {"help", NULL, NULL, "print this, as --help and -h do", 0, help},
     {0},

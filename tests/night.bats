@@ -80,6 +80,19 @@ asks_in_background() {
   assert_equal "$status" 200
 }
 
+@test "raise one customer's limit on all hosts now, for two hours" {
+  serve
+  burst 6 '/?user=alice' >/dev/null
+  question "Raise one customer's limit on all hosts now, for two hours"
+  assert_equal "$status" 0
+  assert_contains "$output" 'rl:{query:user=alice}:per-user: capacity=200 refill=50/s, until '
+  assert_contains "$output" ' of 200 '
+  assert_matches "$output" 'capacity=200 refill=50/s +in force '
+  eventually has_policy '/?user=alice' 200
+}
+# has_policy TARGET CAPACITY - whether that is the capacity of per-user for the client
+has_policy() { curl -s -D - -o /dev/null "$URL$1" | grep -qi "\"per-user\";q=$2"; }
+
 @test "who is refused most?" {
   serve
   burst 9 '/?user=alice' >/dev/null

@@ -304,6 +304,29 @@ TABLE
   assert_equal "$status" 0
 }
 
+@test "peek knows the overrides of the file for a network and for a path, and a path with a slash at its end" {
+  start_limits SOCKET_DIR="$SOCKETS" <<'YAML'
+redis: { timeout: 5s }
+limits:
+  - { name: per-ip, key: ip, capacity: 5, refill: 1/h, overrides: [{ key: 10.0.0.0/8, capacity: 7 }] }
+  - name: per-route
+    key: ip + path
+    capacity: 5
+    refill: 1/h
+    overrides: [{ key: [10.0.0.0/8, /api/**], capacity: 9 }]
+YAML
+  ctl peek --key 10.1.2.3
+  assert_contains "$output" ' 7 of 7 '
+  ctl peek --key '10.1.2.3 + /api/x/'
+  assert_contains "$output" ' 9 of 9 '
+  assert_contains "$output" 'rl:{ip=10.1.2.3+path=/api/x}:per-route'
+  ctl peek --key 'rl:{ip=192.0.2.7}:per-ip'
+  assert_contains "$output" ' 5 of 5 '
+  ctl peek --key 'rl:{ip=192.0.2.7}:per-user'
+  assert_equal "$status" 2
+  assert_contains "$output" 'the limits file has no such limit'
+}
+
 @test "the manual page and the completion have every command and option" {
   ctl --help
   local word commands options
@@ -324,6 +347,7 @@ TABLE
   for word in $options; do
     completions ratelimitctl reset '-' >"$BATS_TEST_TMPDIR/words"
     completions ratelimitctl top '-' >>"$BATS_TEST_TMPDIR/words"
+    completions ratelimitctl override list '-' >>"$BATS_TEST_TMPDIR/words"
     grep -qxF -- "$word" "$BATS_TEST_TMPDIR/words" || fail "$word" 'is not completed'
   done
 }

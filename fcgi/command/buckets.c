@@ -10,8 +10,10 @@
 #include "base/spelling.h"
 #include "command/configure.h"
 #include "command/observe.h"
+#include "command/override.h"
+#include "command/typed_key.h"
 #include "command/typed_request.h"
-#include "limits/override_text.h"
+#include "limits/override_key.h"
 #include "request/forward_auth.h"
 #include "shared/totals.h"
 
@@ -133,105 +135,139 @@ static int read_request(const struct options *options, struct buckets *out)
     return status;
 }
 
-/* The bucket of LIMIT for the values that TEXT means: what an override of the file makes of it,
- * too. */
-static void add_client(struct buckets *out, const struct limit *limit,
-                       const struct override_text *text)
+/* Add the bucket of LIMIT that CHARGE is for, with what OVERRIDE (NULL: none) makes of it. */
+static void add_bucket(struct buckets *out, const struct limit *limit,
+                       const struct override *override, struct charge *charge)
 {
-    static struct view view;
-    char *const parameters[] = {NULL};
-    const struct request none = {.method = "GET", .uri = "/", .parameters = parameters};
-    struct key_values values = {.first = text->first, .count = text->count};
-    struct charge charge = {.capacity = limit->capacity, .interval_us = limit->interval_us};
-    const struct override *override = NULL;
-
-    view_begin(&view, &none, text->ipv6_prefix_bits);
-    for (size_t i = 0; i < text->count; i++) {
-        values.source[i] = &limit->key.part[text->first + i].source;
-        values.value[i] = (struct span){text->value[i], strlen(text->value[i])};
-    }
-    charge.key_len = key_build(&values, limit->name, charge.key);
-    if (limit->overrides)
-        override = overrides_find(limit->overrides, charge.key, charge.key_len, &values, &view);
     if (override && override->kind == OVERRIDE_LIMITED) {
-        charge.capacity = override->capacity;
-        charge.interval_us = override->interval_us;
+        charge->capacity = override->capacity;
+        charge->interval_us = override->interval_us;
     }
     add(out, limit,
         !override || override->kind == OVERRIDE_LIMITED ? APPLY_CHARGE
         : override->kind == OVERRIDE_BLOCKED            ? APPLY_BLOCKED
                                                         : APPLY_UNLIMITED,
-        &charge);
+        charge);
 }
 
-/* Add the buckets of LIMIT for the client TEXTS (COUNT).  Returns NULL if there is one, or why
- * there is none. */
-static const char *add_alternatives(struct buckets *out, const struct limit *limit,
-                                    const char *const texts[], size_t count)
-{
-    const char *why = "the key of the limit has another number of sources";
-    bool found = false, several = false;
+/* A request from the client that TEXT means, of which only the address and the path count: patterns
+ * are compared with those of the request. */
+struct sample {
+    struct request request;
+    char address[ADDRESS_SIZE], path[3 * OVERRIDE_TEXT_MAX + 1];
+};
 
-    for (size_t first = 0; first < limit->key.count;) {
-        size_t end = key_alternative_end(&limit->key, first);
-        static struct override_text text; /* too large for a stack */
-        text = (struct override_text){.text = texts,
-                                      .count = count,
-                                      .spec = &limit->key,
-                                      .first = first,
-                                      .ipv6_prefix_bits = (unsigned)out->limits->ipv6_prefix_bits};
-        const char *error = end - first != count ? why : override_text_read(&text);
-        first = end;
-        found = found || (!error && text.is_exact);
-        several = several || (!error && !text.is_exact);
-        if (!error && text.is_exact)
-            add_client(out, limit, &text);
-        else if (error)
-            why = error;
+static void make_sample(const struct override_text *text, struct sample *out)
+{
+    static char *const no_parameters[] = {NULL};
+    struct text path = {out->path, 0, sizeof out->path};
+
+    strcpy(out->address, "");
+    for (size_t i = 0; i < text->count; i++) {
+        enum key_source_kind kind = text->spec->part[text->first + i].source.kind;
+        const char *value = text->value[i];
+        if (kind == KEY_SOURCE_IP)
+            snprintf(out->address, sizeof out->address, "%.*s", (int)strcspn(value, "/"), value);
+        if (kind == KEY_SOURCE_PATH && path.len == 0)
+            key_append_encoded(&path, (struct span){value, strlen(value)}, "");
     }
-    why = several ? "it is for several clients; name one" : why;
-    return found ? NULL : why;
+    if (path.len == 0)
+        text_append(&path, "/");
+    out->request = (struct request){"GET", out->path, out->address, no_parameters};
 }
 
-/* Split --key at " + ", which is between the values of several sources. */
-static size_t split(char *text, const char *parts[KEY_PARTS_MAX])
+/* The bucket of LIMIT for the client that TEXT means: what an override makes of it, too. */
+static void add_client(struct buckets *out, const struct limit *limit,
+                       const struct override_text *text)
 {
-    size_t count = 0;
+    static struct view view; /* too large for a stack, as the next */
+    static struct sample sample;
+    struct key_values values = {.first = text->first, .count = text->count};
+    struct charge charge = {.capacity = limit->capacity, .interval_us = limit->interval_us};
+    bool slash;
 
-    for (char *next = text; next && count < KEY_PARTS_MAX;) {
-        char *plus = strstr(next, " + ");
-        parts[count++] = next;
-        if (plus)
-            *plus = '\0';
-        next = plus ? plus + 3 : NULL;
+    make_sample(text, &sample);
+    view_begin(&view, &sample.request, text->ipv6_prefix_bits);
+    values.memo = &view.memo;
+    for (size_t i = 0; i < text->count; i++) {
+        values.source[i] = &limit->key.part[text->first + i].source;
+        values.value[i] = (struct span){text->value[i], strlen(text->value[i])};
     }
-    return count;
+    charge.key_len = override_text_key(text, limit->name, charge.key, &slash);
+    add_bucket(out, limit, limit_override(limit, charge.key, charge.key_len, &values, &view),
+               &charge);
+}
+
+/* The client that --key names, in one limit. */
+struct client {
+    struct buckets *out;
+    const struct limit *limit;
+    bool found, several;
+};
+
+static void add_alternative(void *context, const struct override_text *text)
+{
+    struct client *client = context;
+
+    client->found = client->found || text->is_exact;
+    client->several = client->several || !text->is_exact;
+    if (text->is_exact)
+        add_client(client->out, client->limit, text);
+}
+
+/* Add the buckets of LIMIT for the client KEY.  Returns NULL if there is one, or why there is
+ * none. */
+static const char *find_in(struct buckets *out, const struct limit *limit, const char *key)
+{
+    struct client client = {out, limit, false, false};
+    const char *error = typed_key_read(key, &limit->key, (unsigned)out->limits->ipv6_prefix_bits,
+                                       add_alternative, &client);
+
+    return client.found ? NULL : client.several ? "it is for several clients; name one" : error;
+}
+
+/* Add the bucket whose key KEY is. */
+static const char *find_bucket(struct buckets *out, const char *key)
+{
+    const struct key_values none = {.first = SIZE_MAX}; /* of no alternative: no pattern fits */
+    static struct view view;                            /* too large for a stack, and not read */
+    struct override_key parts;
+    struct charge charge;
+
+    if (!override_key_split(key, &parts) || strlen(key) >= sizeof charge.key || strchr(key, '*'))
+        return "the key of a bucket is such as rl:{query:user=alice}:per-user";
+    for (size_t i = 0; i < out->limits->count; i++) {
+        const struct limit *limit = &out->limits->limit[i];
+        if (strcmp(limit->name, parts.limit.text) != 0)
+            continue;
+        charge = (struct charge){.capacity = limit->capacity, .interval_us = limit->interval_us};
+        charge.key_len = strlen(strcpy(charge.key, key));
+        add_bucket(out, limit, limit_override(limit, key, charge.key_len, &none, &view), &charge);
+        return NULL;
+    }
+    return "the limits file has no such limit";
 }
 
 static int find_by_key(const struct options *options, struct buckets *out)
 {
-    const char *parts[KEY_PARTS_MAX], *why = "there is no limit";
-    char *text = memory_text(options->key, strlen(options->key));
-    size_t count = split(text, parts);
-    const char *error = NULL;
+    const char *why = "there is no limit";
 
-    for (size_t i = 0; i < count && !error; i++)
-        error = override_text_check(parts[i]);
-    for (size_t i = 0; i < out->limits->count && !error; i++) {
-        const struct limit *limit = &out->limits->limit[i];
-        const char *none =
-            is_chosen(options, limit) ? add_alternatives(out, limit, parts, count) : NULL;
-        why = none ? none : why;
-    }
-    free(text);
-    if (!error && out->count > 0)
+    if (strncmp(options->key, "rl:{", 4) == 0)
+        why = find_bucket(out, options->key);
+    else
+        for (size_t i = 0; i < out->limits->count; i++) {
+            const struct limit *limit = &out->limits->limit[i];
+            const char *none = is_chosen(options, limit) ? find_in(out, limit, options->key) : NULL;
+            why = none ? none : why;
+        }
+    if (out->count > 0)
         return EXIT_SUCCESS;
-    fprintf(stderr, "%s: --key '%s': %s\n", options->program, options->key, error ? error : why);
+    fprintf(stderr, "%s: --key '%s': %s\n", options->program, options->key, why);
     return EXIT_USAGE;
 }
 
 /* Say that --limit names none of LIMITS. */
-static int no_such_limit(const struct options *options, const struct limits *limits)
+static void no_such_limit(const struct options *options, const struct limits *limits)
 {
     const char **names = memory_get(limits->count * sizeof(const char *));
     char what[128], hint[SPELLING_HINT_SIZE];
@@ -241,19 +277,30 @@ static int no_such_limit(const struct options *options, const struct limits *lim
     snprintf(what, sizeof what, "is no limit of the limits file%s",
              spelling_hint(options->limit, names, limits->count, hint));
     free(names);
-    return wrong(options, options->limit, what);
+    wrong(options, options->limit, what);
 }
 
-/* Whether --limit, if it is given, names a limit. */
-static int check_limit(const struct options *options, const struct limits *limits)
+const struct limit *buckets_limit(const struct options *options, const struct limits *limits)
 {
     for (size_t i = 0; i < limits->count; i++)
         if (is_chosen(options, &limits->limit[i]))
-            return EXIT_SUCCESS;
-    return no_such_limit(options, limits);
+            return &limits->limit[i];
+    no_such_limit(options, limits);
+    return NULL;
 }
 
-int buckets_find(const struct options *options, struct buckets *out)
+/* Give the limits what is stored in Redis. */
+static int attach(const struct options *options, struct buckets *buckets)
+{
+    char error[512];
+
+    if (override_attach(buckets->limits, &buckets->redis, error, sizeof error))
+        return EXIT_SUCCESS;
+    fprintf(stderr, "%s: %s\n", options->program, error);
+    return EXIT_FAILURE;
+}
+
+int buckets_find(const struct options *options, bool stored, struct buckets *out)
 {
     int status;
 
@@ -266,8 +313,10 @@ int buckets_find(const struct options *options, struct buckets *out)
         return EXIT_USAGE;
     }
     status = buckets_configure(options, out);
-    if (status == EXIT_SUCCESS)
-        status = check_limit(options, out->limits);
+    if (status == EXIT_SUCCESS && !buckets_limit(options, out->limits))
+        status = EXIT_USAGE;
+    if (status == EXIT_SUCCESS && stored)
+        status = attach(options, out);
     if (status == EXIT_SUCCESS)
         status = options->key ? find_by_key(options, out) : read_request(options, out);
     if (status != EXIT_SUCCESS)

@@ -3,6 +3,8 @@
 #ifndef BUCKETS_H
 #define BUCKETS_H
 
+#include <stdbool.h>
+
 #include "command/options.h"
 #include "limits/apply.h"
 #include "limits/limits.h"
@@ -25,13 +27,18 @@ struct buckets {
 
 /* Find the buckets that OPTIONS name: by the operand, a request as --explain takes it; or by --key,
  * a client as overrides in the limits file name it, for each alternative of a key that it can be
- * for. --limit leaves the others out.  The limits and Redis are those of the options, else those of
- * the processes of this host.  Returns EXIT_SUCCESS, and *OUT is the caller's to free with
- * buckets_free; or another exit status, and what is wrong was written. */
-int buckets_find(const struct options *options, struct buckets *out);
+ * for (typed_key.h), or by the key of a bucket, such as rl:{query:user=alice}:per-user.  --limit
+ * leaves the others out.  The limits and Redis are those of the options, else those of the
+ * processes of this host.  STORED: with the overrides that are stored in Redis.  Returns
+ * EXIT_SUCCESS, and *OUT is the caller's to free with buckets_free; or another exit status, and
+ * what is wrong was written. */
+int buckets_find(const struct options *options, bool stored, struct buckets *out);
 
 /* Read the limits and the address of Redis alone, as buckets_find does; *OUT has no bucket. */
 int buckets_configure(const struct options *options, struct buckets *out);
+
+/* The first of LIMITS that --limit chooses; or NULL, and that there is none was written. */
+const struct limit *buckets_limit(const struct options *options, const struct limits *limits);
 
 /* Free what BUCKETS hold. */
 void buckets_free(struct buckets *buckets);

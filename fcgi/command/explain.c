@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/units.h"
 #include "command/configure.h"
 #include "command/look.h"
+#include "command/override.h"
 #include "limits/apply.h"
 #include "request/forward_auth.h"
 #include "command/typed_request.h"
@@ -166,6 +168,20 @@ static const char *summary(const struct limit *limit, enum apply_result result)
     }
 }
 
+static void print_override(FILE *out, const struct override *override)
+{
+    char until[CLOCK_SHOWN_SIZE];
+
+    if (override->line > 0)
+        fprintf(out, "  override   the one in line %u\n", override->line);
+    else if (override->until_s == 0)
+        fprintf(out, "  override   one that is stored in Redis\n");
+    else
+        fprintf(
+            out, "  override   one that is stored in Redis, until %s\n",
+            clock_show(clock_unix_us() + (int64_t)((override->until_s - clock_s()) * 1e6), until));
+}
+
 /* Print what EXPLAINED says about LIMIT.  WHY: why Redis did not say what the buckets hold; or
  * NULL. */
 static void print_limit(FILE *out, const struct limit *limit, const struct explained *explained,
@@ -190,7 +206,7 @@ static void print_limit(FILE *out, const struct limit *limit, const struct expla
     print_key(out, limit, view);
     fprintf(out, "  Redis key  %s\n", charge->key);
     if (explained->applied.override)
-        fprintf(out, "  override   the one in line %u\n", explained->applied.override->line);
+        print_override(out, explained->applied.override);
     if (explained->result != APPLY_CHARGE)
         return;
     fprintf(out, "  capacity   %" PRId64 "\n  refill     one token every ", charge->capacity);
@@ -260,6 +276,7 @@ int explain(const struct options *options)
 {
     struct typed_request text;
     struct redis_address redis;
+    char unread[512];
     int status = EXIT_USAGE;
 
     const char *error = typed_request_of(options, options->explain, &text);
@@ -269,6 +286,8 @@ int explain(const struct options *options)
     if (limits) {
         printf("%s: %zu limit%s\n", configure_name(options), limits->count,
                limits->count == 1 ? "" : "s");
+        if (!override_attach(limits, &redis, unread, sizeof unread))
+            printf("overrides that are stored in Redis are not known: %s\n", unread);
         explain_request(limits, &redis, &text.request, stdout);
         status = EXIT_SUCCESS;
     }

@@ -53,6 +53,21 @@ static struct region *open_region(const struct options *options, bool watch)
 
 /* ---- status ---- */
 
+static void print_overrides(const struct process *process)
+{
+    char loaded[CLOCK_SHOWN_SIZE] = "never";
+
+    if (process->overrides_loaded_us > 0)
+        clock_show(process->overrides_loaded_us, loaded);
+    printf("  overrides in Redis: %" PRId64 " in force, loaded %s\n", process->override_count,
+           loaded);
+    if (process->override_foreign > 0)
+        printf("  %" PRId64 " more overrides are for limits or keys that this file does not have\n",
+               process->override_foreign);
+    if (process->overrides_problem[0] != '\0')
+        printf("  NEWER OVERRIDES ARE NOT IN FORCE: %s\n", process->overrides_problem);
+}
+
 static void print_process(const struct live_process *live)
 {
     const struct process *process = &live->process;
@@ -66,6 +81,8 @@ static void print_process(const struct live_process *live)
            clock_show(process->loaded_us, loaded),
            live->gauges.reload_failed ? "; the file has changed, and was refused: see the log"
                                       : "");
+    if (process->overrides_loaded_us > 0 || process->overrides_problem[0] != '\0')
+        print_overrides(process);
     printf("  redis   %s %s\n", process->redis,
            live->gauges.redis_ready ? "is connected"
                                     : "is LOST: requests are decided by on_redis_failure");
@@ -280,7 +297,7 @@ int watch(const struct options *options)
     int status = EXIT_SUCCESS;
 
     if (options->key || options->operands.count > 0)
-        status = buckets_find(options, &buckets);
+        status = buckets_find(options, false, &buckets);
     struct region *region = status == EXIT_SUCCESS ? open_region(options, true) : NULL;
     if (region && region_watch(region))
         watch_on(options, &buckets, region);

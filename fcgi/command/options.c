@@ -123,6 +123,8 @@ static const struct known {
      AT(env)},
     {CONTROL, OPTION_ALL, "--all", NULL, "every client of every limit, or of --limit", set_flag,
      AT(all)},
+    {CONTROL, OPTION_FOR, "--for", "DURATION", "how long an override lasts, such as 2h", set_text,
+     AT(lasts)},
     {CONTROL, OPTION_YES, "--yes", NULL, "do not ask first", set_flag, AT(yes)},
 };
 

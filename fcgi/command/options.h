@@ -32,7 +32,7 @@ struct options {
     struct option_list env;     /* --env NAME=VALUE */
 
     bool json, watch, shadow, all, yes; /* of ratelimitctl: the options of these names */
-    const char *limit, *key;            /* likewise */
+    const char *limit, *key, *lasts;    /* likewise; LASTS is --for */
     struct option_list operands;        /* what is behind the command of ratelimitctl */
 };
 
@@ -50,6 +50,7 @@ enum {
     OPTION_LIMIT = 512,
     OPTION_KEY = 1024,
     OPTION_OPERANDS = 2048, /* no option: any operands */
+    OPTION_FOR = 4096,
 };
 
 /* What the program can be asked to do. */

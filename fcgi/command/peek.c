@@ -16,20 +16,6 @@
 #include "command/observe.h"
 #include "command/look.h"
 #include "shared/totals.h"
-#include "store/redis_client.h"
-
-/* Whether Redis can be reached; what is wrong is written, because an ask says less about it. */
-static bool reaches_redis(const struct options *options, const struct buckets *buckets)
-{
-    char error[512];
-    struct redis_client *client =
-        redis_client_new(&buckets->redis, LOOK_TIMEOUT_MS, error, sizeof error);
-
-    if (!client)
-        fprintf(stderr, "%s: %s\n", options->program, error);
-    redis_client_free(client);
-    return client;
-}
 
 /* Look at the BUCKETS that have tokens, as many at once as one ask may have.  Returns NULL, or why
  * Redis did not say. */
@@ -148,14 +134,10 @@ int peek(const struct options *options)
 {
     struct buckets buckets;
     char shown[REDIS_ADDRESS_SHOWN_SIZE];
-    int status = buckets_find(options, &buckets);
+    int status = buckets_find(options, true, &buckets);
 
     if (status != EXIT_SUCCESS)
         return status;
-    if (!reaches_redis(options, &buckets)) {
-        buckets_free(&buckets);
-        return EXIT_FAILURE;
-    }
     const char *why = look_at_all(&buckets);
     if (why)
         fprintf(stderr, "%s: redis %s: %s\n", options->program,

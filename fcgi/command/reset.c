@@ -60,7 +60,7 @@ static int reset_client(const struct options *options)
     struct buckets buckets;
     size_t removed = 0;
     char error[512];
-    int status = buckets_find(options, &buckets);
+    int status = buckets_find(options, false, &buckets);
 
     if (status != EXIT_SUCCESS)
         return status;

@@ -6,6 +6,8 @@
 #   four limits    four limits on each request, tests/bench/four.yaml
 #   10 overrides   the one limit, with overrides for 10 clients
 #   10000          the one limit, with overrides for 10000 clients
+#   10 in Redis    the one limit, with 10 overrides that are stored in Redis
+#   100000         the same with 100000
 #   ceiling        the one limit, by the same program without Redis
 # The rows with SERVER=nginx, all with the one limit, are:
 #   kept           nginx passes the request to the limiter, keepalive: conf/nginx/check.conf
@@ -93,6 +95,15 @@ overrides() {
     seq -f '      - { key: "client-%06g", capacity: 2000000 }' "$1"
   } >"$file"
   echo "$file"
+}
+
+# store_overrides COUNT - put as many overrides of the one limit into Redis as `ratelimitctl override` would
+store_overrides() {
+  redis-cli -s "$folder/redis" EVAL "redis.call('DEL', KEYS[1])
+    for i = 1, ARGV[1] do
+      redis.call('HSET', KEYS[1], string.format('rl:{query:user=user%06d}:per-user', i), 'capacity=2000000 set=1')
+    end
+    return redis.call('HINCRBY', KEYS[1], 'version', 1)" 1 rl:overrides "$1" >/dev/null
 }
 
 # children PID - print the child processes of PID
@@ -226,12 +237,18 @@ speed_lighttpd() {
     round 'four limits' lighttpd_and "$build/ratelimit.fcgi" "$PWD/tests/bench/four.yaml"
     round '10 overrides' lighttpd_and "$build/ratelimit.fcgi" "$(overrides 10)"
     round '10000' lighttpd_and "$build/ratelimit.fcgi" "$(overrides 10000)"
+    store_overrides 10
+    round '10 in Redis' lighttpd_and "$build/ratelimit.fcgi"
+    store_overrides 100000
+    round 100000 lighttpd_and "$build/ratelimit.fcgi"
+    redis-cli -s "$folder/redis" DEL rl:overrides >/dev/null
     round ceiling lighttpd_and "$build/ceiling.fcgi"
   done
-  print_rows 'one limit' 'four limits' '10 overrides' 10000 ceiling
+  print_rows 'one limit' 'four limits' '10 overrides' 10000 '10 in Redis' 100000 ceiling
   echo "one limit / ceiling: throughput $(ratio 'one limit' ceiling 1)"
   echo "four limits / one: program $(ratio 'four limits' 'one limit' 5), redis $(ratio 'four limits' 'one limit' 6)"
   echo "10000 overrides / 10: program $(ratio 10000 '10 overrides' 5)"
+  echo "100000 overrides in Redis / 10: program $(ratio 100000 '10 in Redis' 5)"
 }
 
 speed_nginx() {
