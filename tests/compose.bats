@@ -18,7 +18,8 @@ setup_file() {
   export COMPOSE_PROJECT_NAME=ratelimit-test-$$-$RANDOM PORT_A PORT_B
   PORT_A=$(free_port) PORT_B=$(free_port)
   export RATELIMIT_ALLOW=10.0.0.0/8,172.16.0.0/12,192.168.0.0/16 # Docker's networks
-  compose up --build -d
+  # shellcheck disable=SC2086  # COMPOSE is one word or two
+  with_images $COMPOSE up --build -d
   url_a=http://$(compose port limiter-a 8080)
   url_b=http://$(compose port limiter-b 8080)
   export url_a url_b
@@ -27,7 +28,8 @@ setup_file() {
 }
 
 teardown_file() {
-  [[ -z ${COMPOSE:-} ]] || compose down -v --rmi local
+  # shellcheck disable=SC2086  # COMPOSE is one word or two
+  [[ -z ${COMPOSE:-} ]] || with_images $COMPOSE down -v --rmi local
 }
 
 setup() {

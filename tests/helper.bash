@@ -261,6 +261,10 @@ run_nginx() {
 # docker_runs - a Docker daemon answers here
 docker_runs() { docker info >/dev/null 2>&1; }
 
+# with_images COMMAND... - a command that builds or removes an image, beside no other one of these tests: what is removed may
+# be a layer on which the other one builds
+with_images() { flock Dockerfile "$@"; }
+
 # statuses COUNT USER - of so many requests by USER, one after the other, as '200 200 429'
 statuses() {
   local list='' _

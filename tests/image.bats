@@ -16,7 +16,7 @@ setup_file() {
   export network=app-net-$id redis=my-redis-$id image=rate-limiter-$id
   docker network create "$network"
   docker run -d --name "$redis" --network "$network" redis:8
-  docker build -t "$image" .
+  with_images docker build -t "$image" .
   run_limiter limiter
   eventually decided
 }
@@ -25,7 +25,7 @@ teardown_file() {
   [[ -n ${id:-} ]] || return 0
   docker ps -aq --filter name="-$id\$" | xargs -r docker rm -fv >/dev/null
   docker network rm "$network" >/dev/null
-  docker rmi -f "$image" >/dev/null
+  with_images docker rmi -f "$image" >/dev/null
 }
 
 # A user that no other test has, and the limiter that setup_file started.
