@@ -141,12 +141,17 @@ answers_five() {
 @test "how much memory do ten million clients need?" {
   serve
   burst 4 '/?user=alice' >/dev/null
-  question 'How much memory do ten million clients need?'
+  eventually counts_keys
   assert_equal "$status" 0
   assert_matches "$output" $'^used_memory:[0-9]+\r?\n[0-9]+$'
-  assert_equal "$(tail -n 1 <<<"$output")" "$(redis_cli DBSIZE)"
   # A hundred thousand are quick, and not far from ten million.
   run tests/bench/memory.sh 100000 10
   assert_matches "$output" '^100000 buckets with a key of 35 bytes: [0-9]+ bytes'
   assert_between "$(grep -oE '[0-9]+ bytes of used' <<<"$output" | cut -d ' ' -f 1)" 100 200
+}
+# counts_keys - the answer to the question is the number of keys.  When a process has just connected, its probe is one of
+# them for a moment.
+counts_keys() {
+  question 'How much memory do ten million clients need?'
+  [[ $(tail -n 1 <<<"$output") == "$(redis_cli DBSIZE)" ]]
 }
