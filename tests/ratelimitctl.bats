@@ -33,7 +33,10 @@ limits:
   - { name: new, key: ip, capacity: 3, refill: 1/h, shadow: true }
   - { name: per-route, match: { path: /api/** }, key: ip + path, capacity: 9, refill: 1/h }
 YAML
+  eventually both_count
 }
+# both_count - both processes count in the shared memory; lighttpd accepts requests before
+both_count() { [[ $(RATELIMIT_SHARED=$SHARED "$CTL" status 2>/dev/null | grep -c '^process ') == 2 ]]; }
 
 # json FILTER - what FILTER, JavaScript about the value v, makes of $output
 json() { node -e 'const v = JSON.parse(process.argv[1]); console.log(String(eval(process.argv[2])))' "$output" "$1"; }
