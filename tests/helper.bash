@@ -12,20 +12,22 @@ export PROGRAM=${PROGRAM:-$PWD/${BUILD:-build}/ratelimit.fcgi}
 
 # ---- Waiting and comparing ----
 
-# eventually COMMAND... - run COMMAND every 20 ms until it succeeds.  It fails after a minute, which even a busy machine
+# eventually COMMAND... - run COMMAND again and again until it succeeds.  It fails after a minute, which even a busy machine
 # does not need: a test that is about a time bounds it with wait_until, or measures it.
 eventually() { wait_until 60 "$@"; }
 
-# wait_until SECONDS COMMAND... - the same for SECONDS, up to one second more
+# wait_until SECONDS COMMAND... - the same for SECONDS, up to one second more.  It looks every 20 ms, and every 100 ms when it
+# has waited for a while, because the looks take processor time from what it waits for.
 wait_until() {
-  local seconds=$1 deadline=$((SECONDS + $1 + 1))
+  local seconds=$1 deadline=$((SECONDS + $1 + 1)) pause=0.02 looks=0
   shift
   until "$@"; do
     if ((SECONDS >= deadline)); then
       echo "not within $seconds s: $*" >&2
       return 1
     fi
-    sleep 0.02
+    ((++looks < 25)) || pause=0.1
+    sleep "$pause"
   done
 }
 
