@@ -2,7 +2,8 @@
 # run.sh [FILE...] - run every test, or only those of the files named, and sum up.
 #
 #   BUILD=build   folder of the program and the unit tests; build/asan has those with sanitizers
-#   JOBS=2        how many suites run side by side; by default as many as there are processors
+#   JOBS=3        how many suites run side by side; by default one more than there are processors, because a suite
+#                 waits for a third of its time
 #   FILE          tests/NAME.bats, tests/unit/test_NAME.c or tests/lua/test_NAME.lua
 #
 # All suites speak TAP (testanything.org).  What a suite prints is passed on as a whole when it ends.  A suite whose file has
@@ -17,7 +18,7 @@ SUITE_TIMEOUT=600
 build=$(realpath -m "${BUILD:-build}")
 export BUILD=$build PROGRAM=$build/ratelimit.fcgi
 export CMOCKA_MESSAGE_OUTPUT=TAP UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
-export JOBS=${JOBS:-$(nproc)}
+export JOBS=${JOBS:-$(($(nproc) + 1))}
 
 passed=0 skipped=0 failures=()
 declare -A skip_reasons=() # how many tests were skipped for each
