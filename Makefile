@@ -176,7 +176,7 @@ install: all
 
 # The documents, and the files that they link to.
 DOCUMENTS = $(wildcard *.md .github/*.md fcgi/*.md conf/*.md conf/*/*.md lua/*.md tests/*.md conf/*.conf conf/*.yaml conf/*/*.conf \
-  conf/*/*.yaml conf/systemd/ratelimit*) conf/apache/log-json.sed conf/prometheus/dashboard.json LICENSE docker-compose.yml conf/workers.sh conf/caddy/Caddyfile lua/take.lua \
+  conf/*/*.yaml conf/systemd/ratelimit*) conf/apache/log-json.sed conf/prometheus/dashboard.json LICENSE docker-compose.yml conf/workers.sh conf/caddy/Caddyfile lua/take.lua lua/override.lua \
   tests/helper.bash tests/guarded.bash
 
 # FILE...: install below PREFIX/share/ratelimit, in the same folders as in conf.
