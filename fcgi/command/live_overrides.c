@@ -194,21 +194,22 @@ static void log_sets(const struct live_overrides *live)
 /* Use the sets of JOB, which are for the limits that are wanted. */
 static void use_sets(struct live_overrides *live, struct job *job)
 {
-    bool fresh = job->fresh;
+    struct live_overrides_state *state = &live->state;
 
     limits_set_stored(job->limits, job->sets.of);
     free(job->sets.of);
     free(job->sets.state);
-    if (fresh) {
+    if (job->fresh) {
         free_aside(live->stored);
         live->stored = job->fresh;
-        live->state.loaded_us = clock_unix_us();
-        memcpy(live->state.version, live->stored->version, sizeof live->state.version);
     }
-    live->state.count = job->sets.count;
-    live->state.foreign_count = job->sets.foreign_count;
-    if (fresh)
-        log_sets(live);
+    state->count = job->sets.count;
+    state->foreign_count = job->sets.foreign_count;
+    if (state->loaded_us > 0 && strcmp(state->version, live->stored->version) == 0)
+        return; /* the same, for other limits */
+    state->loaded_us = clock_unix_us();
+    memcpy(state->version, live->stored->version, sizeof state->version);
+    log_sets(live);
 }
 
 static void use_next(struct live_overrides *live)

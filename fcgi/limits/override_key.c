@@ -238,6 +238,7 @@ const char *override_key_add(struct overrides *overrides, const struct key_spec 
                              const struct override *override)
 {
     static _Thread_local struct reading reading; /* too large for the stack of a thread */
+    const char *error = override_key_is_foreign;
     struct override_key key;
 
     if (!override_key_split(name, &key))
@@ -249,9 +250,12 @@ const char *override_key_add(struct overrides *overrides, const struct key_spec 
     for (size_t first = 0; first < spec->count; first = key_alternative_end(spec, first)) {
         if (!split(key.identity, spec, first, &reading))
             continue;
-        return is_key(&reading)
-                   ? add_key(overrides, spec, name, path_of(&reading, key.identity), override)
-                   : add_pattern(overrides, &reading, key.limit.text, override);
+        if (is_key(&reading))
+            return add_key(overrides, spec, name, path_of(&reading, key.identity), override);
+        error = add_pattern(overrides, &reading, key.limit.text, override);
+        if (error)
+            return error;
+        /* A later alternative can have the same sources. */
     }
-    return override_key_is_foreign;
+    return error;
 }

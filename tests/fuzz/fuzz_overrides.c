@@ -1,10 +1,11 @@
-/* fuzz_overrides.c - the override found is the first one in the list that matches the client */
+/* fuzz_overrides.c - the first override that matches the client is found, in a file as in Redis */
 /* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
 #include "request/cookie.h"
 #include "base/glob.h"
 #include "base/network.h"
+#include "limits/override_key.h"
 #include "limits/overrides.h"
 
 #define KEYS_MAX    8
@@ -13,13 +14,34 @@
 /* The overrides of a limit, and their texts. */
 struct set {
     struct key_spec spec;
-    struct overrides *overrides;
+    struct overrides *overrides, *stored;
     char *text[KEYS_MAX];
     const char *entry[KEYS_MAX][KEY_PARTS_MAX];
     size_t entries[KEYS_MAX];
     unsigned earlier[KEYS_MAX]; /* the line of the earlier one that a warning names; or 0 */
     size_t count;
 };
+
+/* Add override I, which is one of the file already, by the names that it would have in Redis. */
+static void store(struct set *set, size_t i, const struct override *override)
+{
+    static struct override_text text;
+    char name[OVERRIDE_KEY_SIZE];
+
+    for (size_t first = 0, end; first < set->spec.count; first = end) {
+        end = key_alternative_end(&set->spec, first);
+        text = (struct override_text){.text = set->entry[i],
+                                      .count = set->entries[i],
+                                      .spec = &set->spec,
+                                      .first = first,
+                                      .ipv6_prefix_bits = PREFIX_BITS};
+        if (end - first != text.count || override_text_read(&text))
+            continue;
+        must(override_key_write(&text, "a.limit", name) < sizeof name, "a name has room");
+        must(!override_key_add(set->stored, &set->spec, name, PREFIX_BITS, override),
+             "a name that was written can be read");
+    }
+}
 
 /* Add an override, whose key is the next text of INPUT.  Its entries are separated by ','. */
 static void add(struct set *set, struct input *input)
@@ -38,6 +60,7 @@ static void add(struct set *set, struct input *input)
         return;
     }
     must(set->earlier[i] < override.line, "an earlier override is on an earlier line");
+    store(set, i, &override);
     set->count++;
 }
 
@@ -144,6 +167,8 @@ static void find(const struct set *set, const char *uri, const char *ip, char *h
         want++;
     must((got ? got->line : set->count + 1) == want + 1, "the override found is the first to fit");
     must(!got || set->earlier[want] == 0, "one that is never used is never found");
+    const struct override *stored = overrides_find(set->stored, key, len, &values, &view);
+    must((stored ? stored->line : 0) == (got ? got->line : 0), "a stored one matches the same");
 }
 
 /* The texts are a key, a URI, an address, a Host, and then the keys of the overrides. */
@@ -152,7 +177,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct input input = {data, size};
     char *spec = next_text(&input), *uri = next_text(&input), *ip = next_text(&input);
     char *name = next_text(&input), *host;
-    struct set set = {.overrides = overrides_new()};
+    struct set set = {.overrides = overrides_new(), .stored = overrides_new()};
 
     must(asprintf(&host, "HTTP_HOST=%s", name) > 0, "memory");
     if (!key_parse(spec, &set.spec)) {
@@ -161,6 +186,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         find(&set, uri, ip, host);
     }
     overrides_free(set.overrides);
+    overrides_free(set.stored);
     for (size_t i = 0; i < set.count; i++)
         free(set.text[i]);
     free(host);

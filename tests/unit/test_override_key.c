@@ -266,6 +266,7 @@ TEST(a_stored_override_fits_whom_one_of_the_file_fits)
                                        "query:u | ip",
                                        "query:u | path",
                                        "ip + path",
+                                       "query:u | query:u",
                                        "header:x-key | ip",
                                        "path + header:x-key",
                                        "lower(query:u) + ip",
