@@ -39,6 +39,15 @@ empty() { [[ $(status "/?user=$1") == 429 ]]; }
   assert_equal "$(log_after_start "$LIMITER_LOG" | grep 'redis ')" ''
 }
 
+@test "a limits file that takes seconds to read is no failure of Redis" {
+  printf 'limits: [{ name: three, key: ip, capacity: 3, refill: 1/day }]\n' >"$BATS_TEST_TMPDIR/limits.yaml"
+  mkfifo "$BATS_TEST_TMPDIR/slow"
+  { sleep 1.5 && cat "$BATS_TEST_TMPDIR/limits.yaml"; } >"$BATS_TEST_TMPDIR/slow" 3>&- & # a connection has 1 s
+  start_program LIMITS_FILE="$BATS_TEST_TMPDIR/slow" REDIS_ADDR="unix:$REDIS_SOCK"
+  eventually decided
+  assert_equal "$(log_count 'is lost')" 0
+}
+
 @test "a Redis that sleeps longer than the timeout leaves requests undecided, and the connection stays" {
   start 1500ms
   eventually decided

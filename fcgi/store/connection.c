@@ -408,6 +408,7 @@ static bool connect_to(struct connection *connection, const char *path, const ch
 
     if (redis_socket_open(&connection->socket, path, ip, connection->address.port, reason,
                           sizeof reason)) {
+        ev_now_update(connection->loop); /* the second does not include what was done before */
         ev_timer_again(connection->loop, &connection->attempt);
         return true;
     }
