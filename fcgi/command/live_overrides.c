@@ -350,6 +350,7 @@ void live_overrides_wait(struct live_overrides *live, double max_s)
 {
     if (live->settled)
         return;
+    ev_now_update(live->loop); /* what was done before does not count */
     ev_timer_init(&live->wait, on_waited, max_s, 0.);
     ev_timer_start(live->loop, &live->wait);
     live->waiting = true;
