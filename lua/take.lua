@@ -4,10 +4,15 @@
   Since then it has gained one token per interval.  The time since empty_at is its credit, which is
   at most its window, capacity * interval.  All times are microseconds on the clock of Redis.
   If a limit is changed, the new rate and capacity apply from empty_at on, so that an empty bucket
-  stays empty.
+  stays empty.  If the window has become shorter, the credit becomes less in the same proportion: a
+  bucket that was half full is half full.  Therefore, however often a limit is changed, a client is
+  admitted at most the largest capacity + T / the shortest interval in any time T, while its key is
+  kept.
 
-  KEYS[i]      string: empty_at, since the epoch.  It expires when the bucket is full; an absent key
-               is a full bucket.
+  KEYS[i]      string: empty_at, since the epoch.  An absent key is a full bucket.  The key expires
+               KEEP_MS after the bucket is full, so that it is still there for a limit whose window
+               becomes up to KEEP_MS longer.  Its time to live tells the window of the limit that
+               wrote it.  With a window of less than 1 ms it expires when the bucket is full.
                Keys must differ: a bucket named twice in one call would be charged only once.
 
   ARGV, per bucket
@@ -34,7 +39,8 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local enforced = tonumber(ARGV[3 * #KEYS + 1]) or #KEYS
-local reply, credits, all_allow = {}, {}, true
+local KEEP_MS = 60000
+local reply, credits, stale, all_allow = {}, {}, {}, true
 
 for i = 1, #KEYS do
   local interval = ARGV[3 * i - 2]
@@ -45,8 +51,14 @@ for i = 1, #KEYS do
   local stored = redis.pcall('GET', KEYS[i])
   if type(stored) == 'table' and not stored.err:find('^WRONGTYPE') then return stored end
 
-  local empty_at = tonumber(stored)
+  local empty_at, left = tonumber(stored), redis.call('PTTL', KEYS[i]) * 1000
   local credit = empty_at and now - empty_at < window and now - empty_at or window
+  -- Times to live are whole milliseconds, on a clock that may differ from TIME's by one.  Rounded
+  -- up, the window of the limit that wrote the key is at most 5 ms more than it was.
+  local earlier = empty_at and now - empty_at + left - KEEP_MS * 1000 + 2000 or window
+  local shorter = earlier > window + 5000
+  if shorter then credit = math.floor(math.min(1, (now - empty_at) / earlier) * window) end
+  stale[i] = empty_at and credit < window and (shorter or left < window - credit)
   -- A negative credit means that the clock has stepped back.  The bucket counts as empty.
   local allow = charge == 0 or charge <= credit
   if i <= enforced then all_allow = all_allow and allow end
@@ -64,16 +76,14 @@ for i = 1, #KEYS do
   local taken = all_allow and allow
   if taken then credit = credit - charge end
   local full = window - credit
-  local ttl = math.ceil(full / 1000)
 
-  -- A refusal writes nothing, except in two cases.  If the clock has stepped back, the stored time
-  -- is moved back as well, because otherwise the client would have to wait until the clock has
-  -- caught up.  If an earlier limit with a shorter window has written the key, its time to live is
-  -- extended, because otherwise it would expire, which means a full bucket, while the current limit
-  -- still refuses.
-  local stale = overdrawn or (not allow and redis.call('PTTL', KEYS[i]) < ttl - 2)
-  if charge > 0 and (taken or stale) then
+  -- A refusal writes nothing, except in three cases.  If the clock has stepped back, the stored
+  -- time is moved back as well, because otherwise the client would have to wait until the clock has
+  -- caught up.  If the window has become longer, the key must not expire while the bucket is not
+  -- full.  If it has become shorter, what is refilled from now on counts in full.
+  if charge > 0 and (taken or overdrawn or stale[i]) then
     -- tostring would keep only 14 of the 16 digits.
+    local ttl = math.ceil(full / 1000) + (window < 1000 and 0 or KEEP_MS)
     local set = redis.pcall('SET', KEYS[i], string.format('%.0f', now - credit), 'PX', ttl)
     -- If the write of a refusal fails, ignore it, because an empty bucket must refuse even when
     -- Redis is out of memory.  If a charge cannot be written, return the error.  Nothing is charged

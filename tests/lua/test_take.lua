@@ -7,6 +7,7 @@ local SCRIPT = 'lua/take.lua'
 local START = 1764000000000000   -- us: a moment in 2025; 16 digits, as until 2286
 local MS, S = 1000, 1000000      -- in us
 local YEAR = 365 * 86400 * S
+local KEEP = 60 * S              -- how long a key lives after its bucket is full
 
 -- Redis ---------------------------------------------------------------------------------------
 
@@ -353,16 +354,18 @@ test('empty_at is stored as whole microseconds, every digit of them', function()
   same(stored(default_bucket().key), '1763999952123456')
 end)
 
-test('a key lives until its bucket is full, to the millisecond', function()
+test('a key lives for a minute after its bucket is full, to the millisecond', function()
   local rows = {
     -- interval, cost, time to live in ms
-    { 12 * S, 1, 12000 },
-    { 12 * S, 5, 60000 },
-    { 1, 1, 1 },
-    { 1000, 1, 1 },
-    { 1001, 1, 2 },
-    { 999, 5, 5 },
-    { 2 * YEAR, 5, 10 * YEAR / MS },
+    { 12 * S, 1, 72000 },
+    { 12 * S, 5, 120000 },
+    { 1, 1, 1 },                -- a window of less than 1 ms: no minute
+    { 199, 5, 1 },
+    { 200, 5, 60001 },
+    { 1000, 1, 60001 },
+    { 1001, 1, 60002 },
+    { 999, 5, 60005 },
+    { 2 * YEAR, 5, 10 * YEAR / MS + 60000 },
   }
   for i, row in ipairs(rows) do
     local bucket = { key = 'row' .. i, interval = row[1], capacity = 5 }
@@ -373,12 +376,11 @@ test('a key lives until its bucket is full, to the millisecond', function()
   take_all({ bucket, left })
   clock = clock + 12 * S - 1
   same(take(bucket, 5).allowed, 0, '1 us before it is full')
-  same(live(bucket.key) ~= nil, true, 'the key is there 1 us before it is full')
   clock = clock + 1
-  same(commands.PTTL(bucket.key), 0, 'the time to live when it is full')
+  same(commands.PTTL(bucket.key), KEEP / MS, 'the time to live when it is full')
   same(take(bucket, 5).allowed, 1, 'when it is full')
-  clock = clock + MS - 1
-  same(live(left.key) ~= nil, true, 'the key in the millisecond in which it is full')
+  clock = clock + KEEP + MS - 1
+  same(live(left.key) ~= nil, true, 'the key in the millisecond in which it expires')
   clock = clock + 1
   same(live(left.key), nil, 'the key in the next')
 end)
@@ -425,7 +427,7 @@ test('a key that holds anything else is a full bucket and heals', function()
     store[bucket.key] = { value = garbage }
     answers(take(bucket), 1, 4, 0, 12 * S, show(garbage))
     same(stored(bucket.key), string.format('%.0f', clock - 48 * S))
-    same(live(bucket.key).expires, (clock + 12 * S) / MS)
+    same(live(bucket.key).expires, (clock + 12 * S + KEEP) / MS)
   end
 end)
 
@@ -436,7 +438,7 @@ test('a key from a far future is an empty bucket and heals', function()
     answers(take(bucket), 0, 0, 12 * S, 60 * S, garbage)
     clock = clock + 12 * S
     answers(take(bucket), 1, 0, 12 * S, 60 * S, garbage)
-    same(live(bucket.key).expires, (clock + 60 * S) / MS)
+    same(live(bucket.key).expires, (clock + 60 * S + KEEP) / MS)
   end
 end)
 
@@ -486,8 +488,7 @@ local function prepared(states)
   local buckets = {}
   for state in states:gmatch('.') do
     local bucket = default_bucket('bucket' .. #buckets + 1)
-    drain(bucket)
-    if state == 'r' then store[bucket.key].value = string.format('%.0f', clock - 24 * S) end
+    same(take(bucket, state == 'r' and 3 or 5).allowed, 1)
     buckets[#buckets + 1] = bucket
   end
   writes = 0
@@ -515,7 +516,7 @@ local function check_states(enforced, shadows, charged, argument_given)
       count = count + 1
       answers(results[i], 1, 1, 0, 48 * S, each)
       same(stored(bucket.key), string.format('%.0f', clock - 12 * S), each)
-      same(live(bucket.key).expires, (clock + 48 * S) / MS, each)
+      same(live(bucket.key).expires, (clock + 48 * S + KEEP) / MS, each)
     else
       answers(results[i], 1, 2, 0, 36 * S, each)
     end
@@ -605,7 +606,7 @@ test('a shadow emptied by a clock that steps back heals, allowed or not', functi
     same(results[1].allowed, enforced_state == 'r' and 1 or 0)
     answers(results[2], 0, 0, 12 * S, 60 * S)
     same(stored('shadow'), string.format('%.0f', clock))
-    same(live('shadow').expires, (clock + 60 * S) / MS)
+    same(live('shadow').expires, (clock + 60 * S + KEEP) / MS)
   end
 end)
 
@@ -631,24 +632,27 @@ test('a used-up bucket stays used up, whatever capacity and interval become', fu
   end
 end)
 
-test('a partial bucket under a changed limit has what it gained since it was empty', function()
+-- The window of the limit that wrote the key is known from its time to live, and taken for 2 ms
+-- more.
+test('a partial bucket under a changed limit has what it gained, or the same part', function()
   local rows = {
     -- time since it was empty, new interval, new capacity; then remaining, full
     { 36 * S, 12 * S, 10, 3, 84 * S },           -- a larger bucket has the same tokens
-    { 36 * S, 12 * S, 3, 3, 0 },
-    { 36 * S, 12 * S, 2, 2, 0 },                 -- a smaller bucket overflows
-    { 36 * S, 6 * S, 10, 6, 24 * S },            -- a new rate applies to the whole time
-    { 36 * S, 6 * S, 5, 5, 0 },
-    { 36 * S, 24 * S, 5, 1, 84 * S },            -- also if it is slower
+    { 36 * S, 12 * S, 3, 1, 14400720 },          -- a smaller one is as full as it was
+    { 37 * S, 6 * S, 5, 3, 11500617 },           -- so is a faster one
+    { 36 * S, 6 * S, 5, 2, 12000600 },
+    { 36 * S, 6 * S, 10, 6, 24 * S },            -- with the same window it is as full, too
+    { 36 * S, 24 * S, 5, 1, 84 * S },            -- a new, slower rate applies to the whole time
     { 36 * S, 36 * S, 5, 1, 144 * S },
     { 36 * S, 36 * S + 1, 5, 0, 144 * S + 5 },
     { 36 * S - 1, 36 * S, 5, 0, 144 * S + 1 },
     { 36 * S - 1, 12 * S, 10, 2, 84 * S + 1 },
-    { 36 * S, 1, 36 * S, 36 * S, 0 },
-    { 36 * S, 1, 36 * S + 1, 36 * S, 1 },
-    { 36 * S, 1, 1, 1, 0 },
-    { 1, 1, 5, 1, 4 },
     { 60 * S - 1, 10 * S, 1000, 5, 9940 * S + 1 },
+    { 36 * S, 1, 1, 0, 1 },
+    { 60 * S, 12 * S, 3, 2, 1200 },
+    { 61 * S, 12 * S, 3, 3, 0 },                 -- a full bucket is full
+    { 61 * S, 12 * S, 10, 5, 59 * S },           -- or has what it gained
+    { 119 * S, 12 * S, 10, 9, 1 * S },
   }
   for i, row in ipairs(rows) do
     clock, store = START, {}
@@ -664,7 +668,7 @@ test('a partial bucket under a changed limit has what it gained since it was emp
   end
 end)
 
-test('a partial bucket under random changes has min(capacity, credit / interval)', function()
+test('a bucket under a random longer window has min(capacity, credit / interval)', function()
   for run = 1, 2000 do
     clock, store = START + random(0, S), {}
     local bucket = default_bucket()
@@ -672,12 +676,30 @@ test('a partial bucket under random changes has min(capacity, credit / interval)
     local credit = one_of(random(0, 60 * S - 1), 12 * S * random(0, 4), 12 * S * random(1, 5) - 1)
     clock = clock + credit
     bucket.interval = one_of(random(1, 1000), random(1, 60 * S), 12 * S, 6 * S, 24 * S)
-    bucket.capacity = one_of(1, random(1, 10), random(1, 1e6))
+    bucket.capacity = math.ceil(60 * S / bucket.interval) + one_of(0, 1, random(1, 1e6))
     -- Count up, because a division could round.
     local tokens = (credit - credit % bucket.interval) / bucket.interval
     same(take(bucket, 0).remaining, math.min(bucket.capacity, tokens), string.format(
       'run %d: credit %.0f, interval %.0f, capacity %.0f', run, credit, bucket.interval,
       bucket.capacity))
+  end
+end)
+
+test('a partial bucket under a random shorter window is as full as it was', function()
+  for run = 1, 2000 do
+    clock, store = START + random(0, S), {}
+    local bucket = default_bucket()
+    drain(bucket)
+    local credit = random(0, 60 * S)
+    clock = clock + credit
+    bucket.capacity = one_of(1, random(1, 10), random(1, 1e6))
+    bucket.interval = random(1, 59 * S / bucket.capacity)
+    local window = bucket.interval * bucket.capacity
+    local want, got = credit / (60 * S) * window, window - take(bucket, 0).full
+    if got > want or got < want * (1 - 6 * MS / (60 * S)) - 1 then
+      error(string.format('run %d: credit %.0f, interval %.0f, capacity %.0f: %.0f of %.0f', run,
+        credit, bucket.interval, bucket.capacity, got, window), 0)
+    end
   end
 end)
 
@@ -689,22 +711,42 @@ test('a bucket never seen is full under a changed limit too', function()
   answers(take(bucket, 0), 1, 100, 0, 0)
 end)
 
-test('a limit changed and changed back is as though it had not been', function()
+test('a longer window that is changed back is as though it had not been', function()
   local bucket = default_bucket()
   drain(bucket)
   local before = stored(bucket.key)
-  for _, changed in ipairs({ { 1 * S, 5 }, { 12 * S, 1 }, { 3600 * S, 1000 }, { 1, 1 } }) do
+  for _, changed in ipairs({ { 1 * S, 60 }, { 12 * S, 6 }, { 12 * S, 9 } }) do
     clock = clock + 1 * S
     bucket.interval, bucket.capacity = changed[1], changed[2]
     take(bucket, bucket.capacity + 1)
     same(stored(bucket.key), before)
   end
   bucket.interval, bucket.capacity = 12 * S, 5
-  answers(take(bucket), 0, 0, 8 * S, 56 * S)
+  answers(take(bucket), 0, 0, 9 * S, 57 * S)
+end)
+
+-- A client that is told to wait is served when it has waited, although a refill before the change
+-- counts in proportion.
+test('the refill under a shorter window counts in full from the first refusal on', function()
+  for _, credit in ipairs({ 0, 1, 5 * S, 600 * S }) do
+    clock, store = START, {}
+    local bucket = { key = 'bucket', interval = 720 * S, capacity = 5 }
+    drain(bucket)
+    clock = clock + credit
+    bucket.interval = S / 5
+    local refused = take(bucket)
+    same(refused.allowed, 0)
+    writes = 0
+    clock = clock + refused.wait - 1
+    same(take(bucket).allowed, 0, '1 us early')
+    same(writes, 0, 'writes')
+    clock = clock + 1
+    same(take(bucket).allowed, 1, 'after the wait')
+  end
 end)
 
 test('a used-up client that keeps asking gets no full bucket when its old window ends', function()
-  for _, first_ask in ipairs({ 0, 1, MS - 1, 30 * S, 60 * S - 1, 60 * S, 60 * S + MS - 1 }) do
+  for _, first_ask in ipairs({ 0, 1, MS - 1, 30 * S, 60 * S, 90 * S, 119 * S }) do
     clock, store = START, {}
     local bucket = default_bucket()
     drain(bucket)
@@ -717,7 +759,7 @@ test('a used-up client that keeps asking gets no full bucket when its old window
       answers(take(bucket), 0, 0, START + 120 * S - clock, START + 600 * S - clock, what)
       same(writes, 1, what .. ', writes')
       same(stored(bucket.key), before, what)
-      same(live(bucket.key).expires, (START + 600 * S) / MS, what)
+      same(live(bucket.key).expires, (START + 600 * S + KEEP) / MS, what)
       clock = math.min(clock + 7 * S, START + 120 * S)
     end
     answers(take(bucket), 1, 0, 120 * S, 600 * S)
@@ -742,11 +784,11 @@ test('a time to live that is too short is put right by a refusal and by nothing 
   }
   for i, row in ipairs(rows) do
     store = {}
-    store.longer = { value = string.format('%.0f', clock), expires = clock / MS + 60000 }
+    store.longer = { value = string.format('%.0f', clock), expires = clock / MS + 120000 }
     longer.cost, other.cost, writes = row[1], row[2], 0
     take_all({ other, longer }, nil, row[3] and 1 or 2)
     same(stored('longer'), string.format('%.0f', clock), 'row ' .. i)
-    same(live('longer').expires, clock / MS + (row[4] and 600000 or 60000), 'row ' .. i)
+    same(live('longer').expires, clock / MS + (row[4] and 660000 or 120000), 'row ' .. i)
     local other_charged = row[2] == 1 and (row[1] == 0 or row[3])
     same(writes, (row[4] and 1 or 0) + (other_charged and 1 or 0), 'row ' .. i .. ', writes')
   end
@@ -757,16 +799,34 @@ test('a key without a time to live gets one from a refusal', function()
   store[bucket.key] = { value = string.format('%.0f', clock - 6 * S) }
   answers(take(bucket), 0, 0, 6 * S, 54 * S)
   same(stored(bucket.key), string.format('%.0f', clock - 6 * S))
-  same(live(bucket.key).expires, (clock + 54 * S) / MS)
+  same(live(bucket.key).expires, (clock + 54 * S + KEEP) / MS)
 end)
 
-test('a bucket with room whose time to live is too short is left alone', function()
+test('a time to live that is too short is put right when another bucket refuses', function()
   local bucket, empty = default_bucket(), default_bucket('empty')
   take(bucket)
   drain(empty)
   bucket.interval, writes = 48 * S, 0
   answers(take_all({ bucket, empty })[1], 1, 1, 0, 192 * S)
-  same(writes, 0, 'writes')
+  same(writes, 1, 'writes')
+  same(live(bucket.key).expires, (clock + 192 * S + KEEP) / MS)
+  take_all({ bucket, empty })
+  same(writes, 1, 'writes')
+end)
+
+test('a key of an earlier version, which expires when its bucket is full, is as good', function()
+  for _, interval in ipairs({ 12 * S, 12 * S + 1, 24 * S, 3600 * S }) do
+    local bucket = default_bucket()
+    store[bucket.key] = {
+      value = string.format('%.0f', clock - 24 * S),
+      expires = clock / MS + 36000,
+    }
+    bucket.interval = interval
+    local remaining = math.floor(24 * S / interval)
+    same(take(bucket, 0).remaining, remaining)
+    same(take(bucket, 5).allowed, 0)
+    same(take(bucket, 0).remaining, remaining)
+  end
 end)
 
 -- The time to live is rounded to milliseconds when it is written and when it is read, and the
@@ -779,14 +839,11 @@ test('an ordinary refusal writes nothing, whatever the microsecond', function()
       interval = one_of(1, random(1, 20), random(1, 5000), random(1, 5 * S), MS * random(1, 60)),
       capacity = one_of(1, random(1, 20), random(1, 2000)),
     }
+    -- A key with a window of less than 1 ms expires at once.
+    if bucket.interval * bucket.capacity < MS then bucket.capacity = MS end
     take(bucket, random(1, bucket.capacity))
     local limits = string.format('run %d: interval %.0f, capacity %.0f', run, bucket.interval,
       bucket.capacity)
-    -- Nor is it a reason to write that a smaller or faster bucket expires before its key does.
-    if random(1, 4) == 1 then
-      bucket.capacity = random(1, bucket.capacity)
-      bucket.interval = random(1, bucket.interval)
-    end
     writes = 0
     for _ = 1, 5 do
       drift = random(-500, 500)
@@ -804,36 +861,35 @@ test('an ordinary refusal writes nothing, whatever the microsecond', function()
   end
 end)
 
-test('a key never dies before its bucket is full, whatever the microsecond', function()
+test('a key lives for a minute after its bucket is full, whatever the microsecond', function()
   for run = 1, 4000 do
     clock, store = START + random(0, 3 * S), {}
     local bucket = default_bucket()
-    bucket.interval = one_of(1, random(1, 20), random(1, 5000), random(1, S))
+    bucket.interval = one_of(200, random(200, 220), random(200, 5000), random(200, S))
     local full = take(bucket, random(1, 5)).full
-    clock = clock + full
-    same(live(bucket.key) ~= nil, true, 'run ' .. run .. ', when it is full')
+    clock = clock + full + KEEP
+    same(live(bucket.key) ~= nil, true, 'run ' .. run .. ', a minute later')
     clock = clock + 2 * MS
     same(live(bucket.key), nil, 'run ' .. run .. ', 2 ms later')
   end
 end)
 
 -- However often the client asks and takes, it gets no more tokens than were refilled since the
--- bucket was empty, provided that it asks once before its old window ends.
+-- bucket was empty, provided that it asks once while the key is kept.
 test('a used-up client under random longer windows gains nothing by the change', function()
   for run = 1, 300 do
     clock, store = START + random(0, S), {}
     local bucket = {
       key = 'bucket',
-      interval = one_of(1, random(1, 5000), random(1, 60) * MS) + 1,
+      interval = MS + one_of(0, random(1, 5000), random(1, 60) * MS),
       capacity = random(1, 20),
     }
     drain(bucket)
     local emptied, admitted = clock, 0
-    -- Not by less than the 3 ms by which a time to live may be wrong.
     local old_window = bucket.interval * bucket.capacity
     bucket.interval = one_of(bucket.interval, random(1, 3 * bucket.interval))
-    bucket.capacity = math.ceil((old_window + 4 * MS) / bucket.interval) * random(1, 3)
-    clock = clock + random(0, old_window)
+    bucket.capacity = math.ceil(old_window / bucket.interval) * random(1, 3)
+    clock = clock + one_of(random(0, old_window), random(0, old_window + KEEP))
     for _ = 1, 20 do
       local left = take(bucket, 0).remaining
       if left > 0 then take(bucket, left) end
@@ -844,8 +900,88 @@ test('a used-up client under random longer windows gains nothing by the change',
         error(string.format('run %d: %.0f admitted after %.0f us: interval %.0f, capacity %.0f',
           run, admitted, clock - emptied, bucket.interval, bucket.capacity), 0)
       end
-      clock = clock + random(0, math.max(0, refused.full - 3 * MS))
+      clock = clock + random(0, refused.full)
     end
+  end
+end)
+
+-- 5/s, which becomes 5/h: the client asks for the first time after AWAY, and then every minute.
+local function admitted_after_change(away)
+  store = {}
+  local bucket, admitted = { key = 'bucket', interval = S / 5, capacity = 5 }, 0
+  drain(bucket)
+  local emptied = clock
+  bucket.interval = 720 * S
+  clock = clock + away
+  while clock < emptied + 720 * S do
+    admitted = admitted + take(bucket).allowed
+    clock = clock + 60 * S
+  end
+  return admitted
+end
+
+test('a client that used up 5/s gets nothing of 5/h, if it asks within a minute', function()
+  for _, away in ipairs({ 0, 200 * MS, S - 1, S, 1500 * MS, 30 * S, 60 * S, 61 * S }) do
+    same(admitted_after_change(away), 0, 'first asked after ' .. show(away))
+  end
+end)
+
+test('a client that is not seen for a minute gets one bucket of the new limit at most', function()
+  for _, away in ipairs({ 61 * S + MS, 300 * S, 700 * S }) do
+    local admitted = admitted_after_change(away)
+    same(admitted > 0 and admitted <= 5, true, 'first asked after ' .. show(away))
+  end
+end)
+
+-- Random limits that are changed every 50 ms, and now and then after a pause in which nothing is
+-- asked.  In any time T the client is admitted at most the largest capacity + T / the shortest
+-- interval: check it with a bucket of these two.
+local function changing_run(limits)
+  store = {}
+  local largest, shortest, used = 0, math.huge, 0
+  for _, limit in ipairs(limits) do
+    largest, shortest = math.max(largest, limit.capacity), math.min(shortest, limit.interval)
+  end
+  for _ = 1, 200 do
+    local bucket = limits[random(1, #limits)]
+    local left = take(bucket, 0).remaining
+    local cost = one_of(0, math.min(1, left), left, random(0, left))
+    if cost > 0 then same(take(bucket, cost).allowed, 1) end
+    take(bucket, left - cost + 1)
+    used = used + cost
+    if used > largest + 1e-9 then
+      local text = {}
+      for i, limit in ipairs(limits) do
+        text[i] = string.format('%.0f * %.0f', limit.capacity, limit.interval)
+      end
+      error(string.format('%.3f more than %.0f: limits %s', used - largest, largest,
+        table.concat(text, ', ')), 0)
+    end
+    local elapsed = one_of(50 * MS, 50 * MS, 50 * MS, random(0, 10 * S))
+    clock = clock + elapsed
+    used = math.max(0, used - elapsed / shortest)
+  end
+end
+
+test('limits that are changed again and again admit no more than the largest of them', function()
+  local hour = 3600 * S
+  for _ = 1, 50 do
+    local limits = {}
+    for i = 1, random(2, 4) do
+      local capacity = one_of(random(1, 20), random(1, 200))
+      -- Windows are whole tens of milliseconds: a difference of 5 ms is not seen.
+      local window = one_of(S, 10 * MS * random(1, 1000), 60 * S, hour)
+      local interval = 10 * MS * math.ceil(window / capacity / (10 * MS))
+      limits[i] = { key = 'bucket', capacity = capacity, interval = interval }
+    end
+    changing_run(limits)
+  end
+  for _ = 1, 20 do
+    local limits = {}
+    for i, limit in ipairs({ { S, 5 }, { S, 10 }, { S, 20 }, { hour, 5 } }) do
+      limits[i] = { key = 'bucket', capacity = limit[2], interval = limit[1] / limit[2] }
+    end
+    changing_run(limits)
   end
 end)
 
@@ -858,12 +994,12 @@ end)
   When the clock steps back by d, elapsed is -d: a bucket loses up to d of what was refilled, but
   never falls below empty, and gets it back as the clock passes the same time again.  The refill
   since `at` is that of the current limit.  If the limit changes, the level is kept, which is a time
-  and not a number of tokens.
+  and not a number of tokens; it is scaled to a window that has become shorter.
 
-  A bucket is kept until the end of the millisecond `dies`, the first that is not before it is full.
-  After that it is full, and a step back takes nothing from it.  Reading (cost 0) writes nothing.
-  A refused bucket is written in two cases: if it was cut to empty, or if it would expire more than
-  2 ms before it is full. ]]
+  A bucket is kept until the end of the millisecond `dies`, a minute after the first that is not
+  before it is full.  After that it is full, and a step back takes nothing from it.  Reading
+  (cost 0) writes nothing.  A bucket that is not charged is written in three cases: if it was cut to
+  empty, if it would expire before it is full, or if it was scaled. ]]
 local Reference = {}
 Reference.__index = Reference
 
@@ -888,11 +1024,18 @@ function Reference:look()
   self:forget()
   local bucket = self.bucket
   self.price, self.window = bucket.cost * bucket.interval, bucket.interval * bucket.capacity
-  self.seen, self.cut = self.window, false
+  self.seen, self.cut, self.stale = self.window, false, false
   if self.level then
     local level = self.level + (clock - self.at)
+    local left = (self.dies - whole(clock, MS)) * MS
+    local written = level + left - KEEP + 2 * MS
     self.cut = level < 0
+    if written > self.window + 5 * MS then
+      level = math.floor(math.min(1, level / written) * self.window)
+      self.stale = level < self.window
+    end
     self.seen = math.max(0, math.min(self.window, level))
+    self.stale = self.stale or left < self.window - math.min(self.window, level)
   end
   self.fits = self.price <= self.seen
   return self.fits
@@ -900,7 +1043,8 @@ end
 
 function Reference:write(level)
   self.level, self.at = level, clock
-  self.dies = whole(clock, MS) + whole_up(self.window - level)
+  local keep = self.window < MS and 0 or KEEP
+  self.dies = whole(clock, MS) + whole_up(self.window - level) + keep / MS
   self.writes = self.writes + 1
 end
 
@@ -912,10 +1056,7 @@ function Reference:decide(all_fit)
     if all_fit and self.fits then
       left, charged = left - self.price, bucket.cost
       self:write(left)
-    elseif self.cut then
-      self:write(0)
-    elseif not self.fits and self.level and
-        whole_up(self.window - left) - (self.dies - whole(clock, MS)) > 2 then
+    elseif self.cut or self.stale then
       self:write(left)
     end
   end
