@@ -116,6 +116,7 @@ assert_lost() {
 @test "an error about a request affects that request alone, and the connection stays" {
   local error connections
   for error in "OOM command not allowed when used memory > 'maxmemory'." 'BUSY Redis is busy' 'MOVED 3999 127.0.0.1:6381' \
+    'TRYAGAIN Multiple keys' 'CLUSTERDOWN Hash slot not served' 'NOPERM No permissions to access a key' \
     'ASK 3999 127.0.0.1:6381' "CROSSSLOT Keys in request don't hash to the same slot" 'ERR something' \
     'MISCONF Redis is configured to save' 'NOSCRIPT No matching script.' 'WHATEVER \x9b'; do
     behave "take instead -$error\r\n"

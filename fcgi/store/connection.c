@@ -325,13 +325,20 @@ static void become_ready(struct connection *connection)
     connection->events->ready(connection->context);
 }
 
+/* Whether the server that answered the probe with ERROR decides some asks all the same: those whose
+ * buckets are empty, or whose keys are in a slot of this node of a cluster. */
+static bool decides_some(const char *error)
+{
+    return script_error_is_full(error) || script_error_is_about_keys(error);
+}
+
 static void on_probe_reply(struct connection *connection, const struct redis_reply *reply)
 {
     char reason[REASON_SIZE];
     struct charge charges[2] = {probes[0], probes[1]};
     bool is_error = reply->kind == REDIS_SAYS_ERROR;
 
-    if (script_read(reply, charges, 2) || (is_error && script_error_is_full(reply->text))) {
+    if (script_read(reply, charges, 2) || (is_error && decides_some(reply->text))) {
         become_ready(connection);
     } else if (is_error && !connection->by_eval && script_error_allows_eval(reply->text)) {
         probe_by_eval(connection, reply->text);

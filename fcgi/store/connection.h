@@ -55,7 +55,8 @@ struct connection *connection_new(struct ev_loop *loop, const struct redis_addre
  * LOAD and a probe of a bucket of our own, rl:{probe}.  If SCRIPT LOAD or EVALSHA is refused, the
  * whole script is sent with each command (EVAL).  A server that is READONLY, LOADING, MASTERDOWN,
  * NOAUTH, NOPERM or WRONGPASS, that sends nonsense, or is not ready within 1 s, is unfit: the next
- * address of the name is tried, and this one is tried last. */
+ * address of the name is tried, and this one is tried last.  An answer to the probe that is about its
+ * keys alone (MOVED, for example) is one of a fit server. */
 void connection_start(struct connection *connection);
 
 /* Gather the command that runs take.lua for the COUNT CHARGES, for the next connection_write.

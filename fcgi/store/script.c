@@ -133,11 +133,20 @@ static bool is_any(const char *error, const char *const *codes, size_t count)
     return false;
 }
 
+/* Whether ERROR says that an access list forbids a key, in the words of Redis 6 to 8. */
+static bool forbids_key(const char *error)
+{
+    return strstr(error, "access one of the keys") || strstr(error, "access a key") ||
+           strstr(error, "access at least one of the keys");
+}
+
 bool script_error_is_unfit(const char *error)
 {
     static const char *const codes[] = {"READONLY", "LOADING", "MASTERDOWN",
                                         "NOAUTH",   "NOPERM",  "WRONGPASS"};
 
+    if (forbids_key(error))
+        return false;
     /* Redis 6 and 7.0 have no code for a command that the script may not run. */
     return is_any(error, codes, sizeof codes / sizeof *codes) ||
            strstr(error, "The user executing the script can't");
@@ -146,6 +155,14 @@ bool script_error_is_unfit(const char *error)
 bool script_error_is_full(const char *error)
 {
     static const char *const codes[] = {"OOM", "MISCONF", "NOREPLICAS"};
+
+    return is_any(error, codes, sizeof codes / sizeof *codes);
+}
+
+bool script_error_is_about_keys(const char *error)
+{
+    static const char *const codes[] = {"MOVED", "ASK", "TRYAGAIN", "CROSSSLOT",
+                                        "CLUSTERDOWN Hash slot not served"};
 
     return is_any(error, codes, sizeof codes / sizeof *codes);
 }

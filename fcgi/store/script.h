@@ -43,12 +43,16 @@ bool script_is_sha(const struct redis_reply *reply);
 bool script_error_is(const char *error, const char *code);
 
 /* Whether ERROR is about the server or the login, so that no ask would be decided there: READONLY,
- * LOADING, MASTERDOWN, NOAUTH, NOPERM, WRONGPASS. */
+ * LOADING, MASTERDOWN, NOAUTH, WRONGPASS, or NOPERM for a command (and not for a key). */
 bool script_error_is_unfit(const char *error);
 
 /* Whether ERROR says that the server cannot write now: OOM, MISCONF, NOREPLICAS.  A bucket that is
  * empty still refuses there. */
 bool script_error_is_full(const char *error);
+
+/* Whether ERROR is about the keys of the command alone, so that the server may decide other asks:
+ * MOVED, ASK, TRYAGAIN, CROSSSLOT, or CLUSTERDOWN for a slot that no node of the cluster has. */
+bool script_error_is_about_keys(const char *error);
 
 /* Whether ERROR, the answer to SCRIPT LOAD or EVALSHA, may be about that command alone, so that
  * EVAL is worth a try. */

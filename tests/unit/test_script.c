@@ -138,11 +138,11 @@ TEST(an_error_has_its_code_wherever_redis_writes_it)
         want_number(c->error, script_error_is(c->error, c->code), c->want);
 }
 
-TEST(an_error_is_about_the_server_the_memory_or_the_command)
+TEST(an_error_is_about_the_server_the_memory_the_keys_or_the_command)
 {
     static const struct {
         const char *error;
-        bool unfit, full, allows_eval;
+        bool unfit, full, allows_eval, about_keys;
     } cases[] = {
         {"READONLY You can't write against a read only replica.", true, false, false},
         {"LOADING Redis is loading the dataset in memory", true, false, false},
@@ -157,8 +157,18 @@ TEST(an_error_is_about_the_server_the_memory_or_the_command)
         {"ERR unknown command 'EVALSHA'", false, false, true},
         {"NOSCRIPT No matching script.", false, false, true},
         {"BUSY Redis is busy running a script.", false, false, false},
-        {"MOVED 3999 127.0.0.1:6381", false, false, false},
-        {"ASK 3999 127.0.0.1:6381", false, false, false},
+        {"NOPERM No permissions to access a key", false, false, true},
+        {"NOPERM this user has no permissions to access one of the keys used as arguments", false,
+         false, true},
+        {"ERR The user executing the script can't access at least one of the keys mentioned in the "
+         "command arguments",
+         false, false, true},
+        {"MOVED 3999 127.0.0.1:6381", .about_keys = true},
+        {"ASK 3999 127.0.0.1:6381", .about_keys = true},
+        {"TRYAGAIN Multiple keys request during rehashing of slot", .about_keys = true},
+        {"CROSSSLOT Keys in request don't hash to the same slot", .about_keys = true},
+        {"CLUSTERDOWN Hash slot not served", .about_keys = true},
+        {"CLUSTERDOWN The cluster is down", false, false, false},
     };
 
     FOR_EACH(c, cases) {
@@ -167,6 +177,7 @@ TEST(an_error_is_about_the_server_the_memory_or_the_command)
         want_number(error, script_error_is_unfit(error), c->unfit);
         want_number(error, script_error_is_full(error), c->full);
         want_number(error, script_error_allows_eval(error), c->allows_eval);
+        want_number(error, script_error_is_about_keys(error), c->about_keys);
     }
 }
 
