@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # fake_redis.pl FOLDER [HOST:PORT] - a server that answers what the limiter asks of Redis, or what a test wants it to.
 # It listens on FOLDER/socket, or on HOST:PORT.  A request of one limit gets the numbers 1 R 0 1, in which R counts the
-# requests of all connections.  FOLDER/behaviour is read for each connection; it has lines of
+# requests of all connections.  FOLDER/behaviour.N is read for the Nth connection, or else FOLDER/behaviour; it has lines of
 #   AT HOW TEXT    AT: connect, AUTH, SELECT, SCRIPT, EVALSHA, EVAL, or take (an EVALSHA or EVAL after the probe)
 #                  HOW: before, after or instead of its reply; `endless` sends TEXT instead, endlessly
 #                  TEXT: what is sent, with \r\n as in Perl; "sleep S" waits so many seconds; "close" closes
@@ -22,7 +22,8 @@ sub note { open(my $file, '>>', "$folder/$_[0]") or die; syswrite($file, "$_[1]\
 
 sub behaviour {
   my %behaviour;
-  open(my $file, '<', "$folder/behaviour") or return \%behaviour;
+  my $file;
+  open($file, '<', "$folder/behaviour.$_[0]") or open($file, '<', "$folder/behaviour") or return \%behaviour;
   while (<$file>) {
     my ($at, $how, $text) = /^(\S+) (\S+) (.*)$/ or next;
     $text =~ s/\\x([0-9a-f]{2})/chr hex $1/ge;
@@ -64,8 +65,8 @@ sub read_command {
 }
 
 sub serve {
-  my ($client) = @_;
-  my $behaviour = behaviour();
+  my ($client, $number) = @_;
+  my $behaviour = behaviour($number);
   my $probed;
   $client->autoflush(1);
   note('connections', 1);
@@ -92,13 +93,15 @@ my $listener = $address
   : IO::Socket::UNIX->new(Local => "$folder/socket", Listen => 128);
 die "cannot listen: $!" unless $listener;
 note('listens', 1);
+my $accepted = 0;
 while (1) {
   my $client = $listener->accept or next;
+  $accepted++;
   my $pid = fork // die;
   if ($pid == 0) {
     $SIG{TERM} = 'DEFAULT';
     close $listener;
-    serve($client);
+    serve($client, $accepted);
     exit 0;
   }
   $children{$pid} = 1;

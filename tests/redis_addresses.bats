@@ -42,7 +42,8 @@ start_redis_at() { REDIS_DIR=$2 start_redis --bind "$1"; }
     start_first "$behaviour"
     start_two_addresses
     assert_limits
-    assert_equal "$(wc -l <"$FIRST/connections")" 1
+    # More than one if the second is slow to answer.
+    assert_between "$(wc -l <"$FIRST/connections")" 1 4
     stop_limiters
     stop "$FAKE_PID"
     rm -r "$FIRST"

@@ -42,7 +42,7 @@ empty() { [[ $(status "/?user=$1") == 429 ]]; }
 @test "a limits file that takes seconds to read is no failure of Redis" {
   printf 'limits: [{ name: three, key: ip, capacity: 3, refill: 1/day }]\n' >"$BATS_TEST_TMPDIR/limits.yaml"
   mkfifo "$BATS_TEST_TMPDIR/slow"
-  { sleep 1.5 && cat "$BATS_TEST_TMPDIR/limits.yaml"; } >"$BATS_TEST_TMPDIR/slow" 3>&- & # a connection has 1 s
+  { sleep 1.5 && cat "$BATS_TEST_TMPDIR/limits.yaml"; } >"$BATS_TEST_TMPDIR/slow" 3>&- &
   start_program LIMITS_FILE="$BATS_TEST_TMPDIR/slow" REDIS_ADDR="unix:$REDIS_SOCK"
   eventually decided
   assert_equal "$(log_count 'is lost')" 0

@@ -14,10 +14,23 @@
 #include "store/resolver.h"
 #include "store/script.h"
 
-#define ATTEMPT_S     1.0   /* a connection that is not ready after this is given up */
-#define BACKOFF_MIN_S 0.010 /* between attempts: doubles from here ... */
-#define BACKOFF_MAX_S 1.0   /* ... to here */
-#define REASON_SIZE   512   /* for the log, NUL included */
+#define CONNECT_S      0.25  /* an address that has not accepted the connection is given up */
+#define BACKOFF_MIN_S  0.010 /* between attempts: doubles from here ... */
+#define BACKOFF_MAX_S  0.050 /* ... to here, or to the next if a server was unfit */
+#define BACKOFF_LONG_S 1.0
+#define LOOKUP_EVERY_S 1.0 /* a name is not looked up more often */
+#define REASON_SIZE    512 /* for the log, NUL included */
+
+/* How long a connection that was accepted may take to become ready: in the first attempt, in the
+ * next one if no server has answered, and so on.  Short ones, because what was sent may be lost
+ * although the server is back.  Few and then long ones, because a connection that is closed before
+ * the server has accepted it stays in the server's backlog: a hundred processes in front of a
+ * stopped Redis must not fill its 511. */
+static const double ready_s[] = {0.03, 0.08, 0.2, 1.2, 10};
+
+#define READY_COUNT   (sizeof ready_s / sizeof *ready_s)
+#define READY_SEVERAL 2 /* with several addresses begin here: the first one may only be slow */
+#define QUIET_COUNT   3 /* of these attempts are not reported: asks go on waiting */
 
 TAILQ_HEAD(redis_command_list, redis_command);
 
@@ -47,13 +60,19 @@ struct connection {
 
     struct resolver *resolver;
     struct resolved resolved;
+    double resolved_s;                   /* when; on clock_s */
     unsigned next_address;               /* of RESOLVED, within one attempt */
     char shunned[RESOLVER_ADDRESS_SIZE]; /* was unfit or silent: it is tried last */
     char failed[REASON_SIZE];            /* why the addresses tried so far in this attempt failed */
 
     bool ready;
     double ready_since_s;
-    ev_tstamp backoff_s; /* before the next attempt; 0: none, because the last connection worked */
+    ev_tstamp backoff_s;   /* before the next attempt; 0: none, the last connection worked */
+    bool accepted;         /* the address that is being tried has accepted the connection */
+    bool silent;           /* in this attempt an address accepted the connection, and no more */
+    bool unfit;            /* in this attempt a server was unfit, or the name has no address */
+    unsigned silent_count; /* attempts in a row in which an address was silent */
+    ev_tstamp patience_s;  /* how long the address that is being tried has */
     ev_timer retry, attempt;
 
     struct step step[STEP_COUNT];
@@ -171,11 +190,18 @@ static void drop_owed(struct connection *connection, const char *reason)
 static ev_tstamp backoff_next(struct connection *connection)
 {
     ev_tstamp wait_s = connection->backoff_s * (0.5 + drand48() / 2);
+    ev_tstamp max_s = connection->unfit ? BACKOFF_LONG_S : BACKOFF_MAX_S;
 
     connection->backoff_s = connection->backoff_s > 0 ? connection->backoff_s * 2 : BACKOFF_MIN_S;
-    if (connection->backoff_s > BACKOFF_MAX_S)
-        connection->backoff_s = BACKOFF_MAX_S;
+    if (connection->backoff_s > max_s)
+        connection->backoff_s = max_s;
     return wait_s;
+}
+
+static void retry_after(struct connection *connection, ev_tstamp wait_s)
+{
+    ev_timer_set(&connection->retry, wait_s, 0.);
+    ev_timer_start(connection->loop, &connection->retry);
 }
 
 /* The connection, or the whole attempt at one, is over because of REASON. */
@@ -184,8 +210,18 @@ static void lose(struct connection *connection, const char *reason, bool closed)
     close_socket(connection);
     connection->events->lost(connection->context, reason, closed);
     drop_owed(connection, reason);
-    ev_timer_set(&connection->retry, backoff_next(connection), 0.);
-    ev_timer_start(connection->loop, &connection->retry);
+    retry_after(connection, backoff_next(connection));
+}
+
+/* The attempt has failed with every address.  If one of them was silent for a short time, it may
+ * only be slow: try again at once and say nothing yet. */
+static void attempt_over(struct connection *connection)
+{
+    connection->silent_count = connection->silent ? connection->silent_count + 1 : 0;
+    if (connection->silent && connection->silent_count <= QUIET_COUNT)
+        retry_after(connection, 0);
+    else
+        lose(connection, connection->failed, false);
 }
 
 /* The address that is being tried, or connected to; NULL: a unix socket. */
@@ -222,6 +258,7 @@ void connection_unfit(struct connection *connection, const char *reason)
 {
     const char *address = current_address(connection);
 
+    connection->unfit = true;
     if (!connection->ready) {
         attempt_failed(connection, reason);
         return;
@@ -320,6 +357,8 @@ static void become_ready(struct connection *connection)
 {
     ev_timer_stop(connection->loop, &connection->attempt);
     connection->ready = true;
+    connection->unfit = false;
+    connection->silent_count = 0;
     connection->ready_since_s = clock_s();
     by_eval_log(connection);
     connection->events->ready(connection->context);
@@ -409,14 +448,33 @@ static void log_in(struct connection *connection)
 
 /* ---- Connecting ---- */
 
+/* Begin the time that the current address has; with jitter, because a hundred processes may have
+ * lost Redis at the same time. */
+static void wait_for_address(struct connection *connection)
+{
+    unsigned i = connection->silent_count;
+
+    if (connection->resolved.count > 1 && i < READY_SEVERAL)
+        i = READY_SEVERAL;
+    if (i > READY_COUNT - 1)
+        i = READY_COUNT - 1;
+    ev_tstamp least_s = connection->accepted ? ready_s[i] : CONNECT_S;
+
+    connection->patience_s = least_s * (1 + 0.25 * drand48());
+    ev_now_update(connection->loop); /* the time does not include what was done before */
+    ev_timer_stop(connection->loop, &connection->attempt);
+    ev_timer_set(&connection->attempt, connection->patience_s, 0.);
+    ev_timer_start(connection->loop, &connection->attempt);
+}
+
 static bool connect_to(struct connection *connection, const char *path, const char *ip)
 {
     char reason[128];
 
+    connection->accepted = false;
     if (redis_socket_open(&connection->socket, path, ip, connection->address.port, reason,
                           sizeof reason)) {
-        ev_now_update(connection->loop); /* the second does not include what was done before */
-        ev_timer_again(connection->loop, &connection->attempt);
+        wait_for_address(connection);
         return true;
     }
     failed_add(connection, reason);
@@ -429,7 +487,7 @@ static void connect_next(struct connection *connection)
     while (connection->next_address < connection->resolved.count)
         if (connect_to(connection, NULL, connection->resolved.address[connection->next_address++]))
             return;
-    lose(connection, connection->failed, false);
+    attempt_over(connection);
 }
 
 /* Move the address that was unfit behind the others. */
@@ -448,31 +506,52 @@ static void shun(struct connection *connection)
     }
 }
 
+/* Try the addresses that are known, from the first on. */
+static void connect_first(struct connection *connection)
+{
+    connection->next_address = 0;
+    if (connection->resolved.count > 1)
+        shun(connection);
+    connect_next(connection);
+}
+
 static void on_resolved(void *context, const struct resolved *resolved)
 {
     struct connection *connection = context;
 
     connection->resolved = *resolved;
-    connection->next_address = 0;
-    snprintf(connection->failed, sizeof connection->failed, "%s",
-             resolved->error ? resolved->error : "");
-    if (resolved->count > 1)
-        shun(connection);
-    connect_next(connection);
+    connection->resolved_s = clock_s();
+    if (resolved->error) {
+        connection->unfit = true;
+        snprintf(connection->failed, sizeof connection->failed, "%s", resolved->error);
+    }
+    connect_first(connection);
 }
 
 void connection_start(struct connection *connection)
 {
+    bool known =
+        connection->resolved.count > 0 && clock_s() < connection->resolved_s + LOOKUP_EVERY_S;
+
     connection->failed[0] = '\0';
-    if (connection->address.path[0] == '\0')
+    connection->silent = connection->unfit = false;
+    if (connection->address.path[0] != '\0') {
+        if (!connect_to(connection, connection->address.path, NULL))
+            attempt_over(connection);
+    } else if (known) {
+        connect_first(connection);
+    } else {
         resolver_start(connection->resolver, connection->address.host);
-    else if (!connect_to(connection, connection->address.path, NULL))
-        lose(connection, connection->failed, false);
+    }
 }
 
 static void on_opened(void *context)
 {
-    log_in(context);
+    struct connection *connection = context;
+
+    connection->accepted = true;
+    wait_for_address(connection);
+    log_in(connection);
 }
 
 static void on_reply(void *context, const struct redis_reply *reply)
@@ -495,12 +574,16 @@ static void on_closed(void *context, const char *reason, bool unfit)
 {
     struct connection *connection = context;
 
-    if (!connection->ready || unfit) {
+    if (unfit) {
         connection_unfit(connection, reason);
         return;
     }
+    if (!connection->ready) {
+        attempt_failed(connection, reason);
+        return;
+    }
     /* A connection that worked may have been closed because it was idle. */
-    if (clock_s() - connection->ready_since_s > BACKOFF_MAX_S)
+    if (clock_s() - connection->ready_since_s > BACKOFF_LONG_S)
         connection->backoff_s = 0;
     lose(connection, reason, true);
 }
@@ -511,13 +594,17 @@ static void on_attempt_over(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     struct connection *connection = watcher->data;
     unsigned generation = connection->socket.generation;
+    char reason[64];
 
     (void)events;
     redis_socket_read(&connection->socket); /* a process that was stopped reads first */
     if (connection->ready || connection->socket.generation != generation)
         return;
     ev_timer_stop(loop, watcher);
-    attempt_failed(connection, "not ready within 1 s");
+    connection->silent |= connection->accepted;
+    snprintf(reason, sizeof reason, "%s within %.0f ms",
+             connection->accepted ? "no answer" : "no connection", connection->patience_s * 1e3);
+    attempt_failed(connection, reason);
 }
 
 static void on_retry(struct ev_loop *loop, ev_timer *watcher, int events)
@@ -539,7 +626,7 @@ struct connection *connection_new(struct ev_loop *loop, const struct redis_addre
     connection->context = context;
     TAILQ_INIT(&connection->owed);
     ev_timer_init(&connection->retry, on_retry, 0., 0.);
-    ev_timer_init(&connection->attempt, on_attempt_over, 0., ATTEMPT_S);
+    ev_timer_init(&connection->attempt, on_attempt_over, 0., 0.);
     ev_set_priority(&connection->attempt, EV_MINPRI); /* what has come is read first */
     connection->retry.data = connection->attempt.data = connection;
     redis_socket_init(&connection->socket, loop, &socket_events, connection);

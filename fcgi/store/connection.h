@@ -38,8 +38,8 @@ struct connection_events {
     void (*ready)(void *context);
     /* The connection, or the attempt at one with every address, is over for REASON (borrowed for
      * the call).  CLOSED: it was ready, the server closed it, and a new one is tried at once;
-     * otherwise the next attempt is made after 10 ms, doubling to 1 s, with jitter.  The commands
-     * that are owed a reply are dropped after this. */
+     * otherwise the next attempt is made after 10 ms, doubling to 50 ms, or to 1 s if a server was
+     * unfit, with jitter.  The commands that are owed a reply are dropped after this. */
     void (*lost)(void *context, const char *reason, bool closed);
 };
 
@@ -54,9 +54,14 @@ struct connection *connection_new(struct ev_loop *loop, const struct redis_addre
 /* Connect, now and whenever the connection is lost: look the name up, then AUTH, SELECT, SCRIPT
  * LOAD and a probe of a bucket of our own, rl:{probe}.  If SCRIPT LOAD or EVALSHA is refused, the
  * whole script is sent with each command (EVAL).  A server that is READONLY, LOADING, MASTERDOWN,
- * NOAUTH, NOPERM or WRONGPASS, that sends nonsense, or is not ready within 1 s, is unfit: the next
- * address of the name is tried, and this one is tried last.  An answer to the probe that is about its
- * keys alone (MOVED, for example) is one of a fit server. */
+ * NOAUTH, NOPERM or WRONGPASS, or that sends nonsense, is unfit: the next address of the name is
+ * tried, and this one is tried last.  An answer to the probe that is about its keys alone (MOVED,
+ * for example) is one of a fit server.
+ * A server that has not accepted the connection within 250 ms is skipped.  One that has accepted it
+ * and is not ready has 30 ms in the first attempt (200 ms if the name has several addresses), and
+ * then 80 ms, 200 ms, 1.2 s, and 10 s each, up to a quarter more at random.  So at most five
+ * connections are made to a server that is stopped for 11 s, and the last one is waited for.  A
+ * name is looked up at most once a second. */
 void connection_start(struct connection *connection);
 
 /* Gather the command that runs take.lua for the COUNT CHARGES, for the next connection_write.
