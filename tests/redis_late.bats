@@ -54,6 +54,7 @@ empty() { [[ $(status "/?user=$1") == 429 ]]; }
   eventually empty full
   local connection
   connection=$(limiter_connection)
+  assert_matches "$connection" '^id='
   for _ in 1 2; do
     redis_cli DEBUG SLEEP 2.2 >/dev/null &
     local sleep=$!
@@ -67,7 +68,7 @@ empty() { [[ $(status "/?user=$1") == 429 ]]; }
   assert_equal "$(log_count 'is lost')" 0
   assert_equal "$(limiter_connection)" "$connection"
 }
-limiter_connection() { redis_cli CLIENT LIST | grep cmd=evalsha | cut -d' ' -f1; }
+limiter_connection() { redis_cli CLIENT LIST | grep -E 'cmd=(evalsha|hget) ' | cut -d' ' -f1; }
 # asleep - Redis does not answer a command within 0.2 s
 asleep() { ! timeout 0.2 redis-cli -s "$REDIS_SOCK" PING >/dev/null; }
 
