@@ -859,6 +859,33 @@ new: 1: 200 2999 left, complete closed'
   STOPPED=yes
 }
 
+# answered_after_stop - whether a request is answered that comes on a kept connection when the stop has begun
+answered_after_stop() {
+  start_own
+  rm -f "$BATS_TEST_TMPDIR/kept"
+  fcgi >"$BATS_TEST_TMPDIR/out" "$SOCKET" "$BATS_TEST_TMPDIR/kept" <<'JS' &
+const fs = require('fs'), [socket, file] = args, kept = await connect();
+kept.send(request('/?user=kept', { keep: true }));
+await kept.answer();
+fs.writeFileSync(file, '');
+while (fs.existsSync(socket)) await sleep(1);
+kept.send(request('/?user=kept', { keep: true }));
+print(await kept.answer(), await kept.left(20000));
+JS
+  HELPER_PIDS=$!
+  eventually test -e "$BATS_TEST_TMPDIR/kept"
+  kill -TERM "$PROGRAM_PID"
+  ends_at_once "$PROGRAM_PID"
+  wait "$HELPER_PIDS"
+  HELPER_PIDS=''
+  STOPPED=yes
+  [[ $(<"$BATS_TEST_TMPDIR/out") == '1: 200 '*' left, complete closed' ]]
+}
+
+@test "a web server that has not noticed the stop yet gets an answer on a kept connection" {
+  wait_until 30 answered_after_stop # a busy machine may be later than the half second that the connection stays
+}
+
 @test "with 100 idle connections and a silent Redis it stops before the timeout of Redis" {
   start_own
   node tests/fastcgi/client.js "$SOCKET" <<'JS' 3>&- & # not fcgi, which would be a shell in the background

@@ -219,8 +219,9 @@ static double state_bound_s(const struct fcgi_server *server, enum peer_state st
     case PEER_WRITING:
     case PEER_BODY:
         return FCGI_SERVER_ANSWERED_S;
-    case PEER_IN_FLIGHT: /* the limiter itself bounds this time */
     case PEER_IDLE:
+        return server->stopping ? FCGI_SERVER_STOP_IDLE_S : 0.;
+    case PEER_IN_FLIGHT: /* the limiter itself bounds this time */
     case PEER_STATES:
         break;
     }
@@ -265,7 +266,7 @@ static bool is_over(const struct peer *peer)
         return true;
     if (peer->closing)
         return !peer->broken && peer->head.body_id == 0;
-    return (peer->last || peer->server->stopping) && is_idle(peer);
+    return peer->last && is_idle(peer);
 }
 
 /* Put PEER into the state that says what it waits for.  PEER may be freed when this returns. */
@@ -302,10 +303,21 @@ static void check_idle(void *context)
     server->idle(server->idle_context);
 }
 
+static void peer_read(struct peer *peer);
+
+/* Close PEER, which is idle, after the request that it may have sent. */
+static void read_last(struct peer *peer)
+{
+    peer->last = true;
+    peer_read(peer);
+}
+
 /* Close PEER, which has used up the time of its state. */
 static void expire(struct peer *peer)
 {
-    if (peer->state == PEER_BODY)
+    if (peer->state == PEER_IDLE)
+        read_last(peer);
+    else if (peer->state == PEER_BODY)
         peer_drain(peer);
     else
         peer_close(peer);
@@ -486,9 +498,20 @@ static void close_idle(struct fcgi_server *server)
 
     for (struct peer *peer = TAILQ_FIRST(&server->peers[PEER_IDLE]); peer; peer = next) {
         next = TAILQ_NEXT(peer, entry);
-        peer->last = true;
-        peer_read(peer);
+        read_last(peer);
     }
+}
+
+/* Begin the time that idle connections have in a stop. */
+static void bound_idle(struct fcgi_server *server)
+{
+    struct peer *peer;
+
+    TAILQ_FOREACH(peer, &server->peers[PEER_IDLE], entry)
+    {
+        peer->since_s = clock_s();
+    }
+    ev_timer_again(server->loop, &server->sweep);
 }
 
 /* Close new connections that have sent nothing. */
@@ -653,7 +676,7 @@ void fcgi_server_stop(struct fcgi_server *server, void (*idle)(void *context), v
 {
     server->stopping = true;
     accept_waiting(server, LISTENER_BACKLOG);
-    close_idle(server);
+    bound_idle(server);
     close_silent(server);
     ev_io_stop(server->loop, &server->readable);
     ev_timer_stop(server->loop, &server->pause);
