@@ -91,7 +91,7 @@ static void judge(struct job *job)
         return;
     snprintf(job->problem, sizeof job->problem, "%s", job->sets.problem);
     if (!job->good)
-        return; /* what is right of it is better than nothing */
+        return; /* the overrides without a mistake are used */
     stored_reader_free(&job->sets, job->limits->count);
     job->has_sets = false;
     override_store_free(job->fresh);

@@ -226,8 +226,8 @@ static void add_entry(struct stored_overrides *stored, const char *name, const c
     stored->entry[i] = (struct stored_override){both, both + len};
 }
 
-/* Delete the stored overrides whose time is over: something has to, and those that set others come
- * by. */
+/* Delete the stored overrides whose time is over.  This is done here because only `set` makes the
+ * hash grow. */
 static const char *prune(struct work *work, const struct stored_sets *sets)
 {
     const char *names[PRUNE_MAX], *why = NULL;

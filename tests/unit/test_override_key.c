@@ -258,7 +258,7 @@ static bool fits_stored(const struct key_spec *spec, const char *const texts[], 
     return found;
 }
 
-TEST(a_stored_override_fits_whom_one_of_the_file_fits)
+TEST(a_stored_override_fits_the_clients_of_one_in_the_file)
 {
     static const char *const keys[] = {"query:u",
                                        "ip",
