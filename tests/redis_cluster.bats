@@ -5,7 +5,8 @@
 load helper
 
 setup() {
-  start_redis --cluster-enabled yes --cluster-require-full-coverage no
+  # By default the bus has the port 10000 above, which an outgoing connection may have.
+  start_redis --cluster-enabled yes --cluster-require-full-coverage no --cluster-port "$(free_port)"
   # The node has the slots of the users a and c, and not those of user b and the probe.
   redis_cli CLUSTER ADDSLOTS "$(slot 'query:user=a')" "$(slot 'query:user=c')"
   eventually serves a
