@@ -19,8 +19,8 @@
 /* FCGI_SERVER_HEAD_S during a stop. */
 #define FCGI_SERVER_STOP_HEAD_S 1.0
 /* Seconds for which a connection that is kept stays open during a stop without a request.  A web
- * server that has not noticed a closed connection yet sends it a request, which is lost; one that is
- * busy does not use a connection that was idle for so long. */
+ * server that has not noticed a closed connection yet sends it a request, which is lost; one that
+ * is busy does not use a connection that was idle for so long. */
 #define FCGI_SERVER_STOP_IDLE_S 0.5
 /* Maximum size of all incomplete heads together, in bytes.  If it is exceeded, the peers with the
  * oldest ones are disconnected. */
@@ -55,9 +55,9 @@ void fcgi_server_reply(void *exchange, const char *text, size_t len);
 size_t fcgi_server_open(const struct fcgi_server *server, uint64_t *accepted);
 
 /* Begin a stop: accept the connections that are already waiting, at most LISTENER_BACKLOG, then no
- * more.  New connections that have sent nothing are closed; one that is kept is closed after its next
- * answer, or after FCGI_SERVER_STOP_IDLE_S.  IDLE is called with CONTEXT when no
- * connection is left, possibly before this returns. */
+ * more.  New connections that have sent nothing are closed; one that is kept is closed after its
+ * next answer, or after FCGI_SERVER_STOP_IDLE_S.  IDLE is called with CONTEXT when no connection is
+ * left, possibly before this returns. */
 void fcgi_server_stop(struct fcgi_server *server, void (*idle)(void *context), void *context);
 
 /* Free SERVER, which may be NULL, and close all of its connections. */

@@ -44,7 +44,7 @@ static void *free_sets(void *context)
 
 void limits_set_stored(struct limits *limits, struct overrides *const stored[])
 {
-    struct overrides **old = memory_get((limits->count + 1) * sizeof *old);
+    struct overrides **old = memory_get((limits->count + 1) * sizeof(struct overrides *));
     size_t count = 0, overrides = 0;
 
     for (size_t i = 0; i < limits->count; i++) {

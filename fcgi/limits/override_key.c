@@ -194,8 +194,12 @@ static const char *decode(struct span raw, char out[3 * OVERRIDE_TEXT_MAX])
             return "beside a glob or a network, % is followed by two hexadecimal digits, and not "
                    "by "
                    "00 or 2A";
-        out[len++] = byte > 0 ? (char)byte : raw.text[i];
-        i += byte > 0 ? 2 : 0;
+        if (byte > 0) {
+            out[len++] = (char)byte;
+            i += 2;
+        } else {
+            out[len++] = raw.text[i];
+        }
     }
     out[len] = '\0';
     return NULL;

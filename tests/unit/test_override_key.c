@@ -74,7 +74,8 @@ TEST(a_name_is_the_key_of_a_bucket_or_a_pattern)
     FOR_EACH(c, cases) {
         struct key_spec spec = spec_of(c->key);
         want_no_error(c->want, read_texts(&spec, 0, c->texts, count_of(c->texts), &text));
-        want_number(c->want, override_key_write(&text, LIMIT, name), strlen(c->want));
+        want_number(c->want, (int64_t)override_key_write(&text, LIMIT, name),
+                    (int64_t)strlen(c->want));
         want_text(c->want, name, c->want);
     }
 }

@@ -90,7 +90,7 @@ TEST(one_stored_override_says_what_is_in_force)
         struct charge charge;
 
         want_text(c->value, sets.problem, "");
-        want_number(c->value, sets.count, 1);
+        want_number(c->value, (int64_t)sets.count, 1);
         want_number(c->value, apply(limits, &sets, 0, "/?user=alice", &charge), c->want);
         if (c->want == APPLY_CHARGE) {
             want_number(c->value, charge.capacity, c->capacity);
@@ -133,11 +133,11 @@ TEST(a_mistake_is_told_and_leaves_the_others_readable)
         struct limits *limits = read_all(entries, &sets);
         struct charge charge;
 
-        want_number(c->value, sets.broken_count, 1);
+        want_number(c->value, (int64_t)sets.broken_count, 1);
         want_number(c->value, sets.state[1], STORED_BROKEN);
         sets.problem[strlen(c->want)] = '\0';
         want_text(c->value, sets.problem, c->want);
-        want_number(c->value, sets.count, 1);
+        want_number(c->value, (int64_t)sets.count, 1);
         want_number(c->value, apply(limits, &sets, 0, "/?user=bob", &charge), APPLY_BLOCKED);
         free_all(limits, &sets);
     }
@@ -196,9 +196,9 @@ TEST(overrides_for_what_the_file_does_not_have_are_set_aside)
     struct stored_sets sets;
     struct limits *limits = read_all(entries, &sets);
 
-    want_number("foreign", sets.foreign_count, 3);
-    want_number("in force", sets.count, 1);
-    want_number("broken", sets.broken_count, 0);
+    want_number("foreign", (int64_t)sets.foreign_count, 3);
+    want_number("in force", (int64_t)sets.count, 1);
+    want_number("broken", (int64_t)sets.broken_count, 0);
     want_number("the first", sets.state[0], STORED_FOREIGN);
     want_number("the last", sets.state[3], STORED_IN_FORCE);
     free_all(limits, &sets);
@@ -210,7 +210,7 @@ TEST(a_capacity_that_does_not_go_with_the_limits_refill_is_a_mistake)
     struct stored_sets sets;
     struct limits *limits = read_all(entries, &sets);
 
-    want_number("broken", sets.broken_count, 1);
+    want_number("broken", (int64_t)sets.broken_count, 1);
     free_all(limits, &sets);
 }
 
@@ -227,8 +227,8 @@ TEST(as_many_patterns_as_in_a_file_are_read_and_no_more)
         entries[i][1] = "blocked";
     }
     struct limits *limits = read_all((const char *const(*)[2])entries, &sets);
-    want_number("in force", sets.count, OVERRIDES_PATTERNS_MAX);
-    want_number("broken", sets.broken_count, 1);
+    want_number("in force", (int64_t)sets.count, OVERRIDES_PATTERNS_MAX);
+    want_number("broken", (int64_t)sets.broken_count, 1);
     want_number(sets.problem, strstr(sets.problem, "the most is 256") != NULL, true);
     free_all(limits, &sets);
 }
