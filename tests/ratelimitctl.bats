@@ -318,6 +318,7 @@ limits:
     refill: 1/h
     overrides: [{ key: [10.0.0.0/8, /api/**], capacity: 9 }]
 YAML
+  eventually both_count
   ctl peek --key 10.1.2.3
   assert_contains "$output" ' 7 of 7 '
   ctl peek --key '10.1.2.3 + /api/x/'
