@@ -41,8 +41,8 @@ base
 request base
 shared base
 store shared base
-limits request base store/store.h store/redis_address.h store/password_file.h
-config limits request base store/redis_address.h store/password_file.h store/stored_override.h
+limits request base store/store.h store/redis_config.h store/password_file.h
+config limits request base store/redis_address.h store/redis_config.h store/password_file.h store/stored_override.h
 decide limits request base shared store/store.h
 front request base
 command front decide config limits request base shared store

@@ -13,6 +13,7 @@
 #include "command/override.h"
 #include "command/typed_key.h"
 #include "command/typed_request.h"
+#include "config/limits_file.h"
 #include "limits/override_key.h"
 #include "request/forward_auth.h"
 #include "shared/totals.h"
@@ -47,16 +48,18 @@ static void ask_host(const struct options *options, struct process *process, str
     region_free(region);
 }
 
-/* The password that the limits file has for its address is not in the region: use the file's
- * address if it is the one that the process shows. */
-static void prefer_file(const struct limits *limits, const struct options *options,
-                        struct redis_address *redis)
+/* The processes of this host show where their Redis is, and no password and no Sentinel's master in
+ * a form that can be read: leave it to the limits file if that names the same Redis. */
+static void prefer_file(struct options *options)
 {
-    char shown[REDIS_ADDRESS_SHOWN_SIZE];
+    char shown[REDIS_CONFIG_SHOWN_SIZE];
+    struct findings findings = {.file = configure_name(options)};
+    struct limits *limits = limits_load(options->limits, &findings);
 
-    if (options->redis && strcmp(redis_address_show(&limits->redis, shown), options->redis) == 0 &&
-        redis->password[0] == '\0')
-        *redis = limits->redis;
+    if (limits && strcmp(redis_config_show(&limits->redis, shown), options->redis) == 0)
+        options->redis = NULL;
+    findings_free(&findings);
+    limits_unref(limits);
 }
 
 int buckets_configure(const struct options *options, struct buckets *out)
@@ -66,12 +69,10 @@ int buckets_configure(const struct options *options, struct buckets *out)
 
     ask_host(options, &process, &found);
     *out = (struct buckets){NULL};
+    if (found.redis && !options->redis)
+        prefer_file(&found);
     out->limits = configure(&found, FINDINGS_ERRORS, NULL, &out->redis);
-    if (!out->limits)
-        return EXIT_USAGE;
-    if (!options->redis)
-        prefer_file(out->limits, &found, &out->redis);
-    return EXIT_SUCCESS;
+    return out->limits ? EXIT_SUCCESS : EXIT_USAGE;
 }
 
 /* ---- Buckets ---- */

@@ -8,7 +8,7 @@
 #include "command/options.h"
 #include "limits/apply.h"
 #include "limits/limits.h"
-#include "store/redis_address.h"
+#include "store/redis_config.h"
 #include "store/store.h"
 
 /* One bucket. */
@@ -20,7 +20,7 @@ struct bucket {
 
 struct buckets {
     struct limits *limits; /* a reference */
-    struct redis_address redis;
+    struct redis_config redis;
     size_t count;
     struct bucket *bucket; /* COUNT of them with different keys, owned */
 };

@@ -12,7 +12,7 @@ int check(const struct options *options)
 {
     const char *name = configure_name(options);
     unsigned warning_count;
-    struct redis_address redis;
+    struct redis_config redis;
     struct limits *limits = configure(options, FINDINGS_ALL, &warning_count, &redis);
     bool fine = limits != NULL;
 

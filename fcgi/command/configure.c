@@ -26,9 +26,18 @@ static const char *own_password(const struct options *options, const char *passw
     return "";
 }
 
+/* CONFIG has the address of one Redis now, in the place of what the limits file names. */
+static void make_single(struct redis_config *config)
+{
+    config->topology = REDIS_SINGLE;
+    config->server_count = 0;
+    memset(config->server, 0, sizeof config->server);
+    memset(config->master, 0, sizeof config->master);
+}
+
 /* Where Redis is, by OPTIONS or else by LIMITS, into *OUT.  False: what is wrong was written. */
 static bool read_redis_address(const struct options *options, const struct limits *limits,
-                               struct redis_address *out)
+                               struct redis_config *out)
 {
     char password[PASSWORD_SIZE];
     const char *error = NULL;
@@ -43,10 +52,13 @@ static bool read_redis_address(const struct options *options, const struct limit
         return false;
     }
     *out = limits->redis;
-    if (options->redis)
-        error = redis_address_parse_for(options->redis, own_password(options, password), out);
-    else if (options->redis_password_file)
-        strcpy(out->password, password);
+    if (options->redis) {
+        error =
+            redis_address_parse_for(options->redis, own_password(options, password), &out->address);
+        make_single(out);
+    } else if (options->redis_password_file) {
+        strcpy(out->address.password, password);
+    }
     if (error)
         fprintf(stderr, "%s: the address of Redis (--redis or REDIS_ADDR): %s\n", options->program,
                 error);
@@ -54,7 +66,7 @@ static bool read_redis_address(const struct options *options, const struct limit
 }
 
 struct limits *configure(const struct options *options, enum findings_what what,
-                         unsigned *warning_count, struct redis_address *redis)
+                         unsigned *warning_count, struct redis_config *redis)
 {
     struct findings findings = {.file = configure_name(options)};
     struct limits *limits = limits_load(options->limits, &findings);

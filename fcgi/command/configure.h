@@ -5,7 +5,7 @@
 #include "command/options.h"
 #include "config/findings.h"
 #include "limits/limits.h"
-#include "store/redis_address.h"
+#include "store/redis_config.h"
 
 /* The name of the limits file in messages: its path, or "the built-in limits".  Borrowed. */
 const char *configure_name(const struct options *options);
@@ -15,6 +15,6 @@ const char *configure_name(const struct options *options);
  * FINDINGS_ALL.  *WARNING_COUNT becomes how many warnings there are; NULL: not wanted.  Returns the
  * limits, the caller's to limits_unref; or NULL. */
 struct limits *configure(const struct options *options, enum findings_what what,
-                         unsigned *warning_count, struct redis_address *redis);
+                         unsigned *warning_count, struct redis_config *redis);
 
 #endif

@@ -24,10 +24,10 @@ struct explained {
     const struct balance *balance; /* that the client's bucket has now; NULL: not known */
 };
 
-/* Look at the buckets of the COUNT EXPLAINED limits, in the Redis at ADDRESS.  CHARGES has room for
+/* Look at the buckets of the COUNT EXPLAINED limits, in the Redis of CONFIG.  CHARGES has room for
  * STORE_CHARGES_MAX.  Returns as look_at. */
 static const char *look_at_buckets(struct explained *explained, size_t count,
-                                   const struct redis_address *address, struct charge *charges)
+                                   const struct redis_config *config, struct charge *charges)
 {
     size_t charge_count = 0;
 
@@ -37,7 +37,7 @@ static const char *look_at_buckets(struct explained *explained, size_t count,
         charges[charge_count] = explained[i].charge;
         explained[i].balance = &charges[charge_count++].balance;
     }
-    return look_at(charges, charge_count, address);
+    return look_at(charges, charge_count, config);
 }
 
 /* ---- What is printed ---- */
@@ -248,7 +248,7 @@ static void apply_limits(const struct limits *limits, struct view *view,
     }
 }
 
-static void explain_request(const struct limits *limits, const struct redis_address *redis,
+static void explain_request(const struct limits *limits, const struct redis_config *redis,
                             const struct request *request, FILE *out)
 {
     static struct forward_auth forward; /* too large for a stack, as those below */
@@ -275,7 +275,7 @@ static void explain_request(const struct limits *limits, const struct redis_addr
 int explain(const struct options *options)
 {
     struct typed_request text;
-    struct redis_address redis;
+    struct redis_config redis;
     char unread[512];
     int status = EXIT_USAGE;
 

@@ -21,7 +21,7 @@
  * does. */
 struct job {
     pthread_t thread;
-    struct redis_address address;
+    struct redis_config config;
     struct limits *limits;               /* that the set is for; the loop has a reference */
     const struct stored_overrides *good; /* the last good one, borrowed; NULL: there is none */
     bool read;                           /* read Redis */
@@ -42,7 +42,7 @@ struct job {
 struct live_overrides {
     struct ev_loop *loop;
     struct redis *redis;
-    struct redis_address address;
+    struct redis_config config;
     live_overrides_changed *changed;
     void *context;
 
@@ -65,7 +65,7 @@ static void read_stored(struct job *job)
 {
     const char *why;
     struct redis_client *client =
-        redis_client_new(&job->address, LOOK_TIMEOUT_MS, job->problem, sizeof job->problem);
+        redis_client_new(&job->config, LOOK_TIMEOUT_MS, job->problem, sizeof job->problem);
 
     if (!client)
         return;
@@ -152,7 +152,7 @@ static void start(struct live_overrides *live, bool read)
 {
     struct job *job = memory_new(sizeof *job);
 
-    job->address = live->address;
+    job->config = live->config;
     job->limits = limits_ref(wanted(live));
     job->good = live->stored;
     job->read = read;
@@ -326,15 +326,14 @@ static void on_waited(struct ev_loop *loop, ev_timer *watcher, int events)
 /* ---- Public ---- */
 
 struct live_overrides *live_overrides_new(struct ev_loop *loop, struct redis *redis,
-                                          const struct redis_address *address,
-                                          struct limits *limits, live_overrides_changed *changed,
-                                          void *context)
+                                          const struct redis_config *config, struct limits *limits,
+                                          live_overrides_changed *changed, void *context)
 {
     struct live_overrides *live = memory_new(sizeof *live);
 
     live->loop = loop;
     live->redis = redis;
-    live->address = *address;
+    live->config = *config;
     live->limits = limits_ref(limits);
     live->changed = changed;
     live->context = context;

@@ -35,9 +35,8 @@ typedef void live_overrides_changed(void *context, struct limits *limits);
  * are used. While Redis is away, the set stays.  Each change of state is one log line.  Returns it,
  * the caller's to free with live_overrides_free; never NULL. */
 struct live_overrides *live_overrides_new(struct ev_loop *loop, struct redis *redis,
-                                          const struct redis_address *address,
-                                          struct limits *limits, live_overrides_changed *changed,
-                                          void *context);
+                                          const struct redis_config *config, struct limits *limits,
+                                          live_overrides_changed *changed, void *context);
 
 /* Run the loop until the overrides are in force that Redis has now: at most for MAX_S seconds, and
  * not if Redis is away. */

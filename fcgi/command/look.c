@@ -23,9 +23,12 @@ static void on_looked(struct ask *ask)
     ev_break(look->loop, EVBREAK_ALL);
 }
 
-static void ask(struct look *look, const struct redis_address *address, struct region *region)
+static void ask(struct look *look, const struct redis_config *config, struct region *region)
 {
-    struct redis *redis = redis_new(look->loop, address, LOOK_TIMEOUT_MS, region_claim(region));
+    struct redis_config patient = *config;
+
+    patient.timeout_ms = LOOK_TIMEOUT_MS;
+    struct redis *redis = redis_new(look->loop, &patient, region_claim(region));
 
     redis_store(redis)->ask(redis_store(redis), &look->ask);
     if (!look->done)
@@ -33,7 +36,7 @@ static void ask(struct look *look, const struct redis_address *address, struct r
     redis_free(redis);
 }
 
-const char *look_at(struct charge *charges, size_t count, const struct redis_address *address)
+const char *look_at(struct charge *charges, size_t count, const struct redis_config *config)
 {
     struct look look = {.ask = {.charges = charges, .charge_count = count, .done = on_looked},
                         .loop = ev_default_loop(EVFLAG_AUTO)};
@@ -50,7 +53,7 @@ const char *look_at(struct charge *charges, size_t count, const struct redis_add
     struct region *region = region_open(NULL, error, sizeof error);
     if (!region)
         return "there is no memory";
-    ask(&look, address, region);
+    ask(&look, config, region);
     region_free(region);
     return look.ask.settled_by == UNSETTLED ? look.ask.why : NULL;
 }

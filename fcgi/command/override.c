@@ -48,26 +48,26 @@ static int usage(const struct options *options, const char *what)
 /* Say that Redis did not do it. */
 static int failed(const struct work *work, const char *why)
 {
-    char shown[REDIS_ADDRESS_SHOWN_SIZE];
+    char shown[REDIS_CONFIG_SHOWN_SIZE];
 
     fprintf(stderr, "%s: redis %s: %s\n", work->options->program,
-            redis_address_show(&work->configured.redis, shown), why);
+            redis_config_show(&work->configured.redis, shown), why);
     return EXIT_FAILURE;
 }
 
 /* ---- Reading ---- */
 
-bool override_attach(struct limits *limits, const struct redis_address *address, char *error,
+bool override_attach(struct limits *limits, const struct redis_config *config, char *error,
                      size_t size)
 {
     const char *why;
     struct stored_sets sets;
-    struct redis_client *client = redis_client_new(address, LOOK_TIMEOUT_MS, error, size);
+    struct redis_client *client = redis_client_new(config, LOOK_TIMEOUT_MS, error, size);
     struct stored_overrides *stored = client ? override_store_read(client, &why) : NULL;
 
     if (client && !stored) {
-        char shown[REDIS_ADDRESS_SHOWN_SIZE];
-        snprintf(error, size, "redis %s: %s", redis_address_show(address, shown), why);
+        char shown[REDIS_CONFIG_SHOWN_SIZE];
+        snprintf(error, size, "redis %s: %s", redis_config_show(config, shown), why);
     }
     redis_client_free(client);
     if (!stored)

@@ -133,7 +133,7 @@ static void print_buckets(const struct options *options, const struct buckets *b
 int peek(const struct options *options)
 {
     struct buckets buckets;
-    char shown[REDIS_ADDRESS_SHOWN_SIZE];
+    char shown[REDIS_CONFIG_SHOWN_SIZE];
     int status = buckets_find(options, true, &buckets);
 
     if (status != EXIT_SUCCESS)
@@ -141,7 +141,7 @@ int peek(const struct options *options)
     const char *why = look_at_all(&buckets);
     if (why)
         fprintf(stderr, "%s: redis %s: %s\n", options->program,
-                redis_address_show(&buckets.redis, shown), why);
+                redis_config_show(&buckets.redis, shown), why);
     else if (buckets.count == 0 && !options->json)
         puts("no limit applies to this request");
     else

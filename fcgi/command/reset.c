@@ -154,7 +154,7 @@ static bool is_confirmed(const struct options *options, const char *shown)
 static int reset_all(const struct options *options)
 {
     struct buckets configured;
-    char error[512], shown[REDIS_ADDRESS_SHOWN_SIZE];
+    char error[512], shown[REDIS_CONFIG_SHOWN_SIZE];
     size_t removed = 0;
     int status = buckets_configure(options, &configured);
 
@@ -162,7 +162,7 @@ static int reset_all(const struct options *options)
         return status;
     struct redis_client *client = NULL;
     const char *why = NULL;
-    if (is_confirmed(options, redis_address_show(&configured.redis, shown))) {
+    if (is_confirmed(options, redis_config_show(&configured.redis, shown))) {
         client = redis_client_new(&configured.redis, LOOK_TIMEOUT_MS, error, sizeof error);
         if (!client)
             fprintf(stderr, "%s: %s\n", options->program, error);

@@ -37,10 +37,9 @@
 struct server {
     struct ev_loop *loop;
     int listen_fd;
-    const char *listen;                 /* its address; NULL if it was handed over */
-    struct redis_address redis_of_file; /* that the limits file had at the start */
-    unsigned redis_timeout_ms;          /* likewise */
-    struct process process;             /* what this process says of itself */
+    const char *listen;                /* its address; NULL if it was handed over */
+    struct redis_config redis_of_file; /* that the limits file had at the start */
+    struct process process;            /* what this process says of itself */
     struct region *region;
     struct slot *slot;
     struct recent *recent;
@@ -70,12 +69,6 @@ static void on_batch(void *context)
     struct server *server = context;
 
     redis_turn(server->redis);
-}
-
-static bool same_redis(const struct server *server, const struct limits *limits)
-{
-    return server->redis_timeout_ms == limits->redis_timeout_ms &&
-           memcmp(&server->redis_of_file, &limits->redis, sizeof limits->redis) == 0;
 }
 
 /* Say in the process that LIMITS are in force from now on. */
@@ -127,7 +120,7 @@ static void on_reload(void *context, struct limits *limits)
                 1);
     if (!limits)
         return;
-    if (!same_redis(server, limits))
+    if (!redis_config_equal(&server->redis_of_file, &limits->redis))
         log_line(LOG_WARNING, "the limits file has other settings of redis, which take a restart");
     live_overrides_use(server->live_overrides, limits);
     limits_unref(limits);
@@ -281,7 +274,7 @@ static bool read_access(const struct options *options, struct pages_access *acce
 
 /* Make SERVER ready to serve by LIMITS (borrowed).  False: what is wrong was written. */
 static bool prepare(struct server *server, const struct options *options, struct limits *limits,
-                    const struct redis_address *redis)
+                    const struct redis_config *redis)
 {
     struct pages_access access;
     const char *error;
@@ -299,8 +292,7 @@ static bool prepare(struct server *server, const struct options *options, struct
     if (!open_region(server, options->shared))
         return false;
     server->redis_of_file = limits->redis;
-    server->redis_timeout_ms = limits->redis_timeout_ms;
-    server->redis = redis_new(server->loop, redis, limits->redis_timeout_ms, server->slot);
+    server->redis = redis_new(server->loop, redis, server->slot);
     server->limiter =
         limiter_new(limits, redis_store(server->redis), server->region, fcgi_server_reply);
     /* After the limiter, so that the first sample has the limits, whose counts begin with it. */
@@ -326,11 +318,11 @@ static bool prepare(struct server *server, const struct options *options, struct
 
 /* So that the log says which process serves by which limits. */
 static void log_start(const struct options *options, const struct limits *limits,
-                      const struct redis_address *redis)
+                      const struct redis_config *redis)
 {
-    char shown[REDIS_ADDRESS_SHOWN_SIZE];
+    char shown[REDIS_CONFIG_SHOWN_SIZE];
 
-    redis_address_show(redis, shown);
+    redis_config_show(redis, shown);
     log_line(LOG_NOTICE, "ratelimit.fcgi " VERSION ": %s (%zu limit%s, sha256 %.12s), redis %s",
              configure_name(options), limits->count, limits->count == 1 ? "" : "s", limits->sha256,
              shown);
@@ -356,7 +348,7 @@ static void run_loop(struct server *server)
 int serve(const struct options *options)
 {
     struct server server = {.loop = ev_default_loop(EVFLAG_AUTO)};
-    struct redis_address redis;
+    struct redis_config redis;
     int status = EXIT_USAGE;
 
     if (!options->listen && !listener_is_listening(STDIN_FILENO)) {

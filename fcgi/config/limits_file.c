@@ -35,7 +35,7 @@ static void read_password_file(const struct yaml_tree *node, void *out, struct f
         findings_warning(findings, node->line, node->column,
                          "everyone on this machine can read this password file; take the right to "
                          "read it from others: chmod o-r");
-    strcpy(limits->redis.password, limits->redis_password);
+    strcpy(limits->redis.address.password, limits->redis_password);
 }
 
 static void read_address(const struct yaml_tree *node, void *out, struct findings *findings)
@@ -43,7 +43,7 @@ static void read_address(const struct yaml_tree *node, void *out, struct finding
     struct limits *limits = out;
     const char *text = mapping_text(node, findings);
     const char *error =
-        text ? redis_address_parse_for(text, limits->redis_password, &limits->redis) : NULL;
+        text ? redis_address_parse_for(text, limits->redis_password, &limits->redis.address) : NULL;
 
     if (error)
         findings_error(findings, node->line, node->column,
@@ -68,7 +68,7 @@ static void read_timeout(const struct yaml_tree *node, void *out, struct finding
         mapping_error(findings, node,
                       "timeout: every request may wait that long; a timeout is 1ms to 10s");
     else if (text)
-        limits->redis_timeout_ms = (unsigned)(us / 1000);
+        limits->redis.timeout_ms = (unsigned)(us / 1000);
 }
 
 static void read_redis(const struct yaml_tree *node, void *out, struct findings *findings)
@@ -246,9 +246,7 @@ struct limits *limits_parse(const char *text, size_t len, struct findings *findi
     limits->ref_count = 1;
     limits->large = len > LIMITS_LARGE;
     memo_digest(NULL, (struct span){text, len}, limits->sha256);
-    strcpy(limits->redis.host, "127.0.0.1");
-    limits->redis.port = 6379;
-    limits->redis_timeout_ms = 50;
+    redis_config_default(&limits->redis);
     limits->ipv6_prefix_bits = 64; /* what one subscriber owns: RFC 6177, 2 */
     limits->headers = HEADER_IETF;
     limits->log_refusals = true;

@@ -14,7 +14,7 @@
 #include "base/network.h"
 #include "limits/overrides.h"
 #include "store/password_file.h"
-#include "store/redis_address.h"
+#include "store/redis_config.h"
 #include "store/store.h"
 
 #define LIMITS_MAX           1000 /* limits in one file; STORE_CHARGES_MAX may apply to a request */
@@ -49,9 +49,8 @@ struct limits {
     unsigned ref_count;                /* limits_ref, limits_unref */
     bool large;                        /* the file is larger than LIMITS_LARGE */
     char sha256[MEMO_DIGEST_SIZE + 1]; /* of the file, in hexadecimal (FIPS 180-4) */
-    struct redis_address redis;
+    struct redis_config redis;
     char redis_password[PASSWORD_SIZE]; /* that of redis.password_file; "" without one */
-    unsigned redis_timeout_ms;          /* 1 .. REDIS_TIMEOUT_MS_MAX */
     int64_t ipv6_prefix_bits;           /* 1 .. 128: what counts as one client, in every key */
     bool log_refusals;                  /* summaries of refusals are logged */
     unsigned headers;                   /* enum limits_header, added up */

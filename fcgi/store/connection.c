@@ -48,8 +48,8 @@ enum { STEP_AUTH, STEP_SELECT, STEP_LOAD, STEP_PROBE, STEP_COUNT };
 
 struct connection {
     struct ev_loop *loop;
-    struct redis_address address;
-    const char *shown; /* ADDRESS, for the log */
+    struct redis_config config;
+    const char *shown; /* CONFIG, for the log */
     const struct connection_events *events;
     void *context;
 
@@ -227,7 +227,7 @@ static void attempt_over(struct connection *connection)
 /* The address that is being tried, or connected to; NULL: a unix socket. */
 static const char *current_address(const struct connection *connection)
 {
-    if (connection->address.path[0] != '\0' || connection->next_address == 0)
+    if (connection->config.address.path[0] != '\0' || connection->next_address == 0)
         return NULL;
     return connection->resolved.address[connection->next_address - 1];
 }
@@ -427,7 +427,7 @@ void connection_load_again(struct connection *connection)
 
 static void log_in(struct connection *connection)
 {
-    const struct redis_address *address = &connection->address;
+    const struct redis_address *address = &connection->config.address;
     struct script_command text;
     char db[16];
 
@@ -472,7 +472,7 @@ static bool connect_to(struct connection *connection, const char *path, const ch
     char reason[128];
 
     connection->accepted = false;
-    if (redis_socket_open(&connection->socket, path, ip, connection->address.port, reason,
+    if (redis_socket_open(&connection->socket, path, ip, connection->config.address.port, reason,
                           sizeof reason)) {
         wait_for_address(connection);
         return true;
@@ -535,13 +535,13 @@ void connection_start(struct connection *connection)
 
     connection->failed[0] = '\0';
     connection->silent = connection->unfit = false;
-    if (connection->address.path[0] != '\0') {
-        if (!connect_to(connection, connection->address.path, NULL))
+    if (connection->config.address.path[0] != '\0') {
+        if (!connect_to(connection, connection->config.address.path, NULL))
             attempt_over(connection);
     } else if (known) {
         connect_first(connection);
     } else {
-        resolver_start(connection->resolver, connection->address.host);
+        resolver_start(connection->resolver, connection->config.address.host);
     }
 }
 
@@ -613,14 +613,14 @@ static void on_retry(struct ev_loop *loop, ev_timer *watcher, int events)
     connection_start(watcher->data);
 }
 
-struct connection *connection_new(struct ev_loop *loop, const struct redis_address *address,
+struct connection *connection_new(struct ev_loop *loop, const struct redis_config *config,
                                   const char *shown, const struct connection_events *events,
                                   void *context)
 {
     struct connection *connection = memory_new(sizeof *connection);
 
     connection->loop = loop;
-    connection->address = *address;
+    connection->config = *config;
     connection->shown = shown;
     connection->events = events;
     connection->context = context;

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <sys/queue.h>
 
-#include "store/redis_address.h"
+#include "store/redis_config.h"
 #include "store/redis_reply.h"
 #include "store/store.h"
 
@@ -45,9 +45,9 @@ struct connection_events {
 
 struct connection;
 
-/* A connection from LOOP to the Redis at ADDRESS (copied), SHOWN (borrowed) in the log; closed
+/* A connection from LOOP to the Redis of CONFIG (copied), SHOWN (borrowed) in the log; closed
  * until connection_start.  Returns it, the caller's to free with connection_free; never NULL. */
-struct connection *connection_new(struct ev_loop *loop, const struct redis_address *address,
+struct connection *connection_new(struct ev_loop *loop, const struct redis_config *config,
                                   const char *shown, const struct connection_events *events,
                                   void *context);
 

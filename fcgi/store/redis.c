@@ -72,7 +72,7 @@ enum { TROUBLE_LATE, TROUBLE_REFUSED, TROUBLE_COUNT };
 struct redis {
     struct store store; /* first, so that a store of ours is a redis */
     struct ev_loop *loop;
-    char shown[REDIS_ADDRESS_SHOWN_SIZE];
+    char shown[REDIS_CONFIG_SHOWN_SIZE];
     ev_tstamp timeout_s;
 
     enum state state;
@@ -545,18 +545,17 @@ static void redis_ask(struct store *store, struct ask *ask)
     }
 }
 
-struct redis *redis_new(struct ev_loop *loop, const struct redis_address *address,
-                        unsigned timeout_ms, struct slot *slot)
+struct redis *redis_new(struct ev_loop *loop, const struct redis_config *config, struct slot *slot)
 {
     struct redis *redis = memory_new(sizeof *redis);
 
-    assert(timeout_ms > 0);
+    assert(config->timeout_ms > 0);
     redis->slot = slot;
     redis->store.ask = redis_ask;
     redis->loop = loop;
-    redis->timeout_s = timeout_ms / 1e3;
+    redis->timeout_s = config->timeout_ms / 1e3;
     redis->state = REDIS_CONNECTING;
-    redis_address_show(address, redis->shown);
+    redis_config_show(config, redis->shown);
     TAILQ_INIT(&redis->waiting);
     TAILQ_INIT(&redis->sent);
     TAILQ_INIT(&redis->spare);
@@ -565,7 +564,7 @@ struct redis *redis_new(struct ev_loop *loop, const struct redis_address *addres
     ev_set_priority(&redis->deadline, EV_MINPRI); /* what has come is read first */
     redis->flush.data = redis->deadline.data = redis;
     ev_prepare_start(loop, &redis->flush);
-    redis->connection = connection_new(loop, address, redis->shown, &connection_events, redis);
+    redis->connection = connection_new(loop, config, redis->shown, &connection_events, redis);
     connection_start(redis->connection);
     return redis;
 }

@@ -6,15 +6,15 @@
 #include <stdbool.h>
 
 #include "shared/region.h"
-#include "store/redis_address.h"
+#include "store/redis_config.h"
 #include "store/redis_reply.h"
 #include "store/store.h"
 
 struct redis;
 
-/* A store in the Redis at ADDRESS (copied), asked from LOOP.  It connects by itself, as
+/* A store in the Redis of CONFIG (copied), asked from LOOP.  It connects by itself, as
  * connection_start has it, now and whenever the connection is lost.
- * TIMEOUT_MS (> 0) is how long an ask waits for its reply once its command is written, or for a
+ * TIMEOUT_MS of CONFIG is how long an ask waits for its reply once its command is written, or for a
  * connection once it is asked.  Replies that have come are read before an ask is called late.  A
  * late ask is not decided; its reply is discarded when it comes, and the connection stays.  An
  * error about one ask is no decision either: Redis out of memory, BUSY, MOVED.
@@ -26,8 +26,7 @@ struct redis;
  * Each change of state is one log line.  Latency, losses and asks that are not decided are counted
  * in SLOT (borrowed).
  * Returns it, the caller's to free with redis_free; never NULL. */
-struct redis *redis_new(struct ev_loop *loop, const struct redis_address *address,
-                        unsigned timeout_ms, struct slot *slot);
+struct redis *redis_new(struct ev_loop *loop, const struct redis_config *config, struct slot *slot);
 
 /* REDIS as a store; borrowed.  All charges of an ask go in one EVALSHA.  A Redis Cluster wants the
  * keys of one command in one slot: limits with the same identity (key.h) are in one, limits with
@@ -47,7 +46,7 @@ bool redis_hget(struct redis *redis, const char *key, const char *field, redis_h
 /* Whether REDIS is lost. */
 bool redis_is_away(const struct redis *redis);
 
-/* The address of REDIS for people, without a password; borrowed. */
+/* Where REDIS is, as redis_config_show has it; borrowed. */
 const char *redis_shown(const struct redis *redis);
 
 /* Count the time that REDIS has been lost, up to now.  Call this once a second. */

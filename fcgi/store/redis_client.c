@@ -60,12 +60,13 @@ static const char *log_in(struct redis_client *client, const struct redis_addres
     return error ? error : run(client, 1, (const char *[]){"TIME"});
 }
 
-struct redis_client *redis_client_new(const struct redis_address *address, unsigned timeout_ms,
+struct redis_client *redis_client_new(const struct redis_config *config, unsigned timeout_ms,
                                       char *error, size_t size)
 {
+    const struct redis_address *address = &config->address;
     struct redis_client *client = memory_new(sizeof *client);
     const struct timeval timeout = {timeout_ms / 1000, (suseconds_t)(timeout_ms % 1000 * 1000)};
-    char shown[REDIS_ADDRESS_SHOWN_SIZE];
+    char shown[REDIS_CONFIG_SHOWN_SIZE];
     const char *why;
 
     client->redis = address->path[0] != '\0'
@@ -81,7 +82,7 @@ struct redis_client *redis_client_new(const struct redis_address *address, unsig
         why = log_in(client, address);
     if (!why)
         return client;
-    snprintf(error, size, "redis %s: %s", redis_address_show(address, shown), why);
+    snprintf(error, size, "redis %s: %s", redis_config_show(config, shown), why);
     redis_client_free(client);
     return NULL;
 }

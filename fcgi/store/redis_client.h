@@ -6,14 +6,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "store/redis_address.h"
+#include "store/redis_config.h"
 
 struct redis_client;
 
-/* Connect to the Redis at ADDRESS and log in.  TIMEOUT_MS (> 0) bounds the connection and each
+/* Connect to the Redis of CONFIG and log in.  TIMEOUT_MS (> 0) bounds the connection and each
  * reply. Returns it, the caller's to free with redis_client_free; or NULL, and ERROR (SIZE bytes)
  * says what is wrong. */
-struct redis_client *redis_client_new(const struct redis_address *address, unsigned timeout_ms,
+struct redis_client *redis_client_new(const struct redis_config *config, unsigned timeout_ms,
                                       char *error, size_t size);
 
 /* One page of SCAN: keys that match PATTERN (as Redis's SCAN MATCH), from CURSOR on, which is "0"

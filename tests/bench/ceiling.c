@@ -23,7 +23,7 @@ static void allow(struct store *store, struct ask *ask)
     ask->done(ask);
 }
 
-struct redis *redis_new(struct ev_loop *loop, const struct redis_address *address,
+struct redis *redis_new(struct ev_loop *loop, const struct redis_config *config,
                         unsigned timeout_ms, struct slot *slot)
 {
     struct redis *redis = calloc(1, sizeof *redis);

@@ -85,11 +85,12 @@ static void limit_is_within_bounds(const struct limit *limit)
 static void limits_are_within_bounds(const struct limits *limits)
 {
     must(limits->count >= 1 && limits->count <= LIMITS_MAX, "there are 1 to 64 limits");
-    must(limits->redis_timeout_ms >= 1 && limits->redis_timeout_ms <= REDIS_TIMEOUT_MS_MAX,
+    must(limits->redis.timeout_ms >= 1 && limits->redis.timeout_ms <= REDIS_TIMEOUT_MS_MAX,
          "Redis has a time");
-    must(limits->redis.path[0] ? limits->redis.port == 0 && limits->redis.host[0] == '\0'
-                               : limits->redis.port <= 65535 && limits->redis.port >= 1 &&
-                                     limits->redis.host[0] != '\0',
+    must(limits->redis.address.path[0]
+             ? limits->redis.address.port == 0 && limits->redis.address.host[0] == '\0'
+             : limits->redis.address.port <= 65535 && limits->redis.address.port >= 1 &&
+                   limits->redis.address.host[0] != '\0',
          "and an address");
     must(limits->ipv6_prefix_bits >= 1 && limits->ipv6_prefix_bits <= 128, "a client has bits");
     must(limits->headers <= (HEADER_IETF | HEADER_X_RATELIMIT), "headers are known ones");

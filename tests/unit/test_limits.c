@@ -144,10 +144,10 @@ static void want_mistakes(const struct mistake *cases, size_t count)
 /* LIMITS are within all the bounds that limits.h gives. */
 static void want_valid(const char *input, const struct limits *limits)
 {
-    bool valid = limits->redis_timeout_ms >= 1 &&
-                 limits->redis_timeout_ms <= REDIS_TIMEOUT_MS_MAX && limits->count >= 1 &&
+    bool valid = limits->redis.timeout_ms >= 1 &&
+                 limits->redis.timeout_ms <= REDIS_TIMEOUT_MS_MAX && limits->count >= 1 &&
                  limits->count <= LIMITS_MAX &&
-                 (limits->redis.path[0] != '\0') != (limits->redis.host[0] != '\0');
+                 (limits->redis.address.path[0] != '\0') != (limits->redis.address.host[0] != '\0');
 
     for (size_t i = 0; i < limits->count; i++) {
         const struct limit *limit = &limits->limit[i];
@@ -189,13 +189,13 @@ static void want_documented_limits(const struct limits *limits)
     assert_int_equal(limit->capacity, 5);
     assert_int_equal(limit->interval_us, 12000000);
     assert_int_equal(limit->on_redis_failure, WHEN_DOWN_ALLOW);
-    assert_string_equal(limits->redis.host, "127.0.0.1");
-    assert_int_equal(limits->redis.port, 6379);
-    assert_string_equal(limits->redis.path, "");
-    assert_string_equal(limits->redis.user, "");
-    assert_string_equal(limits->redis.password, "");
-    assert_int_equal(limits->redis.db, 0);
-    assert_int_equal(limits->redis_timeout_ms, 50);
+    assert_string_equal(limits->redis.address.host, "127.0.0.1");
+    assert_int_equal(limits->redis.address.port, 6379);
+    assert_string_equal(limits->redis.address.path, "");
+    assert_string_equal(limits->redis.address.user, "");
+    assert_string_equal(limits->redis.address.password, "");
+    assert_int_equal(limits->redis.address.db, 0);
+    assert_int_equal(limits->redis.timeout_ms, 50);
 }
 
 TEST(the_built_in_limits_are_those_that_the_documentation_names)
@@ -268,12 +268,12 @@ TEST(every_field_is_read)
     assert_int_equal(limits->limit[1].capacity, 1);
     assert_int_equal(limits->limit[1].interval_us, 333334);
     assert_int_equal(limits->limit[1].on_redis_failure, WHEN_DOWN_ALLOW);
-    assert_int_equal(limits->redis_timeout_ms, 10000);
-    assert_string_equal(limits->redis.host, "db.example");
-    assert_int_equal(limits->redis.port, 7000);
-    assert_string_equal(limits->redis.user, "ann");
-    assert_string_equal(limits->redis.password, "secret");
-    assert_int_equal(limits->redis.db, 3);
+    assert_int_equal(limits->redis.timeout_ms, 10000);
+    assert_string_equal(limits->redis.address.host, "db.example");
+    assert_int_equal(limits->redis.address.port, 7000);
+    assert_string_equal(limits->redis.address.user, "ann");
+    assert_string_equal(limits->redis.address.password, "secret");
+    assert_int_equal(limits->redis.address.db, 3);
     reading_free(reading);
 }
 
