@@ -12,6 +12,7 @@
 #include "config/mapping.h"
 #include "config/limit_reader.h"
 #include "config/lint.h"
+#include "config/redis_reader.h"
 #include "config/yaml_tree.h"
 
 /* conf/limits.yaml, so that the default is a file that people can read. */
@@ -19,71 +20,12 @@ static const char default_limits[] = {
 #include "limits.yaml.inc"
 };
 
-/* ---- redis ---- */
-
-static void read_password_file(const struct yaml_tree *node, void *out, struct findings *findings)
-{
-    struct limits *limits = out;
-    const char *path = mapping_text(node, findings);
-    bool open = false;
-    const char *error = path ? password_file_read(path, limits->redis_password, &open) : NULL;
-
-    if (error)
-        findings_error(findings, node->line, node->column,
-                       "password_file: %s; name a file that holds the password alone", error);
-    else if (open)
-        findings_warning(findings, node->line, node->column,
-                         "everyone on this machine can read this password file; take the right to "
-                         "read it from others: chmod o-r");
-    strcpy(limits->redis.address.password, limits->redis_password);
-}
-
-static void read_address(const struct yaml_tree *node, void *out, struct findings *findings)
-{
-    struct limits *limits = out;
-    const char *text = mapping_text(node, findings);
-    const char *error =
-        text ? redis_address_parse_for(text, limits->redis_password, &limits->redis.address) : NULL;
-
-    if (error)
-        findings_error(findings, node->line, node->column,
-                       "address: %s; an address is such as 127.0.0.1:6379", error);
-    else if (text && strstr(text, "${"))
-        findings_warning(findings, node->line, node->column,
-                         "address: ${...} is taken literally; write the address into the variable "
-                         "REDIS_ADDR, or the password into a password_file");
-}
-
-static void read_timeout(const struct yaml_tree *node, void *out, struct findings *findings)
-{
-    struct limits *limits = out;
-    int64_t us;
-    const char *text = mapping_text(node, findings);
-    const char *error = text ? units_duration(text, &us) : NULL;
-
-    if (error)
-        findings_error(findings, node->line, node->column, "timeout: %s; a timeout is 1ms to 10s",
-                       error);
-    else if (text && us > REDIS_TIMEOUT_MS_MAX * 1000LL)
-        mapping_error(findings, node,
-                      "timeout: every request may wait that long; a timeout is 1ms to 10s");
-    else if (text)
-        limits->redis.timeout_ms = (unsigned)(us / 1000);
-}
+/* ---- The fields of a file ---- */
 
 static void read_redis(const struct yaml_tree *node, void *out, struct findings *findings)
 {
-    /* The address follows the password because it may need it. */
-    static const struct field fields[] = {
-        {"password_file", false, read_password_file},
-        {"address", false, read_address},
-        {"timeout", false, read_timeout},
-    };
-
-    mapping_read(node, "redis", fields, sizeof fields / sizeof *fields, out, findings);
+    redis_reader_read(node, out, findings);
 }
-
-/* ---- The other fields of a file ---- */
 
 static void read_ipv6_prefix(const struct yaml_tree *node, void *out, struct findings *findings)
 {

@@ -82,16 +82,35 @@ static void limit_is_within_bounds(const struct limit *limit)
     must(limit->line >= 1 && limit->column >= 1, "and a place");
 }
 
+static bool is_server(const struct redis_address *address)
+{
+    return address->path[0]
+               ? address->port == 0 && address->host[0] == '\0'
+               : address->port <= 65535 && address->port >= 1 && address->host[0] != '\0';
+}
+
+static void redis_has_a_place(const struct redis_config *redis)
+{
+    if (redis->topology == REDIS_SINGLE)
+        must(is_server(&redis->address) && redis->server_count == 0, "Redis has an address");
+    else
+        must(redis->server_count >= 1 && redis->server_count <= REDIS_SERVERS_MAX &&
+                 redis->address.host[0] == '\0' && redis->address.path[0] == '\0',
+             "or servers that know it");
+    for (unsigned i = 0; i < redis->server_count; i++)
+        must(is_server(&redis->server[i]) && redis->server[i].path[0] == '\0',
+             "each of them has a host and a port");
+    must((redis->topology == REDIS_SENTINEL) == (redis->master[0] != '\0'),
+         "Sentinels have a master");
+    must(!strpbrk(redis->key_prefix, "{}*?[]\\ "), "a prefix is none of a hash tag or a pattern");
+}
+
 static void limits_are_within_bounds(const struct limits *limits)
 {
     must(limits->count >= 1 && limits->count <= LIMITS_MAX, "there are 1 to 64 limits");
     must(limits->redis.timeout_ms >= 1 && limits->redis.timeout_ms <= REDIS_TIMEOUT_MS_MAX,
          "Redis has a time");
-    must(limits->redis.address.path[0]
-             ? limits->redis.address.port == 0 && limits->redis.address.host[0] == '\0'
-             : limits->redis.address.port <= 65535 && limits->redis.address.port >= 1 &&
-                   limits->redis.address.host[0] != '\0',
-         "and an address");
+    redis_has_a_place(&limits->redis);
     must(limits->ipv6_prefix_bits >= 1 && limits->ipv6_prefix_bits <= 128, "a client has bits");
     must(limits->headers <= (HEADER_IETF | HEADER_X_RATELIMIT), "headers are known ones");
     for (size_t i = 0; i < limits->count; i++) {

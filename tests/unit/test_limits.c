@@ -144,10 +144,12 @@ static void want_mistakes(const struct mistake *cases, size_t count)
 /* LIMITS are within all the bounds that limits.h gives. */
 static void want_valid(const char *input, const struct limits *limits)
 {
-    bool valid = limits->redis.timeout_ms >= 1 &&
-                 limits->redis.timeout_ms <= REDIS_TIMEOUT_MS_MAX && limits->count >= 1 &&
-                 limits->count <= LIMITS_MAX &&
-                 (limits->redis.address.path[0] != '\0') != (limits->redis.address.host[0] != '\0');
+    bool valid =
+        limits->redis.timeout_ms >= 1 && limits->redis.timeout_ms <= REDIS_TIMEOUT_MS_MAX &&
+        limits->count >= 1 && limits->count <= LIMITS_MAX &&
+        (limits->redis.topology == REDIS_SINGLE
+             ? (limits->redis.address.path[0] != '\0') != (limits->redis.address.host[0] != '\0')
+             : limits->redis.server_count >= 1);
 
     for (size_t i = 0; i < limits->count; i++) {
         const struct limit *limit = &limits->limit[i];
@@ -403,7 +405,8 @@ TEST(a_wrong_value_is_a_mistake_with_its_place)
         {GOOD_LIMIT "    on_redis_failure: Allow\n", "6:23", "write allow or deny"},
         {GOOD_LIMIT "    on_redis_failure:\n", "6:22", "'on_redis_failure' needs a value"},
         {GOOD_LIMIT "redis: 127.0.0.1\n", "6:8", "redis must be a mapping"},
-        {GOOD_LIMIT "redis:\n", "6:7", "its fields are password_file, address, timeout"},
+        {GOOD_LIMIT "redis:\n", "6:7",
+         "its fields are password_file, address, sentinel, cluster, user, database, tls,"},
         {GOOD_LIMIT "redis: [ { timeout: 1s } ]\n", "6:8", "redis must be a mapping"},
         {GOOD_LIMIT "redis:\n  address:\n", "7:11", "'address' needs a value"},
         {GOOD_LIMIT "redis:\n  address: host:0\n", "7:12", "6379; an address is such as"},
@@ -417,6 +420,121 @@ TEST(a_wrong_value_is_a_mistake_with_its_place)
     };
 
     want_mistakes(cases, LENGTH(cases));
+}
+
+#define SENTINEL "redis:\n  sentinel: { master: m, addresses: [a:1] }\n"
+
+TEST(a_wrong_way_to_reach_redis_is_a_mistake_with_its_place)
+{
+    static const struct mistake cases[] = {
+        {"redis:\n  address: a\n  cluster: [b]\n" GOOD_LIMIT, "3:3",
+         "'address' and 'cluster' are two ways to reach Redis; remove one of them"},
+        {SENTINEL "  address: a\n" GOOD_LIMIT, "2:3", "'address' and 'sentinel' are two ways"},
+        {SENTINEL "  cluster: [a]\n" GOOD_LIMIT, "3:3", "'sentinel' and 'cluster' are two ways"},
+        {"redis: { sentinel: { addresses: [a] } }\n" GOOD_LIMIT, "1:20",
+         "the field 'master' is missing in sentinel"},
+        {"redis: { sentinel: { master: m } }\n" GOOD_LIMIT, "1:20",
+         "the field 'addresses' is missing in sentinel"},
+        {"redis: { sentinel: { master: a b, addresses: [a] } }\n" GOOD_LIMIT, "1:30",
+         "master: no Sentinel has such a name"},
+        {"redis: { sentinel: { master: m, addresses: a } }\n" GOOD_LIMIT, "1:44",
+         "'addresses' must be a list of addresses; write [10.0.0.1:26379, 10.0.0.2:26379]"},
+        {"redis: { sentinel: { master: m, addresses: [] } }\n" GOOD_LIMIT, "1:44",
+         "must be a list of addresses"},
+        {"redis: { sentinel: { master: m, addresses: [a:0] } }\n" GOOD_LIMIT, "1:45",
+         "an address in this list is such as 10.0.0.1:26379"},
+        {"redis: { sentinel: { master: m, addresses: ['redis://a'] } }\n" GOOD_LIMIT, "1:45",
+         "write the host and the port alone"},
+        {"redis: { sentinel: { master: m, addresses: [unix:/a] } }\n" GOOD_LIMIT, "1:45",
+         "write the host and the port alone"},
+        {"redis: { sentinel: { master: m, addresses: [a], user: ann } }\n" GOOD_LIMIT, "1:20",
+         "a user without a password cannot log in; add password_file: /PATH"},
+        {"redis: { sentinel: { master: m, addresses: [a], password_file: /no } }\n" GOOD_LIMIT,
+         "1:64", "password_file: No such file or directory"},
+        {"redis: { sentinel: { master: m, addresses: [a], tls: no } }\n" GOOD_LIMIT, "1:54",
+         "'no' is neither; did you mean 'false'?"},
+        {"redis: { sentinel: { masters: m, master: m, addresses: [a] } }\n" GOOD_LIMIT, "1:22",
+         "unknown field 'masters' in sentinel; did you mean 'master'?"},
+        {"redis: { cluster: a:1 }\n" GOOD_LIMIT, "1:19",
+         "'cluster' must be a list of addresses; write [10.0.0.1:6379, 10.0.0.2:6379]"},
+        {"redis: { cluster: [a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a] }\n" GOOD_LIMIT, "1:52",
+         "too many addresses; the most is 16"},
+        {"redis: { cluster: [[a]] }\n" GOOD_LIMIT, "1:20", "this entry takes one value"},
+        {"redis: { cluster: [a], database: 0 }\n" GOOD_LIMIT, "1:34",
+         "database: only with 'sentinel'"},
+        {"redis: { address: a, database: 3 }\n" GOOD_LIMIT, "1:32", "redis://HOST:PORT/3"},
+        {SENTINEL "  database: 65536\n" GOOD_LIMIT, "3:13", "a database is 0 to 65535"},
+        {"redis: { address: a, user: ann }\n" GOOD_LIMIT, "1:28",
+         "user: an address says it itself; write redis://USER@HOST:PORT"},
+        {"redis: { cluster: [a], user: ann }\n" GOOD_LIMIT, "1:30",
+         "user: a user without a password cannot log in; add password_file: /PATH"},
+    };
+
+    want_mistakes(cases, LENGTH(cases));
+}
+
+TEST(a_wrong_setting_of_tls_a_prefix_or_a_number_is_a_mistake_with_its_place)
+{
+    static const struct mistake cases[] = {
+        {"redis: { address: a, tls: {} }\n" GOOD_LIMIT, "1:27",
+         "tls: the address is without TLS; write address: rediss://HOST:PORT"},
+        {"redis: { cluster: [a], tls: yes }\n" GOOD_LIMIT, "1:29", "tls must be a mapping"},
+        {"redis: { cluster: [a], tls: { ca: ca.pem } }\n" GOOD_LIMIT, "1:35",
+         "ca: the path is not absolute; write one such as /etc/ssl/redis.pem"},
+        {"redis: { cluster: [a], tls: { ca: /no } }\n" GOOD_LIMIT, "1:35",
+         "ca: No such file or directory; name a file in PEM that can be read"},
+        {"redis: { cluster: [a], tls: { cert: /dev/null } }\n" GOOD_LIMIT, "1:29",
+         "tls: a certificate and its private key belong together"},
+        {"redis: { cluster: [a], tls: { key: /dev/null } }\n" GOOD_LIMIT, "1:29",
+         "tls: a certificate and its private key belong together"},
+        {"redis: { cluster: [a], tls: { verify: false } }\n" GOOD_LIMIT, "1:31",
+         "its fields are ca, cert, key, server_name, insecure"},
+        {"redis: { key_prefix: 'a{b}' }\n" GOOD_LIMIT, "1:22", "write 1 to 64 of A-Z a-z 0-9"},
+        {"redis: { key_prefix: '*' }\n" GOOD_LIMIT, "1:22", "such as \"staging:\""},
+        {"redis: { key_prefix: '' }\n" GOOD_LIMIT, "1:22", "'key_prefix' needs a value"},
+        {"redis: { key_prefix: " NAME_64 "x }\n" GOOD_LIMIT, "1:22",
+         "'key_prefix' is too long; the most is 64 bytes"},
+        {"redis: { hosts: 0 }\n" GOOD_LIMIT, "1:17", "the number of hosts is 1 to 1000"},
+        {"redis: { hosts: auto }\n" GOOD_LIMIT, "1:17", "the number of hosts is 1 to 1000"},
+        {"redis: { mirror: 1023 }\n" GOOD_LIMIT, "1:18", "1024 to 1048576 buckets"},
+    };
+
+    want_mistakes(cases, LENGTH(cases));
+}
+
+TEST(every_way_to_reach_redis_is_read)
+{
+    static const char sentinels[] =
+        "redis:\n"
+        "  sentinel: { master: mymaster, addresses: [10.0.0.1, 10.0.0.2:6379, '[::1]:5'] }\n"
+        "  tls: { ca: /dev/null, cert: /dev/null, key: /dev/null, server_name: r.example }\n"
+        "  database: 3\n"
+        "  key_prefix: 'staging:'\n"
+        "  hosts: 4\n"
+        "  mirror: 65536\n" GOOD_LIMIT;
+    static const char cluster[] = "redis: { cluster: [a, b:7001] }\n" GOOD_LIMIT;
+    struct reading *reading = want_accepted(sentinels);
+    const struct redis_config *redis = &reading->limits->redis;
+    char shown[REDIS_CONFIG_SHOWN_SIZE];
+
+    assert_int_equal(redis->topology, REDIS_SENTINEL);
+    assert_string_equal(redis_config_show(redis, shown),
+                        "mymaster of the Sentinels 10.0.0.1:26379 10.0.0.2:6379 [::1]:5");
+    assert_true(redis->address.tls && redis->server[0].tls && redis->server[2].tls);
+    assert_string_equal(redis->tls.server_name, "r.example");
+    assert_int_equal(redis->address.db, 3);
+    assert_string_equal(redis->address.host, "");
+    assert_string_equal(redis->key_prefix, "staging:");
+    assert_int_equal(redis->hosts, 4);
+    assert_int_equal(redis->mirror_rows, 65536);
+    reading_free(reading);
+
+    reading = want_accepted(cluster);
+    redis = &reading->limits->redis;
+    assert_int_equal(redis->topology, REDIS_CLUSTER);
+    assert_string_equal(redis_config_show(redis, shown), "cluster a:6379 b:7001");
+    assert_false(redis->address.tls || redis->server[0].tls);
+    reading_free(reading);
 }
 
 TEST(a_wrong_match_or_prefix_is_a_mistake_with_its_place)
