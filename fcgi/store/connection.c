@@ -102,7 +102,8 @@ void connection_charge(struct connection *connection, struct redis_command *comm
 {
     struct script_command text;
 
-    script_run(&text, connection->by_eval ? NULL : connection->sha, charges, count);
+    script_run(&text, connection->by_eval ? NULL : connection->sha, connection->config.key_prefix,
+               charges, count);
     gather(connection, command, &text);
 }
 
@@ -121,8 +122,11 @@ static struct script_command words(int count, const char *const *word)
 void connection_hget(struct connection *connection, struct redis_command *command, const char *key,
                      const char *field)
 {
-    struct script_command text = words(3, (const char *[]){"HGET", key, field});
+    char prefixed[REDIS_KEY_PREFIX_SIZE + STORE_KEY_SIZE];
+    struct script_command text = words(3, (const char *[]){"HGET", prefixed, field});
 
+    text.len[1] =
+        (size_t)snprintf(prefixed, sizeof prefixed, "%s%s", connection->config.key_prefix, key);
     gather(connection, command, &text);
 }
 
@@ -331,7 +335,8 @@ static void probe(struct connection *connection)
 {
     struct script_command text;
 
-    script_run(&text, connection->by_eval ? NULL : connection->sha, probes, 2);
+    script_run(&text, connection->by_eval ? NULL : connection->sha, connection->config.key_prefix,
+               probes, 2);
     send_step(connection, STEP_PROBE, on_probe_reply, &text);
 }
 

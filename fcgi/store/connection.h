@@ -46,7 +46,7 @@ struct connection_events {
 struct connection;
 
 /* A connection from LOOP to the Redis of CONFIG (copied), SHOWN (borrowed) in the log; closed
- * until connection_start.  Returns it, the caller's to free with connection_free; never NULL. */
+ * until connection_start.  The key prefix of CONFIG is put before every key.  Returns it, the caller's to free with connection_free; never NULL. */
 struct connection *connection_new(struct ev_loop *loop, const struct redis_config *config,
                                   const char *shown, const struct connection_events *events,
                                   void *context);
@@ -70,7 +70,8 @@ void connection_start(struct connection *connection);
 void connection_charge(struct connection *connection, struct redis_command *command,
                        const struct charge *charges, size_t count);
 
-/* Gather the command HGET KEY FIELD; otherwise as connection_charge. */
+/* Gather the command HGET KEY FIELD, KEY below STORE_KEY_SIZE bytes; otherwise as
+ * connection_charge. */
 void connection_hget(struct connection *connection, struct redis_command *command, const char *key,
                      const char *field);
 

@@ -16,6 +16,8 @@
 
 struct redis_client {
     redisContext *redis;
+    char prefix[REDIS_KEY_PREFIX_SIZE];
+    char *key; /* the last one with the prefix, owned */
     char error[256];
 };
 
@@ -44,6 +46,16 @@ static const char *run(struct redis_client *client, int argc, const char **argv)
     return NULL;
 }
 
+/* KEY with the prefix; borrowed until the next call. */
+static const char *prefixed(struct redis_client *client, const char *key)
+{
+    size_t size = strlen(client->prefix) + strlen(key) + 1;
+
+    client->key = memory_resize(client->key, size);
+    snprintf(client->key, size, "%s%s", client->prefix, key);
+    return client->key;
+}
+
 static const char *log_in(struct redis_client *client, const struct redis_address *address)
 {
     const char *error = NULL;
@@ -68,6 +80,8 @@ struct redis_client *redis_client_new(const struct redis_config *config, unsigne
     const struct timeval timeout = {timeout_ms / 1000, (suseconds_t)(timeout_ms % 1000 * 1000)};
     char shown[REDIS_CONFIG_SHOWN_SIZE];
     const char *why;
+
+    strcpy(client->prefix, config->key_prefix);
 
     client->redis = address->path[0] != '\0'
                         ? redisConnectUnixWithTimeout(address->path, timeout)
@@ -106,8 +120,10 @@ const char *redis_client_scan(struct redis_client *client, char cursor[24], cons
                               void *context)
 {
     redisReply *reply = redisCommandArgv(
-        client->redis, 6, (const char *[]){"SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT},
+        client->redis, 6,
+        (const char *[]){"SCAN", cursor, "MATCH", prefixed(client, pattern), "COUNT", SCAN_COUNT},
         NULL);
+    size_t prefix_len = strlen(client->prefix);
 
     redisReply **items;
     size_t count;
@@ -115,7 +131,8 @@ const char *redis_client_scan(struct redis_client *client, char cursor[24], cons
     if (!read_page(reply, cursor, &items, &count))
         return failed(client, reply);
     for (size_t i = 0; i < count; i++)
-        each(context, items[i]->str, (size_t)items[i]->len);
+        if ((size_t)items[i]->len >= prefix_len)
+            each(context, items[i]->str + prefix_len, (size_t)items[i]->len - prefix_len);
     freeReplyObject(reply);
     return NULL;
 }
@@ -123,12 +140,14 @@ const char *redis_client_scan(struct redis_client *client, char cursor[24], cons
 const char *redis_client_unlink(struct redis_client *client, const char *const key[], size_t count,
                                 size_t *removed)
 {
-    const char **argv = memory_get((count + 1) * sizeof(const char *));
+    char **argv = memory_get((count + 1) * sizeof(char *));
 
-    argv[0] = "UNLINK";
+    argv[0] = memory_text("UNLINK", 6);
     for (size_t i = 0; i < count; i++)
-        argv[i + 1] = key[i];
-    redisReply *reply = redisCommandArgv(client->redis, (int)count + 1, argv, NULL);
+        argv[i + 1] = memory_text(prefixed(client, key[i]), SIZE_MAX);
+    redisReply *reply = redisCommandArgv(client->redis, (int)count + 1, (const char **)argv, NULL);
+    for (size_t i = 0; i <= count; i++)
+        free(argv[i]);
     free(argv);
     if (!reply || reply->type != REDIS_REPLY_INTEGER)
         return failed(client, reply);
@@ -143,7 +162,8 @@ const char *redis_client_hscan(struct redis_client *client, char cursor[24], con
                                void *context)
 {
     redisReply *reply = redisCommandArgv(
-        client->redis, 5, (const char *[]){"HSCAN", key, cursor, "COUNT", HSCAN_COUNT}, NULL);
+        client->redis, 5,
+        (const char *[]){"HSCAN", prefixed(client, key), cursor, "COUNT", HSCAN_COUNT}, NULL);
     redisReply **items;
     size_t count;
 
@@ -159,8 +179,8 @@ const char *redis_client_hscan(struct redis_client *client, char cursor[24], con
 const char *redis_client_hget(struct redis_client *client, const char *key, const char *field,
                               char *out, size_t size)
 {
-    redisReply *reply =
-        redisCommandArgv(client->redis, 3, (const char *[]){"HGET", key, field}, NULL);
+    redisReply *reply = redisCommandArgv(
+        client->redis, 3, (const char *[]){"HGET", prefixed(client, key), field}, NULL);
     bool is_text = reply && reply->type == REDIS_REPLY_STRING && (size_t)reply->len < size;
 
     if (!is_text && (!reply || reply->type != REDIS_REPLY_NIL))
@@ -191,7 +211,7 @@ const char *redis_client_eval(struct redis_client *client, const char *script, s
     const char **argv = memory_get((count + 4) * sizeof(const char *));
     size_t *lens = memory_get((count + 4) * sizeof *lens);
 
-    memcpy(argv, (const char *[]){"EVAL", script, "1", key}, 4 * sizeof *argv);
+    memcpy(argv, (const char *[]){"EVAL", script, "1", prefixed(client, key)}, 4 * sizeof *argv);
     for (size_t i = 0; i < count; i++)
         argv[4 + i] = arguments[i];
     for (size_t i = 0; i < count + 4; i++)
@@ -212,5 +232,6 @@ void redis_client_free(struct redis_client *client)
         return;
     if (client->redis)
         redisFree(client->redis);
+    free(client->key);
     free(client);
 }

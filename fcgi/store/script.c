@@ -44,10 +44,25 @@ static size_t enforced_count(const struct charge *charges, size_t count)
     return enforced;
 }
 
-void script_run(struct script_command *command, const char *sha, const struct charge *charges,
-                size_t count)
+/* The key of CHARGES[I] with PREFIX, which is LEN bytes. */
+static void add_key(struct script_command *command, const char *prefix, size_t len,
+                    const struct charge *charges, size_t i)
 {
-    size_t enforced = enforced_count(charges, count);
+    const struct charge *charge = &charges[i];
+
+    if (len == 0) {
+        add(command, charge->key, charge->key_len);
+        return;
+    }
+    memcpy(command->key[i], prefix, len);
+    memcpy(command->key[i] + len, charge->key, charge->key_len);
+    add(command, command->key[i], len + charge->key_len);
+}
+
+void script_run(struct script_command *command, const char *sha, const char *prefix,
+                const struct charge *charges, size_t count)
+{
+    size_t enforced = enforced_count(charges, count), prefix_len = strlen(prefix);
 
     assert(count >= 1 && count <= STORE_CHARGES_MAX);
     command->argc = 0;
@@ -56,7 +71,7 @@ void script_run(struct script_command *command, const char *sha, const struct ch
     add(command, sha ? sha : script, sha ? SCRIPT_SHA_LEN : sizeof script);
     add_number(command, (int64_t)count);
     for (size_t i = 0; i < count; i++)
-        add(command, charges[i].key, charges[i].key_len);
+        add_key(command, prefix, prefix_len, charges, i);
     for (size_t i = 0; i < count; i++) {
         add_number(command, charges[i].interval_us);
         add_number(command, charges[i].capacity);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "store/redis_config.h"
 #include "store/redis_reply.h"
 #include "store/store.h"
 #include "base/units.h"
@@ -19,15 +20,17 @@ struct script_command {
     size_t len[SCRIPT_ARGUMENTS_MAX];
     unsigned number_count;
     char number[2 + 3 * STORE_CHARGES_MAX][UNITS_DECIMAL_MAX];
+    char key[STORE_CHARGES_MAX][REDIS_KEY_PREFIX_SIZE + STORE_KEY_SIZE]; /* with a prefix */
 };
 
 /* SCRIPT LOAD with the text of take.lua. */
 void script_load(struct script_command *command);
 
-/* Run take.lua for COUNT (1 .. STORE_CHARGES_MAX) CHARGES (borrowed), the enforced ones first:
- * EVALSHA with SHA (SCRIPT_SHA_LEN bytes, borrowed), or EVAL with the whole text if SHA is NULL. */
-void script_run(struct script_command *command, const char *sha, const struct charge *charges,
-                size_t count);
+/* Run take.lua for COUNT (1 .. STORE_CHARGES_MAX) CHARGES (borrowed), the enforced ones first, with
+ * PREFIX (below REDIS_KEY_PREFIX_SIZE; "": none) before each key: EVALSHA with SHA (SCRIPT_SHA_LEN
+ * bytes, borrowed), or EVAL with the whole text if SHA is NULL. */
+void script_run(struct script_command *command, const char *sha, const char *prefix,
+                const struct charge *charges, size_t count);
 
 /* Read REPLY, what take.lua returned for the COUNT CHARGES, into their balances.  False if it
  * cannot be that: wrong in kind or number, or out of range for the charge; the balances are then
