@@ -10,8 +10,9 @@
 #   ECHO=build/echo                the FastCGI program behind the limiter
 #   PORT=8080  BIND=127.0.0.1      where to listen; BIND=0.0.0.0 accepts other machines
 #   WORKERS=2                      number of processes
-#   REDIS_ADDR=                    unset: a private Redis that stores nothing on disk
 #   LIMITS_FILE=conf/limits.yaml
+#   REDIS_ADDR=                    unset: the Redis that LIMITS_FILE names; if it names none, a
+#                                  private one that stores nothing on disk
 #
 # The configurations of the web servers are those in conf/, unchanged.  Their settings come from the
 # environment (see guard below), except for nginx, which does not read it: conf/nginx/adapt.sh sets
@@ -137,6 +138,13 @@ start_redis() {
   fail "redis-server did not start"
 }
 
+# Whether the limits file names a Redis: address, sentinel or cluster in its mapping 'redis'.
+names_redis() {
+  awk '/^[{[:space:]]*"?redis"?[[:space:]]*:/ { inside = 1; print; next }
+    /^[^[:space:]#]/ { inside = 0 }
+    inside' "$limits" | grep -v '^[[:space:]]*#' | grep -Eq '(^|[{,"[:space:]])(address|sentinel|cluster)"?[[:space:]]*:'
+}
+
 # start_server COMMAND...: start the web server and wait until it answers.
 start_server() {
   start "$server_name" "$@"
@@ -237,12 +245,13 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/ratelimit.XXXXXX")
 # With job control each child has a process group of its own.  Otherwise Ctrl-C in the terminal
 # would reach all of them at once, and lighttpd would restart the programs that it sees ending.
 set -m
-if [[ -z $redis_addr ]]; then
+if [[ -z $redis_addr ]] && ! names_redis; then
   start_redis
   redis_addr=unix:$dir/redis.sock
 fi
 # Export these after Redis was started, because Redis is not in the family and must end last.
-export BIND=$bind PORT=$port WORKERS=$workers PROGRAM=$program SOCKET_DIR=$dir REDIS_ADDR=$redis_addr LIMITS_FILE=$limits
+[[ -z $redis_addr ]] || export REDIS_ADDR=$redis_addr
+export BIND=$bind PORT=$port WORKERS=$workers PROGRAM=$program SOCKET_DIR=$dir LIMITS_FILE=$limits
 export RATELIMIT_SHARED=$dir/ratelimit.shared # lighttpd sets its own
 if [[ -z $guarding ]]; then
   start_server lighttpd -D -f "$here/lighttpd.conf"

@@ -177,6 +177,36 @@ assert_ended_by() {
   assert_equal "$(redis_cli PING)" PONG
 }
 
+@test "with a limits file that names a Redis it uses that Redis and starts none" {
+  start_redis
+  local file redis
+  file=$(tmpdir)/named.yaml
+  for redis in $'redis:\n  # the one of this test\n  timeout: 5s\n  address: unix:'"$REDIS_SOCK" \
+    "redis: { timeout: 5s, address: unix:$REDIS_SOCK }" \
+    $'"redis":\n    {\n    "address": "unix:'"$REDIS_SOCK"$'"\n    }'; do
+    printf '%s\nlimits: [{ name: a, key: ip, capacity: 5, refill: 1/h }]\n' "$redis" >"$file"
+    redis_cli FLUSHALL >/dev/null
+    LIMITS_FILE=$file start_run make run
+    assert_equal "$(status '/?user=alice')" 200
+    assert_contains "$(redis_cli --scan)" 127.0.0.1
+    assert_equal "$(pid_of redis-server)" ''
+    end_run INT "-$run_pid"
+  done
+  assert_nothing_left
+}
+
+@test "a limits file that names no Redis has a private one" {
+  local file
+  file=$(tmpdir)/unnamed.yaml
+  printf '%s\n' 'redis:' '  # address: 127.0.0.1:1' '  timeout: 5s' 'limits:' \
+    '- { name: address, key: "header:address", capacity: 5, refill: 1/h }' >"$file"
+  LIMITS_FILE=$file start_run make run
+  assert_equal "$(status '/?user=alice')" 200
+  [[ -n $(pid_of redis-server) ]] || fail 'no redis-server' 'was started' 'a private one'
+  end_run INT "-$run_pid"
+  assert_nothing_left
+}
+
 # ---- make run SERVER=...: the limiter in front of a site, a proxied web server and a FastCGI program ----
 
 # assert_guards SERVER - all three backends answer, share a bucket, and Ctrl-C leaves nothing behind
