@@ -15,10 +15,16 @@ MARK='# made by conf/packages.sh of ratelimit.fcgi for the time of an installati
 # xxd embeds files in the program.  lighttpd-modules-lua contains mod_magnet, and prometheus
 # promtool.  curl, ps, ip, strace, lua5.1, node, wrk and promtool are for the tests only, and so are
 # all web servers except lighttpd.  The browser, 130 MB, is not among the packages of `make test`:
-# without it tests/live.bats is skipped.
+# without it tests/live.bats is skipped.  Debian has Valkey since 13.
+has_valkey() {
+  # shellcheck source=/dev/null
+  ID='' VERSION_ID='' && . /etc/os-release 2>/dev/null && [ "$ID" = debian ] && [ "${VERSION_ID%%.*}" -ge 13 ] 2>/dev/null
+}
+
 build="gcc make libc6-dev pkg-config libfcgi-dev libhiredis-dev libev-dev libyaml-dev nettle-dev uthash-dev xxd"
 run="$build bash lighttpd redis-server"
 test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps iproute2 strace nodejs wrk nginx-light apache2 caddy haproxy lighttpd-modules-lua systemd prometheus"
+! has_valkey || test="$test valkey-server"
 browser="chromium chromium-driver"
 lint="$build bash libcmocka-dev clang-format clang-tidy shellcheck lua-check mandoc"
 bench="$run wrk spawn-fcgi nginx-light libnginx-mod-http-lua lua-nginx-redis"
@@ -128,7 +134,7 @@ forbid_starts() {
 # Packages enable their services for the next boot.  Undo that for those just installed.
 disable_new_services() {
   [ -d /run/systemd/system ] || return 0
-  for service in redis-server lighttpd nginx apache2 caddy haproxy prometheus; do
+  for service in redis-server valkey-server lighttpd nginx apache2 caddy haproxy prometheus; do
     case " $missing" in
       *" $service "* | *" $service-light "*) as_root systemctl disable --now --quiet "$service" ;;
     esac

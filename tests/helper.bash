@@ -95,13 +95,13 @@ tmpdir() { echo "${BATS_TEST_TMPDIR:-$BATS_FILE_TMPDIR}"; }
 # ---- Redis ----
 
 # start_redis [OPTION...] - a Redis that keeps nothing, on REDIS_SOCK and REDIS_PORT; REDIS_PID.
-# Called again it starts another one in its place.
+# Called again it starts another one in its place.  REDIS_SERVER names another program, such as valkey-server.
 start_redis() {
   export REDIS_DIR=${REDIS_DIR:-$(tmpdir)/redis}
   export REDIS_SOCK=$REDIS_DIR/socket REDIS_PORT=${REDIS_PORT:-$(free_port)}
   mkdir -p "$REDIS_DIR"
   rm -f "$REDIS_SOCK"
-  redis-server --port "$REDIS_PORT" --bind 127.0.0.1 --unixsocket "$REDIS_SOCK" --dir "$REDIS_DIR" \
+  "${REDIS_SERVER:-redis-server}" --port "$REDIS_PORT" --bind 127.0.0.1 --unixsocket "$REDIS_SOCK" --dir "$REDIS_DIR" \
     --save '' --appendonly no "$@" >>"$REDIS_DIR/log" 3>&- &
   export REDIS_PID=$!
   echo "$REDIS_PID" >"$REDIS_DIR/pid" # for stop_all, if a test has started another one in its place
