@@ -68,7 +68,8 @@ test:
 	$(MAKE) --no-print-directory test-build
 	BUILD=$(BUILD) tests/run.sh
 
-test-build: all $(UNIT_TESTS) $(BUILD)/echo
+# With the benchmarks, so that a change that breaks them is noticed.
+test-build: all $(UNIT_TESTS) $(BUILD)/echo bench-build
 
 asan:
 	$(MAKE) --no-print-directory test BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer' \

@@ -23,12 +23,11 @@ static void allow(struct store *store, struct ask *ask)
     ask->done(ask);
 }
 
-struct redis *redis_new(struct ev_loop *loop, const struct redis_config *config,
-                        unsigned timeout_ms, struct slot *slot)
+struct redis *redis_new(struct ev_loop *loop, const struct redis_config *config, struct slot *slot)
 {
     struct redis *redis = calloc(1, sizeof *redis);
 
-    (void)loop, (void)address, (void)timeout_ms, (void)slot;
+    (void)loop, (void)config, (void)slot;
     assert(redis);
     redis->store.ask = allow;
     return redis;
@@ -37,6 +36,19 @@ struct redis *redis_new(struct ev_loop *loop, const struct redis_config *config,
 struct store *redis_store(struct redis *redis)
 {
     return &redis->store;
+}
+
+bool redis_hget(struct redis *redis, const char *key, const char *field, redis_hget_done *done,
+                void *context)
+{
+    (void)redis, (void)key, (void)field, (void)done, (void)context;
+    return false;
+}
+
+bool redis_is_away(const struct redis *redis)
+{
+    (void)redis;
+    return false;
 }
 
 const char *redis_shown(const struct redis *redis)
