@@ -55,10 +55,10 @@ ctl() {
   assert_contains "$output" 'rl:{query:user=alice}:per-user'
   [[ $output != *staging:rl* ]] || fail "$output" 'has' 'the key without its prefix'
   ctl staging reset --key alice
-  assert_equal "$(redis_keys | grep rl:{)" "$(printf '%s\n' 'live:rl:{query:user=alice}:per-user' \
+  assert_equal "$(redis_keys | grep 'rl:{')" "$(printf '%s\n' 'live:rl:{query:user=alice}:per-user' \
     'staging:rl:{query:user=bob}:per-user')"
   ctl staging reset --all --limit per-user --yes
-  assert_equal "$(redis_keys | grep rl:{)" 'live:rl:{query:user=alice}:per-user'
+  assert_equal "$(redis_keys | grep 'rl:{')" 'live:rl:{query:user=alice}:per-user'
 }
 
 @test "an override is in force for its own prefix alone" {

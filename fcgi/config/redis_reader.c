@@ -266,9 +266,11 @@ static void read_server_name(const struct yaml_tree *node, void *out, struct fin
 static void read_insecure(const struct yaml_tree *node, void *out, struct findings *findings)
 {
     struct redis_tls *tls = out;
+    bool insecure = false;
 
-    mapping_flag(node, &tls->insecure, findings);
-    if (tls->insecure)
+    mapping_flag(node, &insecure, findings);
+    tls->insecure = insecure;
+    if (insecure)
         findings_warning(findings, node->line, node->column,
                          "insecure: certificates are not checked, so that anyone on the way can "
                          "be Redis and read its password; name the certificate of the authority: "
@@ -331,7 +333,7 @@ static void read_key_prefix(const struct yaml_tree *node, void *out, struct find
     if (copy_text(node, config->key_prefix, sizeof config->key_prefix, findings) &&
         config->key_prefix[strspn(config->key_prefix, PREFIX_BYTES)] != '\0')
         mapping_error(findings, node,
-                      "key_prefix: a character that is not allowed in it; write 1 to 64 of A-Z a-z "
+                      "key_prefix: a character that is not allowed in it; write 1 to 63 of A-Z a-z "
                       "0-9 _ . : / -, such as \"staging:\"");
 }
 
@@ -392,7 +394,7 @@ static void judge_tls(struct reading *reading, struct findings *findings)
                       "tls: the address is without TLS; write address: rediss://HOST:PORT");
     if (config->topology == REDIS_SINGLE)
         return;
-    config->address.tls = true;
+    config->address.tls = 1;
     for (unsigned i = 0; i < config->server_count; i++)
         config->server[i].tls = !reading->sentinel_plain;
 }

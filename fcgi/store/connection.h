@@ -46,7 +46,8 @@ struct connection_events {
 struct connection;
 
 /* A connection from LOOP to the Redis of CONFIG (copied), SHOWN (borrowed) in the log; closed
- * until connection_start.  The key prefix of CONFIG is put before every key.  Returns it, the caller's to free with connection_free; never NULL. */
+ * until connection_start.  The key prefix of CONFIG is put before every key.  Returns it, the
+ * caller's to free with connection_free; never NULL. */
 struct connection *connection_new(struct ev_loop *loop, const struct redis_config *config,
                                   const char *shown, const struct connection_events *events,
                                   void *context);

@@ -2,8 +2,6 @@
 #ifndef REDIS_ADDRESS_H
 #define REDIS_ADDRESS_H
 
-#include <stdbool.h>
-
 struct redis_address {
     char path[108];     /* of a unix socket; "" for TCP (108: sizeof sun_path) */
     char host[256];     /* a name or an address without brackets; "" with a path */
@@ -11,7 +9,7 @@ struct redis_address {
     char user[256];     /* for AUTH; "" for none */
     char password[512]; /* for AUTH; "" for none */
     unsigned db;        /* for SELECT; 0 needs none */
-    bool tls;           /* over TLS; never with a path */
+    unsigned tls;       /* 1: over TLS, never with a path; 0 */
 };
 
 #define REDIS_ADDRESS_SHOWN_SIZE 320 /* bytes of an address as shown, NUL included */

@@ -11,9 +11,9 @@
 struct redis_client;
 
 /* Connect to the Redis of CONFIG and log in.  Its key prefix is put before every key and pattern
- * below, and is not part of the keys that are found.  TIMEOUT_MS (> 0) bounds the connection and each
- * reply. Returns it, the caller's to free with redis_client_free; or NULL, and ERROR (SIZE bytes)
- * says what is wrong. */
+ * below, and is not part of the keys that are found.  TIMEOUT_MS (> 0) bounds the connection and
+ * each reply. Returns it, the caller's to free with redis_client_free; or NULL, and ERROR (SIZE
+ * bytes) says what is wrong. */
 struct redis_client *redis_client_new(const struct redis_config *config, unsigned timeout_ms,
                                       char *error, size_t size);
 

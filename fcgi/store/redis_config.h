@@ -9,7 +9,7 @@
 
 #define REDIS_SERVERS_MAX       16  /* Sentinels, or nodes of a cluster that are asked first */
 #define REDIS_MASTER_SIZE       128 /* bytes of the name of a master, NUL included */
-#define REDIS_KEY_PREFIX_SIZE   65  /* bytes of a key prefix, NUL included */
+#define REDIS_KEY_PREFIX_SIZE   64  /* bytes of a key prefix, NUL included */
 #define REDIS_TLS_PATH_SIZE     512 /* bytes of the path of a file, NUL included */
 #define REDIS_CONFIG_SHOWN_SIZE 320 /* bytes of a configuration as shown, NUL included */
 
@@ -21,7 +21,7 @@ struct redis_tls {
     char cert[REDIS_TLS_PATH_SIZE]; /* our certificate, with its chain; "": none */
     char key[REDIS_TLS_PATH_SIZE];  /* its private key; "" without CERT */
     char server_name[256];          /* in the server's certificate; "": the host of the address */
-    bool insecure;                  /* certificates are not checked at all */
+    unsigned insecure;              /* 1: certificates are not checked at all */
 };
 
 struct redis_config {
