@@ -12,8 +12,8 @@ FROM debian:trixie-slim AS build
 
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-      gcc libc6-dev make pkgconf xxd \
-      libev-dev libfcgi-dev libhiredis-dev libyaml-dev nettle-dev uthash-dev lighttpd \
+      ca-certificates gcc libc6-dev make pkgconf xxd \
+      libev-dev libfcgi-dev libhiredis-dev libssl-dev libyaml-dev nettle-dev uthash-dev lighttpd \
  && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /src
@@ -29,6 +29,7 @@ RUN make \
 #   libgcc_s is loaded by libc when a thread exits, such as the one that looks up the name of Redis
 #   names are resolved by libc itself (/etc/hosts, DNS), so that no NSS library is needed
 #   mod_fastcgi is built into lighttpd of Debian 13, so that no module is needed
+#   OpenSSL looks for the certificates of authorities in /usr/lib/ssl/cert.pem
 # lighttpd warns if /var/tmp is missing, although conf/lighttpd.conf keeps it from writing there.
 RUN set -eu; \
     install -D -s -t /image/usr/bin build/ratelimit.fcgi build/start build/healthcheck; \
@@ -37,6 +38,7 @@ RUN set -eu; \
     { ldd /image/usr/*bin/*; ldconfig -p | grep 'libgcc_s\.so\.1'; } | grep -o '/lib[^ ]*' | sort -u \
       | while read -r library; do install -D "$library" "/image$library"; done; \
     install -d /image/var/tmp; \
+    install -D -m 644 /etc/ssl/certs/ca-certificates.crt /image/usr/lib/ssl/cert.pem; \
     install -D -m 644 -t /image/etc/ratelimit conf/lighttpd.conf conf/limits.yaml; \
     echo 'ratelimit:x:65532:65532::/:/nonexistent' >/image/etc/passwd; \
     echo 'ratelimit:x:65532:' >/image/etc/group

@@ -20,7 +20,7 @@ VERSION := 0.1.0
 # ALL_*.
 CFLAGS ?= -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -iquote fcgi -iquote $(BUILD) \
-  $(LIB_CFLAGS) $(CPPFLAGS)
+  $(LIB_CFLAGS) $(if $(TLS),-DWITH_TLS) $(CPPFLAGS)
 ALL_CFLAGS = -std=c11 -Wall -Wextra -Wno-missing-field-initializers -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
   -Wformat=2 -Wvla -fPIE -fstack-protector-strong -fstack-clash-protection $(CF_PROTECTION) -fno-strict-aliasing \
   $(CFLAGS) $(SANITIZE)
@@ -36,7 +36,9 @@ endif
 SAY = @echo "  $@"
 
 # Expanded once, at the first compilation, so that `make run` can install the packages before.
-PACKAGES = hiredis yaml-0.1 nettle
+# TLS to Redis, if hiredis has it (since 1.0) and OpenSSL is there.
+TLS = $(eval TLS := $(shell pkg-config --exists hiredis_ssl openssl && echo hiredis_ssl openssl))$(TLS)
+PACKAGES = hiredis yaml-0.1 nettle $(TLS)
 LIB_CFLAGS = $(eval LIB_CFLAGS := $(shell pkg-config --cflags $(PACKAGES)))$(LIB_CFLAGS)
 LIBS = $(eval LIBS := $(shell pkg-config --libs $(PACKAGES)) -lfcgi -lev -pthread)$(LIBS)
 

@@ -21,9 +21,9 @@ has_valkey() {
   ID='' VERSION_ID='' && . /etc/os-release 2>/dev/null && [ "$ID" = debian ] && [ "${VERSION_ID%%.*}" -ge 13 ] 2>/dev/null
 }
 
-build="gcc make libc6-dev pkg-config libfcgi-dev libhiredis-dev libev-dev libyaml-dev nettle-dev uthash-dev xxd"
+build="gcc make libc6-dev pkg-config libfcgi-dev libhiredis-dev libssl-dev libev-dev libyaml-dev nettle-dev uthash-dev xxd"
 run="$build bash lighttpd redis-server"
-test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps iproute2 strace nodejs wrk nginx-light apache2 caddy haproxy lighttpd-modules-lua systemd prometheus"
+test="$run spawn-fcgi libcmocka-dev bats lua5.1 curl procps iproute2 strace nodejs wrk nginx-light apache2 caddy haproxy lighttpd-modules-lua systemd prometheus openssl stunnel4"
 ! has_valkey || test="$test valkey-server"
 browser="chromium chromium-driver"
 lint="$build bash libcmocka-dev clang-format clang-tidy shellcheck lua-check mandoc"
@@ -92,6 +92,7 @@ missing_elsewhere() {
       libfcgi-dev) has_header fcgiapp.h ;;
       libev-dev) has_header ev.h ;;
       libhiredis-dev) pkg-config --exists hiredis ;;
+      libssl-dev) pkg-config --exists openssl ;;
       libyaml-dev) pkg-config --exists yaml-0.1 ;;
       nettle-dev) pkg-config --exists nettle ;;
       uthash-dev) has_header uthash.h ;;
@@ -104,6 +105,7 @@ missing_elsewhere() {
       iproute2) command -v ip ;;
       lighttpd-modules-lua) ls /usr/lib*/lighttpd/mod_magnet.so ;;
       nginx-light) command -v nginx ;;
+      stunnel4) command -v stunnel ;;
       prometheus) command -v promtool ;;
       systemd) command -v systemd-analyze ;;
       *) command -v "$package" ;;
@@ -134,7 +136,7 @@ forbid_starts() {
 # Packages enable their services for the next boot.  Undo that for those just installed.
 disable_new_services() {
   [ -d /run/systemd/system ] || return 0
-  for service in redis-server valkey-server lighttpd nginx apache2 caddy haproxy prometheus; do
+  for service in redis-server valkey-server lighttpd nginx apache2 caddy haproxy prometheus stunnel4; do
     case " $missing" in
       *" $service "* | *" $service-light "*) as_root systemctl disable --now --quiet "$service" ;;
     esac

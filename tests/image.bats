@@ -96,6 +96,32 @@ stop_in() {
   assert_equal "$(status "/?user=$user")" 200
 }
 
+# certify FOLDER NAME - a certificate for NAME and the authority that signed it, in FOLDER: ca.pem, redis.pem, redis.key
+certify() {
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=ca -keyout "$1/ca.key" -out "$1/ca.pem"
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$2" -keyout "$1/redis.key" -out "$1/redis.csr"
+  openssl x509 -req -in "$1/redis.csr" -CA "$1/ca.pem" -CAkey "$1/ca.key" -CAcreateserial -days 2 \
+    -extfile <(echo "subjectAltName=DNS:$2") -out "$1/redis.pem"
+  chmod 644 "$1"/*
+}
+
+@test "it reaches a Redis over TLS, whose authority a limits file names" {
+  local certs=$BATS_TEST_TMPDIR/certs
+  mkdir "$certs"
+  certify "$certs" "tls-redis-$id" 2>/dev/null
+  docker create --name "tls-redis-$id" --network "$network" redis:8 --port 0 --tls-port 6380 --tls-auth-clients no \
+    --tls-cert-file /certs/redis.pem --tls-key-file /certs/redis.key --tls-ca-cert-file /certs/ca.pem >/dev/null
+  docker cp "$certs" "tls-redis-$id:/certs"
+  docker start "tls-redis-$id" >/dev/null
+  create_limiter tls -e "REDIS_ADDR=rediss://tls-redis-$id:6380"
+  put tls ca.pem <"$certs/ca.pem"
+  change_limits tls 's|^redis:|&\n  address: rediss://replaced-by-REDIS_ADDR\n  tls: { ca: /etc/ratelimit/ca.pem }|'
+  docker start "tls-$id" >/dev/null
+  use tls
+  eventually decided
+  eventually admits_five
+}
+
 @test "none of its processes is root" {
   local users
   users=$(docker top "$container" -o pid,uid | sed '1d;s/.* //')

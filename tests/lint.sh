@@ -42,7 +42,7 @@ request base
 shared base
 store shared base
 limits request base store/store.h store/redis_config.h store/password_file.h
-config limits request base store/redis_address.h store/redis_config.h store/password_file.h store/stored_override.h
+config limits request base store/redis_address.h store/redis_config.h store/tls.h store/password_file.h store/stored_override.h
 decide limits request base shared store/store.h
 front request base
 command front decide config limits request base shared store

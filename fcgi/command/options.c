@@ -98,7 +98,7 @@ static const struct known {
      AT(limits)},
     {SERVER, 0, "--redis", "ADDR",
      "HOST, HOST:PORT, [IPV6]:PORT, unix:/PATH, or\n"
-     "redis://[USER][:PASSWORD@]HOST[:PORT][/DB]   (default 127.0.0.1:6379)",
+     "redis[s]://[USER][:PASSWORD@]HOST[:PORT][/DB]   (default 127.0.0.1:6379)",
      set_redis, AT(redis)},
     {SERVER, 0, "--listen", "ADDR",
      "unix:/PATH, HOST:PORT or [IPV6]:PORT; without it, standard input is the\n"

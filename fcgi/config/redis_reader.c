@@ -9,6 +9,7 @@
 
 #include "base/units.h"
 #include "config/mapping.h"
+#include "store/tls.h"
 
 #define SENTINEL_PORT 26379
 #define NAME_BYTES    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
@@ -290,6 +291,8 @@ static void read_tls(const struct yaml_tree *node, void *out, struct findings *f
     struct redis_tls *tls = &reading->config->tls;
 
     reading->tls = node;
+    if (tls_missing())
+        findings_error(findings, node->line, node->column, "tls: %s", tls_missing());
     mapping_read(node, "tls", fields, sizeof fields / sizeof *fields, tls, findings);
     if ((tls->cert[0] != '\0') != (tls->key[0] != '\0'))
         mapping_error(findings, node,

@@ -15,11 +15,12 @@
 #include "store/script.h"
 
 #define CONNECT_S      0.25  /* an address that has not accepted the connection is given up */
+#define CONNECT_TLS_S  1.0   /* the same with a handshake, which takes two more round trips */
 #define BACKOFF_MIN_S  0.010 /* between attempts: doubles from here ... */
 #define BACKOFF_MAX_S  0.050 /* ... to here, or to the next if a server was unfit */
 #define BACKOFF_LONG_S 1.0
 #define LOOKUP_EVERY_S 1.0 /* a name is not looked up more often */
-#define REASON_SIZE    512 /* for the log, NUL included */
+#define REASON_SIZE    768 /* for the log, NUL included */
 
 /* How long a connection that was accepted may take to become ready: in the first attempt, in the
  * next one if no server has answered, and so on.  Short ones, because what was sent may be lost
@@ -53,6 +54,7 @@ struct connection {
     const struct connection_events *events;
     void *context;
 
+    struct tls *tls; /* NULL: without TLS */
     struct redis_socket socket;
     struct redis_command_list owed;  /* Redis has to reply to them, in this order */
     struct redis_command *unwritten; /* the first of OWED that was not written; NULL: none */
@@ -463,7 +465,9 @@ static void wait_for_address(struct connection *connection)
         i = READY_SEVERAL;
     if (i > READY_COUNT - 1)
         i = READY_COUNT - 1;
-    ev_tstamp least_s = connection->accepted ? ready_s[i] : CONNECT_S;
+    ev_tstamp least_s = connection->accepted             ? ready_s[i]
+                        : connection->config.address.tls ? CONNECT_TLS_S
+                                                         : CONNECT_S;
 
     connection->patience_s = least_s * (1 + 0.25 * drand48());
     ev_now_update(connection->loop); /* the time does not include what was done before */
@@ -474,11 +478,12 @@ static void wait_for_address(struct connection *connection)
 
 static bool connect_to(struct connection *connection, const char *path, const char *ip)
 {
+    const struct redis_address *address = &connection->config.address;
+    const struct redis_place place = {path, ip, address->port, connection->tls, address->host};
     char reason[128];
 
     connection->accepted = false;
-    if (redis_socket_open(&connection->socket, path, ip, connection->config.address.port, reason,
-                          sizeof reason)) {
+    if (redis_socket_open(&connection->socket, &place, reason, sizeof reason)) {
         wait_for_address(connection);
         return true;
     }
@@ -634,6 +639,8 @@ struct connection *connection_new(struct ev_loop *loop, const struct redis_confi
     ev_timer_init(&connection->attempt, on_attempt_over, 0., 0.);
     ev_set_priority(&connection->attempt, EV_MINPRI); /* what has come is read first */
     connection->retry.data = connection->attempt.data = connection;
+    if (config->address.tls)
+        connection->tls = tls_new(&config->tls);
     redis_socket_init(&connection->socket, loop, &socket_events, connection);
     connection->resolver = resolver_new(loop, on_resolved, connection);
     return connection;
@@ -647,5 +654,6 @@ void connection_free(struct connection *connection)
     close_socket(connection);
     drop_owed(connection, "");
     resolver_free(connection->resolver);
+    tls_free(connection->tls);
     free(connection);
 }

@@ -13,6 +13,7 @@
 
 #include "base/percent.h"
 #include "base/span.h"
+#include "store/tls.h"
 
 #define PORT_DEFAULT 6379
 #define PORT_MAX     65535
@@ -178,7 +179,7 @@ static const char *read_db(const char *path, struct redis_address *out)
     return NULL;
 }
 
-/* REST is what follows "redis://". */
+/* REST is what follows "redis://" or "rediss://". */
 static const char *read_redis_uri(const char *rest, struct redis_address *out)
 {
     size_t authority_len = strcspn(rest, "/?#");
@@ -242,10 +243,13 @@ static const char *read_any(const char *text, struct redis_address *out)
         return "a space or control character: percent-encode it in a password, remove it elsewhere";
     if (starts_with(text, "redis://"))
         return read_redis_uri(text + strlen("redis://"), out);
-    if (starts_with(text, "rediss://"))
-        return "rediss://: TLS is not supported: write redis://:password@host:port/db";
+    if (starts_with(text, "rediss://")) {
+        out->tls = 1;
+        return tls_missing() ? tls_missing() : read_redis_uri(text + strlen("rediss://"), out);
+    }
     if (starts_with(text, "redis-sentinel://") || starts_with(text, "redis+sentinel://"))
-        return "Sentinel is not supported: write the address of Redis itself, redis://host:port";
+        return "Sentinels are named in the limits file, as redis.sentinel: write redis://host:port "
+               "here, or use the file";
     return read_plain(text, out);
 }
 
@@ -288,14 +292,17 @@ void redis_address_hide(char *text)
 const char *redis_address_show(const struct redis_address *address,
                                char out[REDIS_ADDRESS_SHOWN_SIZE])
 {
+    const char *scheme = address->tls ? "rediss://" : address->db > 0 ? "redis://" : "";
     int len;
 
     if (address->path[0] != '\0')
         len = snprintf(out, REDIS_ADDRESS_SHOWN_SIZE, "unix:%s", address->path);
     else if (strchr(address->host, ':'))
-        len = snprintf(out, REDIS_ADDRESS_SHOWN_SIZE, "[%s]:%u", address->host, address->port);
+        len = snprintf(out, REDIS_ADDRESS_SHOWN_SIZE, "%s[%s]:%u", scheme, address->host,
+                       address->port);
     else
-        len = snprintf(out, REDIS_ADDRESS_SHOWN_SIZE, "%s:%u", address->host, address->port);
+        len = snprintf(out, REDIS_ADDRESS_SHOWN_SIZE, "%s%s:%u", scheme, address->host,
+                       address->port);
     if (address->db != 0)
         snprintf(out + len, REDIS_ADDRESS_SHOWN_SIZE - (size_t)len, "/%u", address->db);
     return out;

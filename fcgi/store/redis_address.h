@@ -17,6 +17,7 @@ struct redis_address {
 /* Read TEXT into *OUT.  The forms:
  *   host    host:port    [::1]    [::1]:6379    unix:/path    unix:///path
  *   redis://[user][:password@]host[:port][/db]     port 6379 if none is given
+ *   rediss://...                                   the same over TLS, if this build has it
  * In the redis:// form user and password are percent-decoded, a host may be a bracketed IPv6
  * address, "redis://:secret@host" gives a password alone and "redis://user@host" is an error (a
  * user without a password cannot log in).
@@ -34,8 +35,9 @@ const char *redis_address_parse_for(const char *text, const char *password,
 /* Overwrite with 'x' what is or could be a password in TEXT, an address. */
 void redis_address_hide(char *text);
 
-/* Write ADDRESS for people, without user and password: "127.0.0.1:6379", "[::1]:6379",
- * "unix:/path", and "/2" after it if the database is not 0.  Returns OUT. */
+/* Write ADDRESS for people, without user and password, so that redis_address_parse reads it again:
+ * "127.0.0.1:6379", "[::1]:6379", "unix:/path", "redis://host:6379/2" for a database other than 0,
+ * "rediss://host:6379" with TLS.  Returns OUT. */
 const char *redis_address_show(const struct redis_address *address,
                                char out[REDIS_ADDRESS_SHOWN_SIZE]);
 

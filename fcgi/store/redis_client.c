@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "store/tls.h"
 
 /* Keys and fields that one page looks at: Redis serves others within a millisecond. */
 #define SCAN_COUNT  "1000"
@@ -18,7 +19,7 @@ struct redis_client {
     redisContext *redis;
     char prefix[REDIS_KEY_PREFIX_SIZE];
     char *key; /* the last one with the prefix, owned */
-    char error[256];
+    char error[REDIS_TLS_PATH_SIZE + 128];
 };
 
 /* Keep what is wrong with REPLY, which is freed; NULL: with the connection.  Returns it. */
@@ -72,6 +73,18 @@ static const char *log_in(struct redis_client *client, const struct redis_addres
     return error ? error : run(client, 1, (const char *[]){"TIME"});
 }
 
+/* Begin TLS, if CONFIG says so. */
+static const char *secure(struct redis_client *client, const struct redis_config *config)
+{
+    if (!config->address.tls)
+        return NULL;
+    struct tls *tls = tls_new(&config->tls);
+    struct tls_stream *stream =
+        tls_attach(tls, client->redis, config->address.host, client->error, sizeof client->error);
+    tls_free(tls);
+    return stream ? NULL : client->error;
+}
+
 struct redis_client *redis_client_new(const struct redis_config *config, unsigned timeout_ms,
                                       char *error, size_t size)
 {
@@ -93,6 +106,8 @@ struct redis_client *redis_client_new(const struct redis_config *config, unsigne
     else if (redisSetTimeout(client->redis, timeout) != REDIS_OK)
         why = failed(client, NULL);
     else
+        why = secure(client, config);
+    if (!why)
         why = log_in(client, address);
     if (!why)
         return client;

@@ -10,12 +10,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define READ_BYTES 16384 /* what redisBufferRead takes at most; less means that nothing is left */
+#define REASON_SIZE 640   /* with the path of a file */
+#define READ_BYTES  16384 /* what redisBufferRead takes at most; less means that nothing is left */
 
 /* Close, and tell the owner why.  REASON may be text of the hiredis context. */
 static void fail(struct redis_socket *socket, const char *reason, bool unfit)
 {
-    char kept[128];
+    char kept[REASON_SIZE];
 
     snprintf(kept, sizeof kept, "%s", reason);
     redis_socket_close(socket);
@@ -44,7 +45,7 @@ static bool handle_replies(struct redis_socket *socket)
 
 void redis_socket_read(struct redis_socket *socket)
 {
-    if (!socket->redis || socket->connecting || socket->reading)
+    if (!socket->redis || socket->connecting || socket->shaking || socket->reading)
         return;
     socket->reading = true;
     for (int i = 0; i < REDIS_SOCKET_READS_MAX; i++) {
@@ -80,8 +81,31 @@ bool redis_socket_write(struct redis_socket *socket)
     return true;
 }
 
+/* Go on with the handshake of TLS, and wait for what it waits for. */
+static void shake(struct redis_socket *socket)
+{
+    char reason[REASON_SIZE];
+
+    switch (tls_handshake(socket->shaking, reason, sizeof reason)) {
+    case TLS_READY:
+        socket->shaking = NULL;
+        ev_io_stop(socket->loop, &socket->writable);
+        socket->events->opened(socket->context);
+        break;
+    case TLS_WANTS_READ:
+        ev_io_stop(socket->loop, &socket->writable);
+        break;
+    case TLS_WANTS_WRITE:
+        ev_io_start(socket->loop, &socket->writable);
+        break;
+    case TLS_FAILED:
+        fail(socket, reason, true);
+    }
+}
+
 static void on_connected(struct redis_socket *socket)
 {
+    char reason[REASON_SIZE];
     int error = 0;
 
     if (getsockopt(socket->redis->fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){sizeof error}))
@@ -92,7 +116,15 @@ static void on_connected(struct redis_socket *socket)
     }
     socket->connecting = false;
     ev_io_start(socket->loop, &socket->readable);
-    socket->events->opened(socket->context);
+    if (!socket->tls) {
+        socket->events->opened(socket->context);
+        return;
+    }
+    socket->shaking = tls_attach(socket->tls, socket->redis, socket->host, reason, sizeof reason);
+    if (socket->shaking)
+        shake(socket);
+    else
+        fail(socket, reason, true);
 }
 
 static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
@@ -103,14 +135,21 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
     ev_io_stop(loop, watcher);
     if (socket->connecting)
         on_connected(socket);
+    else if (socket->shaking)
+        shake(socket);
     else
         redis_socket_write(socket);
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 {
+    struct redis_socket *socket = watcher->data;
+
     (void)loop, (void)events;
-    redis_socket_read(watcher->data);
+    if (socket->shaking)
+        shake(socket);
+    else
+        redis_socket_read(socket);
 }
 
 static void keep_alive(int fd)
@@ -143,11 +182,11 @@ void redis_socket_init(struct redis_socket *socket, struct ev_loop *loop,
     socket->readable.data = socket->writable.data = socket;
 }
 
-bool redis_socket_open(struct redis_socket *socket, const char *path, const char *ip, unsigned port,
-                       char *reason, size_t size)
+bool redis_socket_open(struct redis_socket *socket, const struct redis_place *place, char *reason,
+                       size_t size)
 {
-    redisContext *redis =
-        path ? redisConnectUnixNonBlock(path) : redisConnectNonBlock(ip, (int)port);
+    redisContext *redis = place->path ? redisConnectUnixNonBlock(place->path)
+                                      : redisConnectNonBlock(place->ip, (int)place->port);
 
     assert(!socket->redis);
     if (!redis || redis->err) {
@@ -156,11 +195,13 @@ bool redis_socket_open(struct redis_socket *socket, const char *path, const char
             redisFree(redis);
         return false;
     }
-    if (!path)
+    if (!place->path)
         keep_alive(redis->fd);
     socket->redis = redis;
     socket->connecting = true;
     socket->gathered = false;
+    socket->tls = place->tls;
+    socket->host = place->host;
     redis_reply_store(redis->reader, &socket->reply);
     ev_io_set(&socket->readable, redis->fd, EV_READ);
     ev_io_set(&socket->writable, redis->fd, EV_WRITE);
@@ -191,6 +232,7 @@ void redis_socket_close(struct redis_socket *socket)
     ev_io_stop(socket->loop, &socket->writable);
     redisFree(socket->redis);
     socket->redis = NULL;
+    socket->shaking = NULL; /* hiredis has freed it */
     socket->connecting = socket->gathered = false;
     socket->generation++;
 }

@@ -1,5 +1,5 @@
-/* redis_socket.h - one socket to Redis on a libev loop: connect, write commands, read replies.
- * Only this file and redis_reply.c know hiredis.  It is used without its asynchronous layer,
+/* redis_socket.h - one socket to Redis on a libev loop: connect, write commands, read replies; with
+ * or without TLS.  Only this file, redis_reply.c, redis_client.c and tls.c know hiredis.  It is used without its asynchronous layer,
  * because that aborts the process on a reply that no command asked for. */
 #ifndef REDIS_SOCKET_H
 #define REDIS_SOCKET_H
@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "store/redis_reply.h"
+#include "store/tls.h"
 
 /* TCP keepalive, so that a firewall or a load balancer does not forget an idle socket, and one
  * that was forgotten is noticed before a request needs it: a probe after 15 s without traffic, then
@@ -24,13 +25,22 @@
 
 /* What happens to a socket.  Each of the functions may close it and open another. */
 struct redis_socket_events {
-    /* It is connected: commands can be written. */
+    /* It is connected, and a handshake of TLS is over: commands can be written. */
     void (*opened)(void *context);
     /* REPLY (borrowed for the call) has come. */
     void (*reply)(void *context, const struct redis_reply *reply);
     /* It could not be made, was closed, or failed, for REASON (borrowed for the call); UNFIT:
-     * because of bytes that are no reply.  It is closed already. */
+     * because of bytes that are no reply, or because TLS failed.  It is closed already. */
     void (*closed)(void *context, const char *reason, bool unfit);
+};
+
+/* Where to connect to. */
+struct redis_place {
+    const char *path; /* of a unix socket; or NULL, and */
+    const char *ip;   /* a numeric address */
+    unsigned port;
+    struct tls *tls;  /* NULL: without TLS */
+    const char *host; /* with TLS: whose certificate it must be */
 };
 
 /* One connection at a time.  Only redis_socket.c uses the fields, except for GENERATION,
@@ -42,7 +52,10 @@ struct redis_socket {
     redisContext *redis; /* NULL: closed */
     unsigned generation; /* counts the connections that were closed */
     bool connecting, reading;
-    bool gathered; /* there are commands that have not been written */
+    struct tls *tls; /* to attach when it is connected; NULL: none */
+    const char *host;
+    struct tls_stream *shaking; /* its handshake is under way; NULL: none is */
+    bool gathered;              /* there are commands that have not been written */
     ev_io readable, writable;
     struct redis_reply reply;
 };
@@ -52,11 +65,11 @@ struct redis_socket {
 void redis_socket_init(struct redis_socket *socket, struct ev_loop *loop,
                        const struct redis_socket_events *events, void *context);
 
-/* Begin to connect to the unix socket PATH, or if it is NULL to the numeric address IP and PORT.
+/* Begin to connect to PLACE (what it points to is borrowed until the socket is open or closed).
  * SOCKET is closed.  False if that failed at once: REASON (SIZE bytes) then says why, and no
  * event follows. */
-bool redis_socket_open(struct redis_socket *socket, const char *path, const char *ip, unsigned port,
-                       char *reason, size_t size);
+bool redis_socket_open(struct redis_socket *socket, const struct redis_place *place, char *reason,
+                       size_t size);
 
 bool redis_socket_is_open(const struct redis_socket *socket);
 

@@ -29,13 +29,12 @@ static void is_one_of_few(const char *error)
 
 static void shown_form_reads_the_same(struct redis_address address)
 {
-    char shown[REDIS_ADDRESS_SHOWN_SIZE], uri[REDIS_ADDRESS_SHOWN_SIZE + 16];
+    char shown[REDIS_ADDRESS_SHOWN_SIZE];
     struct redis_address again;
 
     redis_address_show(&address, shown);
     must(strlen(shown) < sizeof shown, "what is shown fits");
-    snprintf(uri, sizeof uri, "%s%s", address.path[0] ? "" : "redis://", shown);
-    must(redis_address_parse(uri, &again) == NULL, "what is shown can be read");
+    must(redis_address_parse(shown, &again) == NULL, "what is shown can be read");
     memset(address.user, 0, sizeof address.user);
     memset(address.password, 0, sizeof address.password);
     must(memcmp(&address, &again, sizeof again) == 0, "and is the same, apart from the login");

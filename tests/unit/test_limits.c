@@ -1,6 +1,7 @@
 /* test_limits.c - tests of config: limits files, and every mistake in them with its place. */
 /* SPDX-License-Identifier: MIT */
 #include "table.h"
+#include "store/tls.h"
 #include "config/limits_file.h"
 
 #include <regex.h>
@@ -473,12 +474,12 @@ TEST(a_wrong_way_to_reach_redis_is_a_mistake_with_its_place)
     want_mistakes(cases, LENGTH(cases));
 }
 
-TEST(a_wrong_setting_of_tls_a_prefix_or_a_number_is_a_mistake_with_its_place)
+TEST(a_wrong_setting_of_tls_is_a_mistake_with_its_place)
 {
     static const struct mistake cases[] = {
+        {"redis: { cluster: [a], tls: yes }\n" GOOD_LIMIT, "1:29", "tls must be a mapping"},
         {"redis: { address: a, tls: {} }\n" GOOD_LIMIT, "1:27",
          "tls: the address is without TLS; write address: rediss://HOST:PORT"},
-        {"redis: { cluster: [a], tls: yes }\n" GOOD_LIMIT, "1:29", "tls must be a mapping"},
         {"redis: { cluster: [a], tls: { ca: ca.pem } }\n" GOOD_LIMIT, "1:35",
          "ca: the path is not absolute; write one such as /etc/ssl/redis.pem"},
         {"redis: { cluster: [a], tls: { ca: /no } }\n" GOOD_LIMIT, "1:35",
@@ -489,6 +490,21 @@ TEST(a_wrong_setting_of_tls_a_prefix_or_a_number_is_a_mistake_with_its_place)
          "tls: a certificate and its private key belong together"},
         {"redis: { cluster: [a], tls: { verify: false } }\n" GOOD_LIMIT, "1:31",
          "its fields are ca, cert, key, server_name, insecure"},
+    };
+    static const struct mistake without[] = {
+        {"redis: { cluster: [a], tls: {} }\n" GOOD_LIMIT, "1:29", "tls: this build has no TLS"},
+        {"redis: { address: 'rediss://a' }\n" GOOD_LIMIT, "1:19", "address: this build has no TLS"},
+    };
+
+    if (tls_missing())
+        want_mistakes(without, LENGTH(without));
+    else
+        want_mistakes(cases, LENGTH(cases));
+}
+
+TEST(a_wrong_prefix_or_number_is_a_mistake_with_its_place)
+{
+    static const struct mistake cases[] = {
         {"redis: { key_prefix: 'a{b}' }\n" GOOD_LIMIT, "1:22", "write 1 to 63 of A-Z a-z 0-9"},
         {"redis: { key_prefix: '*' }\n" GOOD_LIMIT, "1:22", "such as \"staging:\""},
         {"redis: { key_prefix: '' }\n" GOOD_LIMIT, "1:22", "'key_prefix' needs a value"},
@@ -507,7 +523,6 @@ TEST(every_way_to_reach_redis_is_read)
     static const char sentinels[] =
         "redis:\n"
         "  sentinel: { master: mymaster, addresses: [10.0.0.1, 10.0.0.2:6379, '[::1]:5'] }\n"
-        "  tls: { ca: /dev/null, cert: /dev/null, key: /dev/null, server_name: r.example }\n"
         "  database: 3\n"
         "  key_prefix: 'staging:'\n"
         "  hosts: 4\n"
@@ -520,8 +535,6 @@ TEST(every_way_to_reach_redis_is_read)
     assert_int_equal(redis->topology, REDIS_SENTINEL);
     assert_string_equal(redis_config_show(redis, shown),
                         "mymaster of the Sentinels 10.0.0.1:26379 10.0.0.2:6379 [::1]:5");
-    assert_true(redis->address.tls && redis->server[0].tls && redis->server[2].tls);
-    assert_string_equal(redis->tls.server_name, "r.example");
     assert_int_equal(redis->address.db, 3);
     assert_string_equal(redis->address.host, "");
     assert_string_equal(redis->key_prefix, "staging:");
@@ -534,6 +547,29 @@ TEST(every_way_to_reach_redis_is_read)
     assert_int_equal(redis->topology, REDIS_CLUSTER);
     assert_string_equal(redis_config_show(redis, shown), "cluster a:6379 b:7001");
     assert_false(redis->address.tls || redis->server[0].tls);
+    reading_free(reading);
+}
+
+TEST(tls_is_for_redis_and_for_the_sentinels)
+{
+    static const char text[] = "redis:\n"
+                               "  sentinel: { master: m, addresses: [a, b] }\n"
+                               "  tls: { ca: /dev/null, cert: /dev/null, key: /dev/null, "
+                               "server_name: r.example }\n" GOOD_LIMIT;
+    static const char plain[] =
+        "redis: { sentinel: { master: m, addresses: [a], tls: false }, tls: {} }\n" GOOD_LIMIT;
+
+    if (tls_missing())
+        skip();
+    struct reading *reading = want_accepted(text);
+    const struct redis_config *redis = &reading->limits->redis;
+    assert_true(redis->address.tls && redis->server[0].tls && redis->server[1].tls);
+    assert_string_equal(redis->tls.server_name, "r.example");
+    assert_string_equal(redis->tls.key, "/dev/null");
+    reading_free(reading);
+    reading = want_accepted(plain);
+    redis = &reading->limits->redis;
+    assert_true(redis->address.tls && !redis->server[0].tls);
     reading_free(reading);
 }
 

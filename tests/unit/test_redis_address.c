@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "table.h"
 #include "store/redis_address.h"
+#include "store/tls.h"
 
 #include <stdio.h>
 
@@ -16,6 +17,7 @@ static void want_same(const char *input, const struct redis_address *got,
     want_text(input, got->user, want->user);
     want_text(input, got->password, want->password);
     want_number(input, got->db, want->db);
+    want_number(input, got->tls, want->tls);
 }
 
 static void want_address(const char *text, const struct redis_address *want)
@@ -79,6 +81,24 @@ TEST(an_address_is_read_into_its_parts)
         want_address(c->text, &c->want);
 }
 
+TEST(an_address_over_tls_is_read_if_this_build_has_tls)
+{
+    static const struct {
+        const char *text;
+        struct redis_address want;
+    } cases[] = {
+        {"rediss://host", {.host = "host", .port = 6379, .tls = 1}},
+        {"REDISS://:secret@[::1]:7000/2",
+         {.host = "::1", .port = 7000, .password = "secret", .db = 2, .tls = 1}},
+    };
+
+    FOR_EACH(c, cases)
+        if (tls_missing())
+            want_refusal(c->text, "this build has no TLS");
+        else
+            want_address(c->text, &c->want);
+}
+
 TEST(a_wrong_host_or_port_is_an_error_that_says_the_right_form)
 {
     static const struct error_case cases[] = {
@@ -131,9 +151,8 @@ TEST(a_wrong_host_or_port_is_an_error_that_says_the_right_form)
 TEST(a_wrong_scheme_or_path_is_an_error_that_says_the_right_form)
 {
     static const struct error_case cases[] = {
-        {"rediss://host", "TLS is not supported"},
-        {"redis-sentinel://host", "Sentinel is not supported"},
-        {"redis+sentinel://host", "Sentinel is not supported"},
+        {"redis-sentinel://host", "Sentinels are named in the limits file"},
+        {"redis+sentinel://host", "Sentinels are named in the limits file"},
         {"http://host", "unknown scheme: write host:port, unix:/path or redis://"},
         {"redis+unix:///run/redis.sock", "unknown scheme"},
         {"://host", "unknown scheme"},
@@ -227,9 +246,9 @@ TEST(an_address_is_shown_without_user_and_password)
     static const struct text_case cases[] = {
         {"127.0.0.1", "127.0.0.1:6379"},
         {"redis://ann:secret@host:7000", "host:7000"},
-        {"redis://:secret@host:7000/2", "host:7000/2"},
+        {"redis://:secret@host:7000/2", "redis://host:7000/2"},
         {"[::1]", "[::1]:6379"},
-        {"redis://[::1]:7000/1", "[::1]:7000/1"},
+        {"redis://[::1]:7000/1", "redis://[::1]:7000/1"},
         {"redis://host/0", "host:6379"},
         {"unix:///run/redis.sock", "unix:/run/redis.sock"},
     };
@@ -251,8 +270,8 @@ TEST(the_longest_address_is_shown_whole)
 
     memset(address.host, 'a', sizeof address.host - 1);
     redis_address_show(&address, shown);
-    assert_int_equal(strlen(shown), 255 + strlen(":65535/65535"));
-    assert_string_equal(shown + 255, ":65535/65535");
+    assert_int_equal(strlen(shown), strlen("redis://") + 255 + strlen(":65535/65535"));
+    assert_string_equal(shown + strlen("redis://") + 255, ":65535/65535");
 }
 
 /* Write LEN random bytes other than NUL to OUT, and all of them percent-encoded to ENCODED. */
@@ -286,11 +305,9 @@ TEST(any_encoded_user_and_password_come_back)
 static void want_shown_form_reads_the_same(const char *text, struct redis_address address)
 {
     struct redis_address again;
-    char shown[REDIS_ADDRESS_SHOWN_SIZE], uri[REDIS_ADDRESS_SHOWN_SIZE + 16];
+    char shown[REDIS_ADDRESS_SHOWN_SIZE];
 
-    redis_address_show(&address, shown);
-    snprintf(uri, sizeof uri, "%s%s", address.path[0] ? "" : "redis://", shown);
-    want_no_error(text, redis_address_parse(uri, &again));
+    want_no_error(text, redis_address_parse(redis_address_show(&address, shown), &again));
     memset(address.user, 0, sizeof address.user);
     memset(address.password, 0, sizeof address.password);
     want_same(text, &again, &address);
@@ -298,7 +315,7 @@ static void want_shown_form_reads_the_same(const char *text, struct redis_addres
 
 TEST(the_shown_form_of_any_accepted_text_reads_the_same)
 {
-    static const char *const starts[] = {"", "redis://", "redis://:", "unix:", "["};
+    static const char *const starts[] = {"", "redis://", "redis://:", "rediss://", "unix:", "["};
     uint64_t seed = 2;
     int accepted = 0;
 
