@@ -84,7 +84,7 @@ shown_answer() {
     check_yaml "$(as_file "$block")"
     count=$((count + 1))
   done < <(blocks $(documents) | awk '/^---$/ { printf "\x1e"; next } { print } END { printf "\x1e" }')
-  assert_equal "$count" 9
+  assert_equal "$count" 10
 }
 
 @test "the limits file that the README shows is the one that is built in" {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -13,6 +14,7 @@
 #include "store/redis_socket.h"
 #include "store/resolver.h"
 #include "store/script.h"
+#include "store/sentinel.h"
 
 #define CONNECT_S      0.25  /* an address that has not accepted the connection is given up */
 #define CONNECT_TLS_S  1.0   /* the same with a handshake, which takes two more round trips */
@@ -20,6 +22,7 @@
 #define BACKOFF_MAX_S  0.050 /* ... to here, or to the next if a server was unfit */
 #define BACKOFF_LONG_S 1.0
 #define LOOKUP_EVERY_S 1.0 /* a name is not looked up more often */
+#define ASK_EVERY_S    0.1 /* the Sentinels are not asked for the master more often */
 #define REASON_SIZE    768 /* for the log, NUL included */
 
 /* How long a connection that was accepted may take to become ready: in the first attempt, in the
@@ -45,7 +48,7 @@ struct step {
 };
 
 /* Each is under way at most once. */
-enum { STEP_AUTH, STEP_SELECT, STEP_LOAD, STEP_PROBE, STEP_COUNT };
+enum { STEP_AUTH, STEP_NAME, STEP_ROLE, STEP_SELECT, STEP_LOAD, STEP_PROBE, STEP_COUNT };
 
 struct connection {
     struct ev_loop *loop;
@@ -60,6 +63,9 @@ struct connection {
     struct redis_command *unwritten; /* the first of OWED that was not written; NULL: none */
     double progress_s;
 
+    struct sentinel *sentinel; /* NULL: the address is that of CONFIG */
+    bool asking;               /* they were asked, and have not answered */
+    double asked_s;            /* when they named the address; on clock_s; 0: not yet */
     struct resolver *resolver;
     struct resolved resolved;
     double resolved_s;                   /* when; on clock_s */
@@ -432,6 +438,35 @@ void connection_load_again(struct connection *connection)
     load(connection, on_loaded_again);
 }
 
+/* For CLIENT LIST alone: a server that forbids it works as well. */
+static void on_name_reply(struct connection *connection, const struct redis_reply *reply)
+{
+    (void)connection, (void)reply;
+}
+
+/* A replica is unfit.  A server that does not tell its role counts as a master, because the probe
+ * finds a replica, too: it writes. */
+static void on_role_reply(struct connection *connection, const struct redis_reply *reply)
+{
+    if (reply->kind == REDIS_SAYS_BULK && strstr(reply->text, "role:slave"))
+        connection_unfit(connection, "it is a replica, although the Sentinels call it the master");
+}
+
+static void identify(struct connection *connection)
+{
+    struct script_command text;
+    char name[32];
+
+    snprintf(name, sizeof name, "ratelimit.fcgi-%d", (int)getpid());
+    text = words(3, (const char *[]){"CLIENT", "SETNAME", name});
+    send_step(connection, STEP_NAME, on_name_reply, &text);
+    if (!connection->sentinel)
+        return;
+    /* The first line is the role.  ROLE itself replies with arrays in an array. */
+    text = words(2, (const char *[]){"INFO", "replication"});
+    send_step(connection, STEP_ROLE, on_role_reply, &text);
+}
+
 static void log_in(struct connection *connection)
 {
     const struct redis_address *address = &connection->config.address;
@@ -445,6 +480,7 @@ static void log_in(struct connection *connection)
         text = words(2, (const char *[]){"AUTH", address->password});
         send_step(connection, STEP_AUTH, on_auth_reply, &text);
     }
+    identify(connection);
     if (address->db != 0) {
         snprintf(db, sizeof db, "%u", address->db);
         text = words(2, (const char *[]){"SELECT", db});
@@ -538,13 +574,12 @@ static void on_resolved(void *context, const struct resolved *resolved)
     connect_first(connection);
 }
 
-void connection_start(struct connection *connection)
+/* Look up the host of the address, and try its addresses. */
+static void resolve(struct connection *connection)
 {
     bool known =
         connection->resolved.count > 0 && clock_s() < connection->resolved_s + LOOKUP_EVERY_S;
 
-    connection->failed[0] = '\0';
-    connection->silent = connection->unfit = false;
     if (connection->config.address.path[0] != '\0') {
         if (!connect_to(connection, connection->config.address.path, NULL))
             attempt_over(connection);
@@ -554,6 +589,77 @@ void connection_start(struct connection *connection)
         resolver_start(connection->resolver, connection->config.address.host);
     }
 }
+
+void connection_start(struct connection *connection)
+{
+    connection->failed[0] = '\0';
+    connection->silent = connection->unfit = false;
+    connection->asking = connection->sentinel && clock_s() >= connection->asked_s + ASK_EVERY_S;
+    if (connection->asking)
+        sentinel_ask(connection->sentinel);
+    else
+        resolve(connection);
+}
+
+/* ---- Sentinels ---- */
+
+/* The master is where ANSWER says.  Returns whether that is another place than before. */
+static bool set_master(struct connection *connection, const struct sentinel_answer *answer)
+{
+    struct redis_address *address = &connection->config.address;
+
+    connection->asked_s = clock_s();
+    if (strcmp(address->host, answer->host) == 0 && address->port == answer->port)
+        return false;
+    strcpy(address->host, answer->host);
+    address->port = answer->port;
+    connection->resolved.count = 0;
+    connection->shunned[0] = '\0';
+    return true;
+}
+
+static void on_found(void *context, const struct sentinel_answer *answer)
+{
+    struct connection *connection = context;
+
+    if (!connection->asking)
+        return; /* a switch was faster */
+    connection->asking = false;
+    if (answer->error[0] != '\0') {
+        snprintf(connection->failed, sizeof connection->failed, "%s", answer->error);
+        connection->unfit = true;
+        attempt_over(connection);
+        return;
+    }
+    set_master(connection, answer);
+    resolve(connection);
+}
+
+/* Connect to the new master at once; requests wait for it. */
+static void on_switched(void *context, const struct sentinel_answer *answer)
+{
+    struct connection *connection = context;
+
+    if (!set_master(connection, answer))
+        return;
+    log_line(LOG_NOTICE, "redis %s: the Sentinels name a new master, %s port %u", connection->shown,
+             answer->host, answer->port);
+    connection->backoff_s = 0;
+    connection->asking = false;
+    if (connection->ready) {
+        lose(connection, "the Sentinels name a new master", true);
+        return;
+    }
+    ev_timer_stop(connection->loop, &connection->retry);
+    close_socket(connection);
+    drop_owed(connection, "the Sentinels name a new master");
+    resolver_stop(connection->resolver);
+    connection_start(connection);
+}
+
+static const struct sentinel_events sentinel_events = {on_found, on_switched};
+
+/* ---- Events ---- */
 
 static void on_opened(void *context)
 {
@@ -643,6 +749,8 @@ struct connection *connection_new(struct ev_loop *loop, const struct redis_confi
         connection->tls = tls_new(&config->tls);
     redis_socket_init(&connection->socket, loop, &socket_events, connection);
     connection->resolver = resolver_new(loop, on_resolved, connection);
+    if (config->topology == REDIS_SENTINEL)
+        connection->sentinel = sentinel_new(loop, config, &sentinel_events, connection);
     return connection;
 }
 
@@ -653,6 +761,7 @@ void connection_free(struct connection *connection)
     ev_timer_stop(connection->loop, &connection->retry);
     close_socket(connection);
     drop_owed(connection, "");
+    sentinel_free(connection->sentinel);
     resolver_free(connection->resolver);
     tls_free(connection->tls);
     free(connection);

@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/redis_client.h"
 
+#include <errno.h>
 #include <hiredis/hiredis.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/span.h"
 #include "store/tls.h"
 
 /* Keys and fields that one page looks at: Redis serves others within a millisecond. */
@@ -59,42 +61,41 @@ static const char *prefixed(struct redis_client *client, const char *key)
 
 static const char *log_in(struct redis_client *client, const struct redis_address *address)
 {
-    const char *error = NULL;
-    char db[16];
-
     if (address->user[0] != '\0')
-        error = run(client, 3, (const char *[]){"AUTH", address->user, address->password});
-    else if (address->password[0] != '\0')
-        error = run(client, 2, (const char *[]){"AUTH", address->password});
-    snprintf(db, sizeof db, "%u", address->db);
-    if (!error && address->db > 0)
-        error = run(client, 2, (const char *[]){"SELECT", db});
-    /* A command that take.lua uses, too, so that no access list forbids it. */
-    return error ? error : run(client, 1, (const char *[]){"TIME"});
+        return run(client, 3, (const char *[]){"AUTH", address->user, address->password});
+    if (address->password[0] != '\0')
+        return run(client, 2, (const char *[]){"AUTH", address->password});
+    return NULL;
 }
 
-/* Begin TLS, if CONFIG says so. */
-static const char *secure(struct redis_client *client, const struct redis_config *config)
+static const char *select_database(struct redis_client *client, unsigned db)
 {
-    if (!config->address.tls)
+    char text[16];
+
+    snprintf(text, sizeof text, "%u", db);
+    return db > 0 ? run(client, 2, (const char *[]){"SELECT", text}) : NULL;
+}
+
+/* Begin TLS, if ADDRESS says so. */
+static const char *secure(struct redis_client *client, const struct redis_address *address,
+                          const struct redis_tls *config)
+{
+    if (!address->tls)
         return NULL;
-    struct tls *tls = tls_new(&config->tls);
+    struct tls *tls = tls_new(config);
     struct tls_stream *stream =
-        tls_attach(tls, client->redis, config->address.host, client->error, sizeof client->error);
+        tls_attach(tls, client->redis, address->host, client->error, sizeof client->error);
     tls_free(tls);
     return stream ? NULL : client->error;
 }
 
-struct redis_client *redis_client_new(const struct redis_config *config, unsigned timeout_ms,
-                                      char *error, size_t size)
+struct redis_client *redis_client_connect(const struct redis_address *address,
+                                          const struct redis_tls *tls, unsigned timeout_ms,
+                                          char *error, size_t size)
 {
-    const struct redis_address *address = &config->address;
     struct redis_client *client = memory_new(sizeof *client);
     const struct timeval timeout = {timeout_ms / 1000, (suseconds_t)(timeout_ms % 1000 * 1000)};
-    char shown[REDIS_CONFIG_SHOWN_SIZE];
     const char *why;
-
-    strcpy(client->prefix, config->key_prefix);
 
     client->redis = address->path[0] != '\0'
                         ? redisConnectUnixWithTimeout(address->path, timeout)
@@ -106,15 +107,179 @@ struct redis_client *redis_client_new(const struct redis_config *config, unsigne
     else if (redisSetTimeout(client->redis, timeout) != REDIS_OK)
         why = failed(client, NULL);
     else
-        why = secure(client, config);
+        why = secure(client, address, tls);
     if (!why)
         why = log_in(client, address);
     if (!why)
         return client;
-    snprintf(error, size, "redis %s: %s", redis_config_show(config, shown), why);
+    snprintf(error, size, "%s", why);
     redis_client_free(client);
     return NULL;
 }
+
+/* ---- Sentinels ---- */
+
+/* Ask the Sentinel that CLIENT is connected to for the master NAME. */
+static const char *get_master(struct redis_client *client, const char *name,
+                              struct redis_address *out)
+{
+    redisReply *reply = redisCommandArgv(
+        client->redis, 3, (const char *[]){"SENTINEL", "GET-MASTER-ADDR-BY-NAME", name}, NULL);
+    unsigned port;
+
+    if (reply && (reply->type == REDIS_REPLY_NIL ||
+                  (reply->type == REDIS_REPLY_ARRAY && reply->elements == 0))) {
+        freeReplyObject(reply);
+        snprintf(client->error, sizeof client->error, "it knows no master '%s'", name);
+        return client->error;
+    }
+    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+        reply->element[0]->type != REDIS_REPLY_STRING ||
+        reply->element[1]->type != REDIS_REPLY_STRING ||
+        (size_t)reply->element[0]->len >= sizeof out->host ||
+        !span_is_number((struct span){reply->element[1]->str, (size_t)reply->element[1]->len},
+                        65535, &port))
+        return failed(client, reply);
+    strcpy(out->host, reply->element[0]->str);
+    out->port = port;
+    freeReplyObject(reply);
+    return NULL;
+}
+
+bool redis_client_find_master(const struct redis_config *config, unsigned *first,
+                              unsigned timeout_ms, struct redis_address *out, char *error,
+                              size_t size)
+{
+    char why[sizeof((struct redis_client *)0)->error], shown[REDIS_ADDRESS_SHOWN_SIZE];
+    size_t len = 0;
+
+    *out = config->address;
+    error[0] = '\0';
+    for (unsigned i = 0; i < config->server_count; i++) {
+        unsigned which = (*first + i) % config->server_count;
+        const struct redis_address *server = &config->server[which];
+        struct redis_client *client =
+            redis_client_connect(server, &config->tls, timeout_ms, why, sizeof why);
+        const char *wrong = client ? get_master(client, config->master, out) : why;
+        if (wrong && len < size)
+            len += (size_t)snprintf(error + len, size - len, "%sSentinel %s: %s", i > 0 ? "; " : "",
+                                    redis_address_show(server, shown), wrong);
+        redis_client_free(client);
+        if (!wrong) {
+            *first = which;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *redis_client_subscribe(struct redis_client *client, const char *channel,
+                                   const char *other)
+{
+    const char *error = run(client, 2, (const char *[]){"SUBSCRIBE", channel});
+
+    return error ? error : run(client, 2, (const char *[]){"SUBSCRIBE", other});
+}
+
+int redis_client_fd(const struct redis_client *client)
+{
+    return client->redis->fd;
+}
+
+void redis_client_ping(struct redis_client *client)
+{
+    int done = 0;
+
+    if (redisAppendCommand(client->redis, "PING") != REDIS_OK)
+        return;
+    while (!done && redisBufferWrite(client->redis, &done) == REDIS_OK)
+        ;
+}
+
+/* With TLS a socket can have bytes and none of them for us: that is no error. */
+static bool is_early(const redisContext *redis)
+{
+    return redis->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+const char *redis_client_messages(struct redis_client *client,
+                                  void (*each)(void *context, const char *channel,
+                                               const char *payload),
+                                  void *context)
+{
+    void *object = NULL;
+
+    if (redisBufferRead(client->redis) != REDIS_OK) {
+        if (!is_early(client->redis))
+            return failed(client, NULL);
+        client->redis->err = 0;
+    }
+    while (redisReaderGetReply(client->redis->reader, &object) == REDIS_OK && object) {
+        redisReply *reply = object;
+        if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
+            reply->element[0]->type == REDIS_REPLY_STRING &&
+            reply->element[1]->type == REDIS_REPLY_STRING &&
+            reply->element[2]->type == REDIS_REPLY_STRING &&
+            strcmp(reply->element[0]->str, "message") == 0)
+            each(context, reply->element[1]->str, reply->element[2]->str);
+        freeReplyObject(reply);
+    }
+    return client->redis->reader->err ? "a reply that makes no sense" : NULL;
+}
+
+/* ---- Redis ---- */
+
+/* Whether CLIENT is connected to a master: NULL; or what it is.  A server that does not say it
+ * counts as one. */
+static const char *judge_role(struct redis_client *client)
+{
+    redisReply *reply =
+        redisCommandArgv(client->redis, 2, (const char *[]){"INFO", "replication"}, NULL);
+    bool replica = reply && reply->type == REDIS_REPLY_STRING && strstr(reply->str, "role:slave");
+
+    if (!reply)
+        return failed(client, NULL);
+    freeReplyObject(reply);
+    return replica ? "it is a replica, although the Sentinels call it the master" : NULL;
+}
+
+/* Connect to the one server of CONFIG, or to the master of its Sentinels. */
+static struct redis_client *connect_to(const struct redis_config *config, unsigned timeout_ms,
+                                       char *error, size_t size)
+{
+    struct redis_address address = config->address;
+    unsigned first = 0;
+
+    if (config->topology == REDIS_SENTINEL &&
+        !redis_client_find_master(config, &first, timeout_ms, &address, error, size))
+        return NULL;
+    return redis_client_connect(&address, &config->tls, timeout_ms, error, size);
+}
+
+struct redis_client *redis_client_new(const struct redis_config *config, unsigned timeout_ms,
+                                      char *error, size_t size)
+{
+    char why[sizeof((struct redis_client *)0)->error], shown[REDIS_CONFIG_SHOWN_SIZE];
+    struct redis_client *client = connect_to(config, timeout_ms, why, sizeof why);
+    const char *wrong = client ? NULL : why;
+
+    if (client)
+        strcpy(client->prefix, config->key_prefix);
+    if (!wrong && config->topology == REDIS_SENTINEL)
+        wrong = judge_role(client);
+    if (!wrong)
+        wrong = select_database(client, config->address.db);
+    /* A command that take.lua uses, too, so that no access list forbids it. */
+    if (!wrong)
+        wrong = run(client, 1, (const char *[]){"TIME"});
+    if (!wrong)
+        return client;
+    snprintf(error, size, "redis %s: %s", redis_config_show(config, shown), wrong);
+    redis_client_free(client);
+    return NULL;
+}
+
+/* ---- Commands ---- */
 
 /* Read the page that SCAN or HSCAN has replied with: the next CURSOR, and at *ITEMS the COUNT
  * strings of the page, which REPLY owns.  False: it is something else. */

@@ -3,6 +3,7 @@
 #ifndef REDIS_CLIENT_H
 #define REDIS_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,12 +11,43 @@
 
 struct redis_client;
 
-/* Connect to the Redis of CONFIG and log in.  Its key prefix is put before every key and pattern
- * below, and is not part of the keys that are found.  TIMEOUT_MS (> 0) bounds the connection and
- * each reply. Returns it, the caller's to free with redis_client_free; or NULL, and ERROR (SIZE
- * bytes) says what is wrong. */
+/* Connect to the Redis of CONFIG, or to the master of its Sentinels, and log in.  Its key prefix is
+ * put before every key and pattern below, and is not part of the keys that are found.  TIMEOUT_MS
+ * (> 0) bounds the connection and each reply. Returns it, the caller's to free with
+ * redis_client_free; or NULL, and ERROR (SIZE bytes) says what is wrong. */
 struct redis_client *redis_client_new(const struct redis_config *config, unsigned timeout_ms,
                                       char *error, size_t size);
+
+/* Connect to the server at ADDRESS and log in, and no more: for a Sentinel.  As redis_client_new,
+ * and ERROR does not name the server. */
+struct redis_client *redis_client_connect(const struct redis_address *address,
+                                          const struct redis_tls *tls, unsigned timeout_ms,
+                                          char *error, size_t size);
+
+/* Ask the Sentinels of CONFIG for their master, in turn from *FIRST on, which becomes the one that
+ * answered: the address and login of that master into *OUT.  TIMEOUT_MS bounds each connection and
+ * reply.  False: ERROR (SIZE bytes) says what is wrong with each of them. */
+bool redis_client_find_master(const struct redis_config *config, unsigned *first,
+                              unsigned timeout_ms, struct redis_address *out, char *error,
+                              size_t size);
+
+/* Subscribe to two channels; no other command but redis_client_ping can follow.  Returns NULL, or
+ * what is wrong, borrowed until the next call. */
+const char *redis_client_subscribe(struct redis_client *client, const char *channel,
+                                   const char *other);
+
+/* The descriptor that can be read when a message has come. */
+int redis_client_fd(const struct redis_client *client);
+
+/* Read what has come after a subscription.  EACH is called with CONTEXT for each message.  Returns
+ * as above. */
+const char *redis_client_messages(struct redis_client *client,
+                                  void (*each)(void *context, const char *channel,
+                                               const char *payload),
+                                  void *context);
+
+/* Send PING, whose answer is only read as a sign of life. */
+void redis_client_ping(struct redis_client *client);
 
 /* One page of SCAN: keys that match PATTERN (as Redis's SCAN MATCH), from CURSOR on, which is "0"
  * at first and at the end, at least 24 bytes.  EACH is called with CONTEXT for each key of LEN

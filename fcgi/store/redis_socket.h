@@ -1,6 +1,7 @@
 /* redis_socket.h - one socket to Redis on a libev loop: connect, write commands, read replies; with
- * or without TLS.  Only this file, redis_reply.c, redis_client.c and tls.c know hiredis.  It is used without its asynchronous layer,
- * because that aborts the process on a reply that no command asked for. */
+ * or without TLS.  Only this file, redis_reply.c, redis_client.c and tls.c know hiredis.  It is
+ * used without its asynchronous layer, because that aborts the process on a reply that no command
+ * asked for. */
 #ifndef REDIS_SOCKET_H
 #define REDIS_SOCKET_H
 

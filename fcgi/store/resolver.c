@@ -119,13 +119,19 @@ void resolver_start(struct resolver *resolver, const char *host)
     }
 }
 
+void resolver_stop(struct resolver *resolver)
+{
+    ev_timer_stop(resolver->loop, &resolver->ask);
+    /* What glibc still works on is not freed, because it would write to it. */
+    if (resolver->lookup && gai_cancel(&resolver->lookup->request) != EAI_NOTCANCELED)
+        lookup_free(resolver->lookup);
+    resolver->lookup = NULL;
+}
+
 void resolver_free(struct resolver *resolver)
 {
     if (!resolver)
         return;
-    ev_timer_stop(resolver->loop, &resolver->ask);
-    /* What glibc still works on is not freed, because the process is about to end. */
-    if (resolver->lookup && gai_cancel(&resolver->lookup->request) != EAI_NOTCANCELED)
-        lookup_free(resolver->lookup);
+    resolver_stop(resolver);
     free(resolver);
 }

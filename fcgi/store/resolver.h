@@ -28,6 +28,9 @@ struct resolver *resolver_new(struct ev_loop *loop, resolver_done *done, void *c
  * this returns for a numeric address, else from the loop.  One look-up at a time. */
 void resolver_start(struct resolver *resolver, const char *host);
 
+/* Forget the look-up that is under way, if there is one; DONE is not called for it. */
+void resolver_stop(struct resolver *resolver);
+
 /* Free RESOLVER; DONE is not called any more.  NULL is fine. */
 void resolver_free(struct resolver *resolver);
 

@@ -16,8 +16,8 @@ struct tls_stream; /* one connection's TLS; an SSL of OpenSSL */
  * since 1.0. */
 const char *tls_missing(void);
 
-/* Certificates as CONFIG (copied) says.  The files are read by tls_attach.  Returns it, the caller's
- * to free with tls_free; never NULL. */
+/* Certificates as CONFIG (copied) says.  The files are read by tls_attach.  Returns it, the
+ * caller's to free with tls_free; never NULL. */
 struct tls *tls_new(const struct redis_tls *config);
 
 /* Begin TLS on REDIS, which has connected to HOST: TLS 1.2 or newer, the server's certificate is
