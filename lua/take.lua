@@ -9,6 +9,9 @@
   admitted at most the largest capacity + T / the shortest interval in any time T, while its key is
   kept.
 
+  A bucket can be in debt: empty_at is then in the future, and has a '+' before it.  Without the
+  '+' it means that the clock has stepped back.
+
   KEYS[i]      string: empty_at, since the epoch.  An absent key is a full bucket.  The key expires
                KEEP_MS after the bucket is full, so that it is still there for a limit whose window
                becomes up to KEEP_MS longer.  Its time to live tells the window of the limit that
@@ -24,6 +27,9 @@
     [3n+1]     the number of enforced buckets, which are the first of the n; absent: all.  The
                others are shadows.  A shadow is charged if it has room and the enforced buckets are
                charged; it never refuses.
+    [3n+2]     'force': all buckets are charged, whatever they have, and can be in debt then.  This
+               is for tokens that were handed out while Redis was away.  A debt is paid by the
+               refill; until then the bucket refuses.
 
   Returns, per bucket, four whole numbers in one flat array
     allowed    1 if this bucket had room, else 0.  If all enforced buckets had room, they are
@@ -32,15 +38,16 @@
     remaining  whole tokens left: r in the RateLimit field
     wait_us    time until the same cost fits again, for Retry-After; 0: now, -1: never, because
                cost > capacity
-    full_us    time until the bucket is full
+    full_us    time until the bucket is full; in debt it is longer than a window
 
   Runs on Redis 5 to 8: a write after TIME needs effects replication, the default since 5.0. ]]
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local enforced = tonumber(ARGV[3 * #KEYS + 1]) or #KEYS
+local force = ARGV[3 * #KEYS + 2] == 'force'
 local KEEP_MS = 60000
-local reply, credits, stale, all_allow = {}, {}, {}, true
+local reply, credits, stale, owes, all_allow = {}, {}, {}, {}, true
 
 for i = 1, #KEYS do
   local interval = ARGV[3 * i - 2]
@@ -59,8 +66,10 @@ for i = 1, #KEYS do
   local shorter = earlier > window + 5000
   if shorter then credit = math.floor(math.min(1, (now - empty_at) / earlier) * window) end
   stale[i] = empty_at and credit < window and (shorter or left < window - credit)
-  -- A negative credit means that the clock has stepped back.  The bucket counts as empty.
-  local allow = charge == 0 or charge <= credit
+  owes[i] = empty_at and stored:byte() == 43
+  -- A negative credit without a '+' means that the clock has stepped back.  The bucket counts as
+  -- empty.
+  local allow = charge == 0 or charge <= credit or force
   if i <= enforced then all_allow = all_allow and allow end
   credits[i] = credit
   reply[4 * i - 3] = allow and 1 or 0
@@ -71,7 +80,7 @@ for i = 1, #KEYS do
   local window, charge = interval * ARGV[3 * i - 1], interval * ARGV[3 * i]
   local allow, credit = reply[4 * i - 3] == 1, credits[i]
 
-  local overdrawn = credit < 0
+  local overdrawn = credit < 0 and not owes[i]
   if overdrawn then credit = 0 end
   local taken = all_allow and allow
   if taken then credit = credit - charge end
@@ -84,7 +93,8 @@ for i = 1, #KEYS do
   if charge > 0 and (taken or overdrawn or stale[i]) then
     -- tostring would keep only 14 of the 16 digits.
     local ttl = math.ceil(full / 1000) + (window < 1000 and 0 or KEEP_MS)
-    local set = redis.pcall('SET', KEYS[i], string.format('%.0f', now - credit), 'PX', ttl)
+    local empty_at = string.format(credit < 0 and '+%.0f' or '%.0f', now - credit)
+    local set = redis.pcall('SET', KEYS[i], empty_at, 'PX', ttl)
     -- If the write of a refusal fails, ignore it, because an empty bucket must refuse even when
     -- Redis is out of memory.  If a charge cannot be written, return the error.  Nothing is charged
     -- then, because Redis refuses the first write of a script or none: it checks for OOM, MISCONF,
@@ -94,7 +104,7 @@ for i = 1, #KEYS do
 
   local wait = charge - credit
   if charge > window then wait = -1 elseif wait < 0 then wait = 0 end
-  reply[4 * i - 2] = math.floor(credit / interval)
+  reply[4 * i - 2] = math.max(0, math.floor(credit / interval))
   reply[4 * i - 1] = wait
   reply[4 * i] = full
 end

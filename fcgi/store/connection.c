@@ -106,12 +106,12 @@ static void gather(struct connection *connection, struct redis_command *command,
 }
 
 void connection_charge(struct connection *connection, struct redis_command *command,
-                       const struct charge *charges, size_t count)
+                       const struct charge *charges, size_t count, bool force)
 {
     struct script_command text;
 
     script_run(&text, connection->by_eval ? NULL : connection->sha, connection->config.key_prefix,
-               charges, count);
+               charges, count, force);
     gather(connection, command, &text);
 }
 
@@ -344,7 +344,7 @@ static void probe(struct connection *connection)
     struct script_command text;
 
     script_run(&text, connection->by_eval ? NULL : connection->sha, connection->config.key_prefix,
-               probes, 2);
+               probes, 2, false);
     send_step(connection, STEP_PROBE, on_probe_reply, &text);
 }
 

@@ -64,11 +64,12 @@ struct connection *connection_new(struct ev_loop *loop, const struct redis_confi
  * for 11 s, and the last one is waited for.  A name is looked up at most once a second. */
 void connection_start(struct connection *connection);
 
-/* Gather the command that runs take.lua for the COUNT CHARGES, for the next connection_write.
+/* Gather the command that runs take.lua for the COUNT CHARGES, as script_run has it, for the next
+ * connection_write.
  * COMMAND, whose events are set, is borrowed until it is replied to or dropped.  The connection is
  * ready. */
 void connection_charge(struct connection *connection, struct redis_command *command,
-                       const struct charge *charges, size_t count);
+                       const struct charge *charges, size_t count, bool force);
 
 /* Gather the command HGET KEY FIELD, KEY below STORE_KEY_SIZE bytes; otherwise as
  * connection_charge. */

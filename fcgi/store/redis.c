@@ -208,6 +208,7 @@ static void settle(struct redis *redis, struct ask *ask, const char *why)
 {
     ask->settled_by = why ? UNSETTLED : SETTLED_BY_REDIS;
     ask->why = why;
+    ask->may_be_charged = why == is_late || why == is_dropped;
     if (why)
         count_undecided(redis, why);
     ask->done(ask);
@@ -233,7 +234,7 @@ static void sent_remove(struct call *call)
 static void call_send(struct call *call)
 {
     connection_charge(call->redis->connection, &call->command, call->ask->charges,
-                      call->ask->charge_count);
+                      call->ask->charge_count, call->ask->force);
 }
 
 /* The calls that wait for a connection end without a decision, because there will be none soon for

@@ -60,7 +60,7 @@ static void add_key(struct script_command *command, const char *prefix, size_t l
 }
 
 void script_run(struct script_command *command, const char *sha, const char *prefix,
-                const struct charge *charges, size_t count)
+                const struct charge *charges, size_t count, bool force)
 {
     size_t enforced = enforced_count(charges, count), prefix_len = strlen(prefix);
 
@@ -77,19 +77,22 @@ void script_run(struct script_command *command, const char *sha, const char *pre
         add_number(command, charges[i].capacity);
         add_number(command, charges[i].cost);
     }
-    if (enforced < count)
+    if (enforced < count || force)
         add_number(command, (int64_t)enforced);
+    if (force)
+        add(command, "force", 5);
 }
 
-/* Whether CHARGE's balance can be what take.lua says of it. */
+/* Whether CHARGE's balance can be what take.lua says of it.  A bucket in debt is full after more than
+ * a window. */
 static bool makes_sense(const struct charge *charge)
 {
     const struct balance *balance = &charge->balance;
     bool waits = balance->wait_us == -1 || balance->wait_us > 0;
 
     return balance->remaining >= 0 && balance->remaining <= charge->capacity &&
-           balance->wait_us >= -1 && balance->wait_us <= STORE_WINDOW_US_MAX &&
-           balance->full_us >= 0 && balance->full_us <= STORE_WINDOW_US_MAX &&
+           balance->wait_us >= -1 && balance->wait_us <= 2 * STORE_WINDOW_US_MAX &&
+           balance->full_us >= 0 && balance->full_us <= 2 * STORE_WINDOW_US_MAX &&
            (balance->allowed || waits);
 }
 

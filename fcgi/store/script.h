@@ -11,7 +11,7 @@
 #include "base/units.h"
 
 #define SCRIPT_SHA_LEN       40 /* hexadecimal digits of the script's SHA-1 */
-#define SCRIPT_ARGUMENTS_MAX (4 + 4 * STORE_CHARGES_MAX)
+#define SCRIPT_ARGUMENTS_MAX (5 + 4 * STORE_CHARGES_MAX)
 
 /* A command as arguments; they point into the struct or are borrowed. */
 struct script_command {
@@ -28,9 +28,10 @@ void script_load(struct script_command *command);
 
 /* Run take.lua for COUNT (1 .. STORE_CHARGES_MAX) CHARGES (borrowed), the enforced ones first, with
  * PREFIX (below REDIS_KEY_PREFIX_SIZE; "": none) before each key: EVALSHA with SHA (SCRIPT_SHA_LEN
- * bytes, borrowed), or EVAL with the whole text if SHA is NULL. */
+ * bytes, borrowed), or EVAL with the whole text if SHA is NULL.  FORCE: the charges are taken
+ * whatever the buckets have. */
 void script_run(struct script_command *command, const char *sha, const char *prefix,
-                const struct charge *charges, size_t count);
+                const struct charge *charges, size_t count, bool force);
 
 /* Read REPLY, what take.lua returned for the COUNT CHARGES, into their balances.  False if it
  * cannot be that: wrong in kind or number, or out of range for the charge; the balances are then

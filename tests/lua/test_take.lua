@@ -1321,6 +1321,95 @@ test('without memory a shadow that cannot be charged is an error', function()
   same(take_all({ looked, default_bucket('shadow') }, nil, 1).err, OOM)
 end)
 
+-- Debt ----------------------------------------------------------------------------------------
+
+-- Take COST from BUCKET whatever it has.
+local function force(bucket, cost)
+  local reply = eval({ bucket.key }, { bucket.interval, bucket.capacity, cost, 1, 'force' })
+  return { allowed = reply[1], remaining = reply[2], wait = reply[3], full = reply[4] }
+end
+
+test('force takes what is there, and what is not becomes a debt', function()
+  local bucket = default_bucket()
+  local interval, capacity = bucket.interval, bucket.capacity
+  answers(force(bucket, 2), 1, capacity - 2, 0, 2 * interval)
+  answers(force(bucket, capacity), 1, 0, (capacity + 2) * interval, (capacity + 2) * interval)
+  same(store[bucket.key].value:sub(1, 1), '+', 'marked')
+end)
+
+test('a debt refuses until the refill has paid it, and is not forgiven by a refusal', function()
+  local bucket = default_bucket()
+  local interval = bucket.interval
+  drain(bucket)
+  force(bucket, 2)
+  for _ = 1, 5 do answers(take(bucket), 0, 0, 3 * interval, (bucket.capacity + 2) * interval) end
+  clock = clock + 3 * interval - 1
+  same(take(bucket).allowed, 0, 'a microsecond early')
+  clock = clock + 1
+  answers(take(bucket), 1, 0, interval, bucket.capacity * interval)
+end)
+
+test('a debt that is paid is an ordinary bucket again, also if the clock then steps back', function()
+  local bucket = default_bucket()
+  drain(bucket)
+  force(bucket, 1)
+  clock = clock + 2 * bucket.interval
+  same(take(bucket).allowed, 1, 'paid')
+  same(store[bucket.key].value:find('^%d+$') ~= nil, true, 'without a mark')
+  clock = clock - 10 * bucket.interval
+  take(bucket)
+  clock = clock + bucket.interval
+  same(take(bucket).allowed, 1, 'the step is forgiven')
+end)
+
+test('the key of a debt lives until the bucket is full, and a minute', function()
+  local bucket = default_bucket()
+  drain(bucket)
+  force(bucket, 3)
+  local full = (bucket.capacity + 3) * bucket.interval
+  same(store[bucket.key].expires, now_ms() + (full + KEEP) / MS)
+end)
+
+test('forced charges take from every bucket, and look at none first', function()
+  local empty, full = default_bucket('empty'), default_bucket('full')
+  drain(empty)
+  local argv = { empty.interval, empty.capacity, 1, full.interval, full.capacity, 1, 2, 'force' }
+  local reply = eval({ empty.key, full.key }, argv)
+  same(reply[1] == 1 and reply[5] == 1, true, 'both')
+  same(reply[6], full.capacity - 1, 'the full one')
+  same(take(empty).wait, 2 * empty.interval, 'the empty one')
+end)
+
+test('without memory a forced charge is an error, and nothing is charged', function()
+  no_memory = OOM
+  local reply = eval({ 'k' }, { S, 5, 1, 1, 'force' })
+  same(reply.err, OOM)
+end)
+
+test('what is forced and what is taken is never more than the refill in the end', function()
+  for _ = 1, 200 do
+    local bucket = { key = 'k' .. random(1, 1e6), interval = random(1, 2 * S),
+      capacity = random(1, 20) }
+    local begin, taken, forced = clock, 0, 0
+    for _ = 1, 60 do
+      clock = clock + random(0, 3 * bucket.interval)
+      if random(1, 4) == 1 then
+        local cost = random(1, bucket.capacity)
+        force(bucket, cost)
+        forced = forced + cost
+      else
+        taken = taken + take(bucket).allowed
+      end
+    end
+    -- What was taken left room for everything that was forced before it.
+    local refill = (clock - begin) / bucket.interval
+    same(taken <= bucket.capacity + refill, true, 'taken')
+    local look = take(bucket, 0)
+    local debt = (look.full / bucket.interval) - bucket.capacity
+    same(taken + forced <= bucket.capacity + refill + math.max(0, debt) + 1e-6, true, 'all')
+  end
+end)
+
 -- Main ----------------------------------------------------------------------------------------
 
 local seed = tonumber(os.getenv('SEED')) or os.time()

@@ -37,11 +37,11 @@ TEST(an_ask_is_evalsha_with_its_sha)
 
     struct charge both[2] = {two[0], two[1]};
     both[1].enforced = true;
-    script_run(&command, sha, "", both, 2);
+    script_run(&command, sha, "", both, 2, false);
     want_arguments(&command, 0,
                    "EVALSHA 0123456789012345678901234567890123456789 2 rl:{a}:x rl:{a}:y "
                    "12000000 5 1 1000 100 0");
-    script_run(&command, sha, "", two, 2);
+    script_run(&command, sha, "", two, 2, false);
     want_arguments(&command, 2, "2 rl:{a}:x rl:{a}:y 12000000 5 1 1000 100 0 1");
 }
 
@@ -51,7 +51,7 @@ TEST(a_prefix_is_put_before_every_key)
     char prefix[REDIS_KEY_PREFIX_SIZE];
     struct script_command command;
 
-    script_run(&command, NULL, "staging:", two, 2);
+    script_run(&command, NULL, "staging:", two, 2, false);
     want_arguments(&command, 2, "2 staging:rl:{a}:x staging:rl:{a}:y 12000000 5 1 1000 100 0 1");
     memset(prefix, 'p', sizeof prefix - 1);
     prefix[sizeof prefix - 1] = '\0';
@@ -60,7 +60,7 @@ TEST(a_prefix_is_put_before_every_key)
         longest[i].key_len = STORE_KEY_SIZE - 1;
         memset(longest[i].key, 'a' + (int)i % 26, longest[i].key_len);
     }
-    script_run(&command, NULL, prefix, longest, STORE_CHARGES_MAX);
+    script_run(&command, NULL, prefix, longest, STORE_CHARGES_MAX, false);
     for (size_t i = 0; i < STORE_CHARGES_MAX; i++) {
         assert_int_equal(command.len[3 + i], sizeof prefix - 1 + STORE_KEY_SIZE - 1);
         assert_memory_equal(command.argv[3 + i] + sizeof prefix - 1, longest[i].key,
@@ -72,7 +72,7 @@ TEST(without_a_sha_it_is_eval_with_the_text_that_is_loaded)
 {
     struct script_command run, load;
 
-    script_run(&run, NULL, "", two, 1);
+    script_run(&run, NULL, "", two, 1, false);
     script_load(&load);
     assert_int_equal(run.len[0], 4);
     assert_memory_equal(run.argv[0], "EVAL", 4);
@@ -92,7 +92,7 @@ TEST(the_most_limits_fit)
         charges[i].enforced = i < STORE_CHARGES_MAX - 1;
         charges[i].interval_us = charges[i].capacity = charges[i].cost = INT64_MAX;
     }
-    script_run(&command, NULL, "", charges, STORE_CHARGES_MAX);
+    script_run(&command, NULL, "", charges, STORE_CHARGES_MAX, true);
     assert_int_equal(command.argc, SCRIPT_ARGUMENTS_MAX);
 }
 
