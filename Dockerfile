@@ -51,7 +51,7 @@ LABEL org.opencontainers.image.title="rate-limiter" \
 COPY --from=build /image/ /
 
 # SOCKET_DIR: lighttpd and ratelimit.fcgi communicate over unix sockets, and the processes count
-# together in the file SOCKET_DIR/ratelimit.shared (0.3 MB for each process), so a writable folder is
+# together in the file SOCKET_DIR/ratelimit.shared (5 MB, and 0.3 MB for each process), so a writable folder is
 # needed.  RATELIMIT_SHARED names that file for programs that are run by docker exec.  /dev/shm is
 # writable in every container, under --read-only and for any user, and is private to the container.
 # If it is not private (--ipc host, the containers of one pod), mount a tmpfs and set SOCKET_DIR to

@@ -46,7 +46,7 @@ PROGRAM = $(BUILD)/ratelimit.fcgi
 # All files except main.c, for the program, the unit tests, the fuzz harnesses and the benchmarks.
 LIBRARY = $(BUILD)/libratelimit.a
 OBJECTS = $(patsubst fcgi/%.c,$(BUILD)/%.o,$(wildcard fcgi/*/*.c))
-EMBEDDED = $(BUILD)/take.lua.inc $(BUILD)/override.lua.inc $(BUILD)/limits.yaml.inc $(BUILD)/live.html.inc
+EMBEDDED = $(BUILD)/take.lua.inc $(BUILD)/override.lua.inc $(BUILD)/hosts.lua.inc $(BUILD)/limits.yaml.inc $(BUILD)/live.html.inc
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 HARNESSES = $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -179,7 +179,7 @@ install: all
 
 # The documents, and the files that they link to.
 DOCUMENTS = $(wildcard *.md .github/*.md fcgi/*.md conf/*.md conf/*/*.md lua/*.md tests/*.md conf/*.conf conf/*.yaml conf/*/*.conf \
-  conf/*/*.yaml conf/systemd/ratelimit*) conf/apache/log-json.sed conf/prometheus/dashboard.json LICENSE docker-compose.yml conf/workers.sh conf/caddy/Caddyfile lua/take.lua lua/override.lua \
+  conf/*/*.yaml conf/systemd/ratelimit*) conf/apache/log-json.sed conf/prometheus/dashboard.json LICENSE docker-compose.yml conf/workers.sh conf/caddy/Caddyfile lua/take.lua lua/override.lua lua/hosts.lua \
   tests/helper.bash tests/guarded.bash
 
 # FILE...: install below PREFIX/share/ratelimit, in the same folders as in conf.

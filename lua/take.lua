@@ -27,9 +27,13 @@
     [3n+1]     the number of enforced buckets, which are the first of the n; absent: all.  The
                others are shadows.  A shadow is charged if it has room and the enforced buckets are
                charged; it never refuses.
-    [3n+2]     'force': all buckets are charged, whatever they have, and can be in debt then.  This
+    [3n+2]     absent: the costs are taken, as above.
+               'force': all buckets are charged, whatever they have, and can be in debt then.  This
                is for tokens that were handed out while Redis was away.  A debt is paid by the
-               refill; until then the bucket refuses.
+               refill; until then the bucket refuses.  It is at most one window, so that a client
+               which kept its rate for hours without Redis is not refused for hours.
+               'give': the costs are given back to all buckets, which are never more than full.
+               The caller gives back no more than it has taken, and only once.
 
   Returns, per bucket, four whole numbers in one flat array
     allowed    1 if this bucket had room, else 0.  If all enforced buckets had room, they are
@@ -45,7 +49,7 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local enforced = tonumber(ARGV[3 * #KEYS + 1]) or #KEYS
-local force = ARGV[3 * #KEYS + 2] == 'force'
+local mode = ARGV[3 * #KEYS + 2]
 local KEEP_MS = 60000
 local reply, credits, stale, owes, all_allow = {}, {}, {}, {}, true
 
@@ -69,7 +73,7 @@ for i = 1, #KEYS do
   owes[i] = empty_at and stored:byte() == 43
   -- A negative credit without a '+' means that the clock has stepped back.  The bucket counts as
   -- empty.
-  local allow = charge == 0 or charge <= credit or force
+  local allow = charge == 0 or charge <= credit or mode ~= nil
   if i <= enforced then all_allow = all_allow and allow end
   credits[i] = credit
   reply[4 * i - 3] = allow and 1 or 0
@@ -83,7 +87,13 @@ for i = 1, #KEYS do
   local overdrawn = credit < 0 and not owes[i]
   if overdrawn then credit = 0 end
   local taken = all_allow and allow
-  if taken then credit = credit - charge end
+  if mode == 'give' then
+    credit = math.min(window, credit + charge)
+  elseif mode == 'force' then
+    credit = math.max(credit - charge, math.min(credit, -window))
+  elseif taken then
+    credit = credit - charge
+  end
   local full = window - credit
 
   -- A refusal writes nothing, except in three cases.  If the clock has stepped back, the stored
@@ -92,7 +102,7 @@ for i = 1, #KEYS do
   -- full.  If it has become shorter, what is refilled from now on counts in full.
   if charge > 0 and (taken or overdrawn or stale[i]) then
     -- tostring would keep only 14 of the 16 digits.
-    local ttl = math.ceil(full / 1000) + (window < 1000 and 0 or KEEP_MS)
+    local ttl = math.max(1, math.ceil(full / 1000) + (window < 1000 and 0 or KEEP_MS))
     local empty_at = string.format(credit < 0 and '+%.0f' or '%.0f', now - credit)
     local set = redis.pcall('SET', KEYS[i], empty_at, 'PX', ttl)
     -- If the write of a refusal fails, ignore it, because an empty bucket must refuse even when

@@ -33,12 +33,12 @@ assert_bad_value() {
 
 @test "every mistake is reported in the order of the file, with a correction" {
   assert_refused <<'YAML' \
-    "limits.yaml:2:3: unknown field 'timeouts' in redis; did you mean 'timeout'? its fields are password_file, address, timeout" \
+    "limits.yaml:2:3: unknown field 'timeouts' in redis; did you mean 'timeout'? its fields are password_file, address, sentinel, cluster, user, database, tls, key_prefix, timeout, hosts, mirror" \
     "limits.yaml:3:15: 'itef' is neither; did you mean 'ietf'? write ietf or x-ratelimit" \
     "limits.yaml:5:5: the field 'refill' is missing in a limit; add refill: VALUE" \
     "limits.yaml:7:15: capacity: a sign is not allowed: write plain digits, such as 5; a capacity is 1 to 1000000000 tokens" \
     "limits.yaml:8:5: unknown field 'refil' in a limit; did you mean 'refill'? its fields are name, match, key, capacity, refill, cost, on_redis_failure, shadow, show, overrides" \
-    "limits.yaml:9:23: on_redis_failure: 'alow' is neither; did you mean 'allow'? write allow or deny" \
+    "limits.yaml:9:23: on_redis_failure: 'alow' is none of these; did you mean 'allow'? write allow, deny or local" \
     "limits.yaml:10:5: duplicate limit name 'one'; give each limit its own" \
     "limits.yaml:11:23: unknown field 'method' in match; did you mean 'methods'? its fields are ignore_case, path, methods, host" \
     "limits.yaml:14:13: refill: unknown unit: write s for seconds; the units are ms, s, min, h, day, in lower case; a refill is such as 1/12s"

@@ -31,8 +31,8 @@ write_limits() {
   cat >>"$LIMITS_FILE" <<'YAML'
 redis: { timeout: 5s }     # exactness is shown here, not speed
 limits:
-  - { name: three, key: "query:user | ip", capacity: 3, refill: 1/day }
-  - { name: posts, match: { path: "/*/posted", methods: [POST] }, key: "query:user | ip", capacity: 1, refill: 1/day }
+  - { name: three, key: "query:user | ip", capacity: 3, refill: 1/day, on_redis_failure: allow }
+  - { name: posts, match: { path: "/*/posted", methods: [POST] }, key: "query:user | ip", capacity: 1, refill: 1/day, on_redis_failure: allow }
 YAML
 }
 

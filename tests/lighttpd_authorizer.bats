@@ -169,7 +169,7 @@ YAML
   local path
   cat >"$BATS_TEST_TMPDIR/limits.yaml" <<'YAML'
 limits:
-  - { name: open, key: ip, capacity: 1, refill: 1/min, match: { path: /fcgi/open } }
+  - { name: open, key: ip, capacity: 1, refill: 1/min, on_redis_failure: allow, match: { path: /fcgi/open } }
   - { name: closed, key: ip, capacity: 1, refill: 1/min, on_redis_failure: deny, match: { path: "/*/closed" } }
 YAML
   start_demo REDIS_ADDR="unix:$BATS_TEST_TMPDIR/none" LIMITS_FILE="$BATS_TEST_TMPDIR/limits.yaml"

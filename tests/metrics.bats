@@ -24,6 +24,7 @@ limits:
     key: query:user
     capacity: 5
     refill: 1/day
+    on_redis_failure: allow
     overrides: [{ key: mallory, blocked: true }, { key: bob, unlimited: true }]
   - { name: costly, match: { path: /costly }, key: query:user, capacity: 20, refill: 1/day, cost: 7 }
   - { name: new, match: { path: /user }, key: query:user, capacity: 3, refill: 1/day, shadow: true }

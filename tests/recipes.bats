@@ -325,7 +325,7 @@ rl:{method=PUT+path=/all/x%20y+host=api.example.com+ip=127.0.0.1+header:x-api-ke
   stop "$PROGRAM_PID"
   assert_equal "$(status '/?user=away' --max-time 5)" 502
   assert_equal "$(<"$ECHO_LOG")" ''
-  sed -i 's/on_redis_failure: allow/on_redis_failure: deny/' "$LIMITS_FILE"
+  sed -i 's/on_redis_failure: local/on_redis_failure: deny/' "$LIMITS_FILE"
   REDIS_ADDR=unix:$BATS_TEST_TMPDIR/nowhere "$PROGRAM" --listen "unix:$BATS_TEST_TMPDIR/limiter.sock" --limits "$LIMITS_FILE" \
     2>>"$BATS_TEST_TMPDIR/program.log" 3>&- &
   PROGRAM_PID=$!

@@ -14,7 +14,7 @@ teardown() { stop_all; }
 
 # start TIMEOUT - the program in front of the fake Redis
 start() {
-  printf '{ redis: { timeout: %s }, limits: [{ name: a, key: ip, capacity: 1000000, refill: 1/s }] }\n' "$1" \
+  printf '{ redis: { timeout: %s }, limits: [{ name: a, key: ip, capacity: 1000000, refill: 1/s, on_redis_failure: allow }] }\n' "$1" \
     >"$BATS_TEST_TMPDIR/limits.yaml"
   start_program REDIS_ADDR="unix:$FAKE/socket" LIMITS_FILE="$BATS_TEST_TMPDIR/limits.yaml"
 }

@@ -142,7 +142,7 @@ documented_user() { sed -n "s/^    ACL SETUSER $1 \(.*\)/\1/p" lua/README.md | h
   start_fleet
   for port in "$MASTER" "${REPLICAS[@]}"; do
     # shellcheck disable=SC2086  # words
-    assert_equal "$(at "$port" ACL SETUSER limiter $user '+client|setname' +info +hget +hscan)" OK
+    assert_equal "$(at "$port" ACL SETUSER limiter $user '+client|setname' +info +hget +hscan +eval +zadd +zremrangebyscore +zcard +pexpire)" OK
   done
   for port in "${SENTINELS[@]}"; do
     # shellcheck disable=SC2086

@@ -311,3 +311,20 @@ crowd() {
   assert_equal "$(remaining "$KEY" -- 3600000000 50 0)" 30
   assert_equal "$(remaining other -- 3600000000 20 0)" 0
 }
+
+@test "a forced charge is a debt that refuses, and what is given back pays it" {
+  local wait
+  take_default 5 >/dev/null
+  assert_equal "$(allowed "$KEY" -- "$INTERVAL" "$CAPACITY" 2 1 force)" 1
+  assert_matches "$(redis get "$KEY")" '^\+[0-9]{16}$'
+  wait=$(take_default | cut -d ' ' -f 3)
+  ((wait > 2 * INTERVAL && wait <= 3 * INTERVAL))
+  assert_equal "$(allowed "$KEY" -- "$INTERVAL" "$CAPACITY" 4 1 give)" 1
+  assert_matches "$(redis get "$KEY")" '^[0-9]{16}$'
+  assert_equal "$(allowed "$KEY" -- "$INTERVAL" "$CAPACITY" 1)" 1
+}
+
+@test "a window below a millisecond can be forced and given back" {
+  assert_equal "$(take "$KEY" -- 1 10 5 1 give)" "1 10 0 0"
+  assert_equal "$(allowed "$KEY" -- 1 10 5 1 force)" 1
+}

@@ -50,7 +50,7 @@ const char *look_at(struct charge *charges, size_t count, const struct redis_con
     }
     if (!look.loop)
         return "libev finds no way to wait for events";
-    struct region *region = region_open(NULL, error, sizeof error);
+    struct region *region = region_open(NULL, MIRROR_ROWS_DEFAULT, error, sizeof error);
     if (!region)
         return "there is no memory";
     ask(&look, config, region);

@@ -28,6 +28,7 @@
 #include "shared/recent.h"
 #include "shared/region.h"
 #include "shared/slot.h"
+#include "store/local.h"
 #include "store/redis.h"
 
 #define DRAIN_S     5.0 /* how long a stop waits for what is in flight */
@@ -44,6 +45,7 @@ struct server {
     struct slot *slot;
     struct recent *recent;
     struct redis *redis;
+    struct local *local;
     struct limiter *limiter;
     struct live_overrides *live_overrides;
     struct pages *pages;
@@ -220,13 +222,13 @@ static void warn_of_root(void)
             "server, or as one of its own");
 }
 
-/* Open the region at PATH (NULL: none) and claim a slot.  Without it, the process counts on its
- * own.  False: what is wrong was written. */
-static bool open_region(struct server *server, const char *path)
+/* Open the region at PATH (NULL: none), whose mirror has MIRROR_ROWS rows, and claim a slot.
+ * Without it, the process counts on its own.  False: what is wrong was written. */
+static bool open_region(struct server *server, const char *path, uint64_t mirror_rows)
 {
     char error[REGION_PATH_SIZE + 128];
 
-    server->region = region_open(path, error, sizeof error);
+    server->region = region_open(path, mirror_rows, error, sizeof error);
     server->slot = server->region ? region_claim(server->region) : NULL;
     if (server->slot)
         return true;
@@ -235,7 +237,7 @@ static bool open_region(struct server *server, const char *path)
     log_line(LOG_WARNING, "the shared memory cannot be used (%s): this process counts on its own",
              error);
     region_free(server->region);
-    server->region = region_open(NULL, error, sizeof error);
+    server->region = region_open(NULL, mirror_rows, error, sizeof error);
     if (!server->region)
         fprintf(stderr, "ratelimit.fcgi: no memory for counters: %s\n", error);
     else
@@ -289,12 +291,14 @@ static bool prepare(struct server *server, const struct options *options, struct
     srand48(time(NULL) ^ getpid());
     raise_descriptor_limit();
     wait_for_batches();
-    if (!open_region(server, options->shared))
+    if (!open_region(server, options->shared,
+                     redis->mirror_rows ? redis->mirror_rows : MIRROR_ROWS_DEFAULT))
         return false;
     server->redis_of_file = limits->redis;
     server->redis = redis_new(server->loop, redis, server->slot);
+    server->local = local_new(server->loop, server->region, server->redis, redis->hosts);
     server->limiter =
-        limiter_new(limits, redis_store(server->redis), server->region, fcgi_server_reply);
+        limiter_new(limits, local_store(server->local), server->region, fcgi_server_reply);
     /* After the limiter, so that the first sample has the limits, whose counts begin with it. */
     server->recent = recent_new(server->region);
     server->pages = pages_new(server->region, server->recent, &access);
@@ -337,6 +341,7 @@ static void run_loop(struct server *server)
     monitor_free(server->monitor);
     live_overrides_free(server->live_overrides);
     redis_free(server->redis);
+    local_free(server->local);
     fcgi_server_free(server->fcgi_server);
     router_free(server->router);
     pages_free(server->pages);

@@ -250,6 +250,7 @@ static void read_on_redis_failure(const struct yaml_tree *node, void *out,
     static const char *const words[] = {
         [WHEN_DOWN_ALLOW] = "allow",
         [WHEN_DOWN_DENY] = "deny",
+        [WHEN_DOWN_LOCAL] = "local",
     };
     struct reading *reading = out;
     int word = mapping_word(node, words, COUNT(words), findings);
@@ -278,6 +279,7 @@ void limit_reader_read(const struct yaml_tree *node, unsigned ipv6_prefix_bits, 
     struct reading reading = {out, ipv6_prefix_bits};
 
     *out = (struct limit){.cost.tokens = 1, .line = node->line, .column = node->column};
+    out->on_redis_failure = WHEN_DOWN_LOCAL;
     mapping_read(node, "a limit", fields, COUNT(fields), &reading, findings);
     bucket_reader_window(node, out->capacity, out->interval_us, findings);
 }

@@ -91,6 +91,7 @@ static struct decision *decision_get(struct limiter *limiter)
         limiter->spare_count--;
     }
     decision->ask.charge_count = 0;
+    decision->ask.settled_by = UNSETTLED;
     decision->applied_count = decision->enforced_count = decision->shadow_count = 0;
     return decision;
 }
@@ -164,6 +165,7 @@ static void answer_verdict(struct decision *decision)
         .shadow = decision->shadow,
         .shadow_count = decision->shadow_count,
         .headers = decision->limits->headers,
+        .local = decision->ask.settled_by == SETTLED_BY_LOCAL,
     };
     char text[REPLY_SIZE];
 
@@ -180,7 +182,9 @@ static void answer_decided(struct decision *decision)
     answer_verdict(decision);
 }
 
-/* Each charge has its own policy for when the store is down; one that denies is enough. */
+/* Each charge has its own policy for when the store is down; one that denies is enough.  A store
+ * that does not decide although a charge says WHEN_DOWN_LOCAL does so because another one denies.
+ */
 static void answer_undecided(struct decision *decision)
 {
     enum when_down when_down = WHEN_DOWN_ALLOW;

@@ -38,7 +38,7 @@ const struct limits *limiter_limits(const struct limiter *limiter);
  *   would take too long                                             400, the store is not asked
  *   over STORE_CHARGES_MAX limits apply                             500, the store is not asked
  *   the store does not decide                                       503 if any enforced limit that
- *                                                                   applies says so (when_down),
+ *                                                                   applies denies (when_down),
  *                                                                   else 200
  *
  * A shadow limit that would have refused is named in the answer. */

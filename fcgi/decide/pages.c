@@ -59,9 +59,10 @@ static struct page_head ready(const struct page_request *page)
     if (redis)
         fputs("{\"status\":\"pass\",\"decides\":\"with Redis\"}\n", page->body);
     else if (!limit)
-        fputs("{\"status\":\"warn\",\"decides\":\"without Redis: every request is allowed "
-              "(on_redis_failure: allow)\"}\n",
-              page->body);
+        fputs(
+            "{\"status\":\"warn\",\"decides\":\"without Redis: as on_redis_failure says, local or "
+            "allow\"}\n",
+            page->body);
     else
         fprintf(page->body,
                 "{\"status\":\"fail\",\"decides\":\"nothing: there is no connection to Redis, and "

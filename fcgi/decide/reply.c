@@ -255,9 +255,10 @@ static void append_variables(struct text *reply, const struct verdict *verdict)
     text_append(reply, verdict->shadow_count > 0 ? "\r\n\r\n" : "\r\n");
 }
 
-/* Append the member shadow, if there is something to say. */
-static void append_shadow(struct text *body, const struct verdict *verdict)
+/* Append the members shadow and local, if there is something to say. */
+static void append_circumstances(struct text *body, const struct verdict *verdict)
 {
+    text_append(body, verdict->local ? ",\"local\":true" : "");
     for (size_t i = 0; i < verdict->shadow_count; i++) {
         text_append(body, i > 0 ? "," : ",\"shadow\":[");
         append_name(body, verdict->shadow[i]->name);
@@ -270,10 +271,13 @@ static void append_quota_exceeded(struct text *body, const struct verdict *verdi
     const struct quota *closest = closest_to_refusing(verdict->quotas, verdict->count);
     const char *separator = "";
 
-    text_append(body,
-                "{\"type\":\"https://iana.org/assignments/http-problem-types#quota-exceeded\","
-                "\"title\":\"Request cannot be satisfied as assigned quota has been exceeded\","
-                "\"status\":429,");
+    text_append(body, "{\"type\":\"https://iana.org/assignments/http-problem-types#");
+    text_append(body, verdict->local
+                          ? "temporary-reduced-capacity\",\"title\":\"Request cannot be satisfied "
+                            "due to temporary server capacity constraints\","
+                          : "quota-exceeded\",\"title\":\"Request cannot be satisfied as assigned "
+                            "quota has been exceeded\",");
+    text_append(body, "\"status\":429,");
     if (closest->charge->balance.wait_us < 0) {
         append_field(body, "\"detail\":\"This request costs ", closest->charge->cost);
         text_append(body, " tokens, and a bucket of ");
@@ -290,7 +294,7 @@ static void append_quota_exceeded(struct text *body, const struct verdict *verdi
         separator = ",";
     }
     text_append(body, "]");
-    append_shadow(body, verdict);
+    append_circumstances(body, verdict);
     text_append(body, "}");
 }
 
@@ -303,7 +307,7 @@ static void append_allowed(struct text *body, const struct verdict *verdict)
         append_field(body, ",\"remaining\":", closest->charge->balance.remaining);
         append_field(body, ",\"reset\":", units_seconds_up(closest->charge->balance.full_us));
     }
-    append_shadow(body, verdict);
+    append_circumstances(body, verdict);
     text_append(body, "}");
 }
 

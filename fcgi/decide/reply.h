@@ -39,6 +39,7 @@ struct verdict {
     const struct limit *const *shadow; /* SHADOWS shadow limits that would have refused, borrowed */
     size_t shadow_count;
     unsigned headers; /* enum limits_header, added up */
+    bool local;       /* this host decided by its own share, without Redis */
 };
 
 /* Write the answer to VERDICT in FORM: 200 if every bucket allowed, else 429.
@@ -55,14 +56,14 @@ struct verdict {
  *                                             that refused, rounded up; left out if one is for ever
  *
  * The first two and RateLimit-Shadow are Lists of String names (RFC 9651,
- * draft-ietf-httpapi-ratelimit-headers-11);
- * Cache-Control is no-store.  The body of a 200 is
+ * draft-ietf-httpapi-ratelimit-headers-11); Cache-Control is no-store.  The body of a 200 is
  * {"allowed":true,"limit":CAPACITY,"remaining":R,"reset":SECONDS until the bucket is full}, of the
  * quota that is closest to refusing: the one that has room for the fewest requests like this one,
  * and of several that refused the one that does so longest.  The body of a 429 is an
  * application/problem+json (RFC 9457) of type quota-exceeded that names the violated-policies, and
  * has a detail if a cost can never fit.  Either has a member shadow, a list of names, if a shadow
- * limit would have refused.
+ * limit would have refused, and "local":true if the host decided without Redis; a refusal is then
+ * of type temporary-reduced-capacity, because the host has only its share.
  *
  * As REPLY_AUTHORIZER a 200 only allows the request: it has no body, and instead of the fields
  * these variables, which the web server passes to the backend (Variable-NAME; FastCGI, 6.3):

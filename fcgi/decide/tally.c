@@ -106,7 +106,11 @@ void tally_settled(struct tally *tally, const struct limits *limits, const struc
 
         if (ask->settled_by != UNSETTLED)
             count_decided(tally, counters, &quotas[i], charged);
-        else
+        if (ask->settled_by == SETTLED_BY_LOCAL)
+            counter_add(ask->charges[i].balance.allowed ? &counters->local_allowed
+                                                        : &counters->local_refused,
+                        1);
+        if (ask->settled_by == UNSETTLED)
             count_undecided(tally, counters, &quotas[i], denied);
     }
 }

@@ -8,18 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/memory.h"
 #include "shared/record.h"
 
-#define MAGIC       "rlregion"
-#define LAYOUT      1 /* change it with a struct here, unless layout_of_program sees the change */
-#define PAGE        4096
-#define SLOT_SIZE   ((sizeof(struct slot) + PAGE - 1) / PAGE * PAGE)
-#define REGION_SIZE (PAGE + REGION_SLOTS * SLOT_SIZE)
-#define OPEN_TRIES  100 /* other processes may replace the file at the same time */
+#define MAGIC      "rlregion"
+#define LAYOUT     2 /* change it with a struct here, unless layout_of_program sees the change */
+#define PAGE       4096
+#define SLOT_SIZE  ((sizeof(struct slot) + PAGE - 1) / PAGE * PAGE)
+#define SLOTS_END  (PAGE + REGION_SLOTS * SLOT_SIZE)
+#define ROWS_MAX   (UINT64_C(1) << 24) /* of a mirror: more is no region of ours */
+#define OPEN_TRIES 100                 /* other processes may replace the file at the same time */
 
 /* Bytes of the file that are locked, and never read or written, because they are beyond its end:
  * that of slot I, and those of the leader, of the watcher, and of a process that replaces the file.
@@ -36,18 +38,28 @@ struct region_head {
     uint64_t layout;             /* see layout_of_program */
     uint64_t used[REGION_SLOTS]; /* whether the slot's pages have been allocated */
     struct watch_wish wish;
+    uint64_t mirror_rows; /* of the mirror, which is behind the slots */
+    uint64_t host_count;  /* hosts that share the limits, as Redis counted them last; 0: not yet */
+    char host_id[REGION_HOST_ID_SIZE];
 };
 
 struct region {
     struct region_head *head; /* mapped; the slots follow on the next page */
-    int fd;                   /* -1: the memory is not shared */
-    int own;                  /* the slot of this process; -1: none */
+    size_t size;
+    int fd;  /* -1: the memory is not shared */
+    int own; /* the slot of this process; -1: none */
     bool leads;
 };
 
 static uint64_t layout_of_program(void)
 {
-    return counters_layout() * 31 + sizeof(struct slot) * 7 + LAYOUT;
+    return counters_layout() * 31 + sizeof(struct slot) * 7 + sizeof(struct mirror_row) * 3 +
+           LAYOUT;
+}
+
+static size_t size_with(uint64_t mirror_rows)
+{
+    return SLOTS_END + mirror_bytes(mirror_rows);
 }
 
 static struct slot *slot_at(const struct region *region, size_t i)
@@ -99,28 +111,47 @@ static const char *unsafe(const struct stat *status)
     return NULL;
 }
 
-/* Whether the file FD has the layout of this program. */
-static bool is_ours(int fd, const struct stat *status)
+/* Whether the file FD has the layout of this program, and a mirror of *MIRROR_ROWS rows; if that is
+ * 0, it becomes the number that the file has. */
+static bool is_ours(int fd, const struct stat *status, uint64_t *mirror_rows)
 {
     struct region_head head;
 
-    return status->st_size == (off_t)REGION_SIZE &&
-           pread(fd, &head, sizeof head, 0) == (ssize_t)sizeof head &&
-           memcmp(head.magic, MAGIC, sizeof head.magic) == 0 && head.layout == layout_of_program();
+    if (pread(fd, &head, sizeof head, 0) != (ssize_t)sizeof head ||
+        memcmp(head.magic, MAGIC, sizeof head.magic) != 0 || head.layout != layout_of_program() ||
+        head.mirror_rows == 0 || head.mirror_rows > ROWS_MAX)
+        return false;
+    if (*mirror_rows == 0)
+        *mirror_rows = head.mirror_rows;
+    return head.mirror_rows == *mirror_rows && status->st_size == (off_t)size_with(*mirror_rows);
 }
 
-/* Make a file beside PATH, ready for use, and give it its name TEMPORARY.  Returns a descriptor;
- * -1 and errno. */
-static int make_file(const char *path, char temporary[REGION_PATH_SIZE + 16])
+/* Write a random name for the host into OUT. */
+static void make_host_id(char out[REGION_HOST_ID_SIZE])
 {
-    struct region_head head = {.layout = layout_of_program()};
+    unsigned char bytes[(REGION_HOST_ID_SIZE - 1) / 2];
 
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        memset(bytes, 0, sizeof bytes);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        sprintf(out + 2 * i, "%02x", bytes[i]);
+}
+
+/* Make a file beside PATH, ready for use, and give it its name TEMPORARY.  The pages of the slots
+ * are allocated as they are claimed, those of the mirror now, because a write to a page for which
+ * there is no room would kill the process.  Returns a descriptor; -1 and errno. */
+static int make_file(const char *path, uint64_t mirror_rows, char temporary[REGION_PATH_SIZE + 16])
+{
+    struct region_head head = {.layout = layout_of_program(), .mirror_rows = mirror_rows};
+
+    make_host_id(head.host_id);
     memcpy(head.magic, MAGIC, sizeof head.magic);
     snprintf(temporary, REGION_PATH_SIZE + 16, "%s.XXXXXX", path);
     int fd = mkostemp(temporary, O_CLOEXEC); /* mode 0600 */
     if (fd < 0)
         return -1;
-    if (ftruncate(fd, (off_t)REGION_SIZE) == 0 && posix_fallocate(fd, 0, PAGE) == 0 &&
+    if (ftruncate(fd, (off_t)size_with(mirror_rows)) == 0 && posix_fallocate(fd, 0, PAGE) == 0 &&
+        posix_fallocate(fd, (off_t)SLOTS_END, (off_t)mirror_bytes(mirror_rows)) == 0 &&
         pwrite(fd, &head, sizeof head, 0) == (ssize_t)sizeof head)
         return fd;
     int error = errno;
@@ -132,10 +163,10 @@ static int make_file(const char *path, char temporary[REGION_PATH_SIZE + 16])
 
 /* Put a new file at PATH, where there is none, or OLD_FD with another layout.  Another process may
  * be faster, and so the caller looks at PATH again.  Returns whether there was no error. */
-static bool place_file(const char *path, int old_fd)
+static bool place_file(const char *path, uint64_t mirror_rows, int old_fd)
 {
     char temporary[REGION_PATH_SIZE + 16];
-    int fd = make_file(path, temporary);
+    int fd = make_file(path, mirror_rows, temporary);
 
     if (fd < 0)
         return false;
@@ -158,34 +189,34 @@ static bool is_at(const char *path, int fd)
 }
 
 /* The file FD at PATH has the layout of another program.  One process at a time replaces it. */
-static bool replace_file(const char *path, int fd)
+static bool replace_file(const char *path, uint64_t mirror_rows, int fd)
 {
     if (!lock(fd, REPLACE_LOCK)) {
         usleep(1000); /* another process does it now */
         return true;
     }
-    bool fine = !is_at(path, fd) || place_file(path, fd);
+    bool fine = !is_at(path, fd) || place_file(path, mirror_rows, fd);
     unlock(fd, REPLACE_LOCK);
     return fine;
 }
 
 /* Open the file at PATH, and create or replace it if need be.  Returns a descriptor; -1 if it
  * cannot be opened: *WHY says why if it is not errno. */
-static int open_file(const char *path, const char **why)
+static int open_file(const char *path, uint64_t mirror_rows, const char **why)
 {
     for (int i = 0; i < OPEN_TRIES; i++) {
         struct stat status;
         int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        if (fd < 0 && (errno != ENOENT || !place_file(path, -1))) {
+        if (fd < 0 && (errno != ENOENT || !place_file(path, mirror_rows, -1))) {
             *why = errno == ELOOP ? "it is a symbolic link" : NULL;
             return -1;
         }
         if (fd < 0)
             continue;
         *why = fstat(fd, &status) == 0 ? unsafe(&status) : "it cannot be examined";
-        if (!*why && is_ours(fd, &status))
+        if (!*why && is_ours(fd, &status, &mirror_rows))
             return fd;
-        bool again = !*why && replace_file(path, fd);
+        bool again = !*why && replace_file(path, mirror_rows, fd);
         int error = errno;
         close(fd);
         errno = error;
@@ -196,14 +227,15 @@ static int open_file(const char *path, const char **why)
     return -1;
 }
 
-static struct region *map(int fd, int protection)
+static struct region *map(int fd, uint64_t mirror_rows, int protection)
 {
     struct region *region = memory_new(sizeof *region);
     int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
 
     region->fd = fd;
     region->own = -1;
-    region->head = mmap(NULL, REGION_SIZE, protection, flags | MAP_NORESERVE, fd, 0);
+    region->size = size_with(mirror_rows);
+    region->head = mmap(NULL, region->size, protection, flags | MAP_NORESERVE, fd, 0);
     if (region->head != MAP_FAILED)
         return region;
     free(region);
@@ -216,18 +248,22 @@ static struct region *open_failed(const char *path, const char *why, char *error
     return NULL;
 }
 
-struct region *region_open(const char *path, char *error, size_t size)
+struct region *region_open(const char *path, uint64_t mirror_rows, char *error, size_t size)
 {
     const char *why = NULL;
     int fd = -1;
 
     if (path && strlen(path) >= REGION_PATH_SIZE)
         return open_failed(path, "the path is too long", error, size);
-    if (path && (fd = open_file(path, &why)) < 0)
+    if (path && (fd = open_file(path, mirror_rows, &why)) < 0)
         return open_failed(path, why, error, size);
-    struct region *region = map(fd, PROT_READ | PROT_WRITE);
-    if (region)
+    struct region *region = map(fd, mirror_rows, PROT_READ | PROT_WRITE);
+    if (region) {
+        if (!path)
+            make_host_id(region->head->host_id);
+        mirror_begin(region_mirror(region), mirror_rows);
         return region;
+    }
     open_failed(path ? path : "memory", NULL, error, size);
     if (fd >= 0)
         close(fd);
@@ -237,12 +273,13 @@ struct region *region_open(const char *path, char *error, size_t size)
 struct region *region_open_to_read(const char *path, bool watch, char *error, size_t size)
 {
     int fd = open(path, (watch ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    uint64_t mirror_rows = 0;
     struct stat status;
 
     if (fd < 0)
         return open_failed(path, NULL, error, size);
-    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && is_ours(fd, &status)) {
-        struct region *region = map(fd, watch ? PROT_READ | PROT_WRITE : PROT_READ);
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && is_ours(fd, &status, &mirror_rows)) {
+        struct region *region = map(fd, mirror_rows, watch ? PROT_READ | PROT_WRITE : PROT_READ);
         if (region)
             return region;
         open_failed(path, NULL, error, size);
@@ -306,6 +343,21 @@ struct slot *region_own(const struct region *region)
     return region->own < 0 ? NULL : slot_at(region, (size_t)region->own);
 }
 
+struct mirror *region_mirror(const struct region *region)
+{
+    return (struct mirror *)((char *)region->head + SLOTS_END);
+}
+
+uint64_t *region_host_count(const struct region *region)
+{
+    return &region->head->host_count;
+}
+
+const char *region_host_id(const struct region *region)
+{
+    return region->head->host_id;
+}
+
 struct watch_wish *region_wish(const struct region *region)
 {
     return &region->head->wish;
@@ -335,7 +387,7 @@ void region_free(struct region *region)
 {
     if (!region)
         return;
-    munmap(region->head, REGION_SIZE);
+    munmap(region->head, region->size);
     if (region->fd >= 0)
         close(region->fd);
     free(region);

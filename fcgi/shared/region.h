@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "shared/counters.h"
+#include "shared/mirror.h"
 #include "shared/top.h"
 #include "shared/watch.h"
 
@@ -25,6 +26,7 @@
 #define REGION_PROBLEM_SIZE 512
 #define REGION_VERSION_SIZE 32
 #define REGION_SHA256_SIZE  65
+#define REGION_HOST_ID_SIZE 33
 
 /* What a process says of itself. */
 struct process {
@@ -64,10 +66,12 @@ struct slot {
 struct region;
 
 /* Open the region at PATH, which is created if there is none; NULL: memory of this process alone.
+ * Its mirror has MIRROR_ROWS (> 0) rows; a file with another number is replaced, as one of another
+ * version is.
  * The file has mode 0600.  It is refused if it is a link, is not a plain file, belongs to another
  * user, or if others can write to it.  Returns the region, the caller's to free with region_free;
  * or NULL, and ERROR (SIZE bytes) says what is wrong. */
-struct region *region_open(const char *path, char *error, size_t size);
+struct region *region_open(const char *path, uint64_t mirror_rows, char *error, size_t size);
 
 /* The same without creating it; it may belong to another user.  WATCH: also to write its wish. */
 struct region *region_open_to_read(const char *path, bool watch, char *error, size_t size);
@@ -79,6 +83,16 @@ struct slot *region_claim(struct region *region);
 
 /* The slot that this process has claimed; NULL: none. */
 struct slot *region_own(const struct region *region);
+
+/* What the host knows of buckets. */
+struct mirror *region_mirror(const struct region *region);
+
+/* How many hosts share the limits, as Redis counted them last; 0: it has not.  Read and written
+ * atomically. */
+uint64_t *region_host_count(const struct region *region);
+
+/* A random name of this region, and so of the host, in hexadecimal. */
+const char *region_host_id(const struct region *region);
 
 /* What the watcher of the host wants to see. */
 struct watch_wish *region_wish(const struct region *region);

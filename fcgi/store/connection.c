@@ -127,14 +127,15 @@ static struct script_command words(int count, const char *const *word)
     return text;
 }
 
-void connection_hget(struct connection *connection, struct redis_command *command, const char *key,
-                     const char *field)
+void connection_words(struct connection *connection, struct redis_command *command, int count,
+                      const char *const *word, int key)
 {
     char prefixed[REDIS_KEY_PREFIX_SIZE + STORE_KEY_SIZE];
-    struct script_command text = words(3, (const char *[]){"HGET", prefixed, field});
+    struct script_command text = words(count, word);
 
-    text.len[1] =
-        (size_t)snprintf(prefixed, sizeof prefixed, "%s%s", connection->config.key_prefix, key);
+    text.argv[key] = prefixed;
+    text.len[key] = (size_t)snprintf(prefixed, sizeof prefixed, "%s%s",
+                                     connection->config.key_prefix, word[key]);
     gather(connection, command, &text);
 }
 

@@ -71,10 +71,10 @@ void connection_start(struct connection *connection);
 void connection_charge(struct connection *connection, struct redis_command *command,
                        const struct charge *charges, size_t count, bool force);
 
-/* Gather the command HGET KEY FIELD, KEY below STORE_KEY_SIZE bytes; otherwise as
- * connection_charge. */
-void connection_hget(struct connection *connection, struct redis_command *command, const char *key,
-                     const char *field);
+/* Gather the command of the COUNT (<= 8) WORDS, of which the one at index KEY is a key (below
+ * STORE_KEY_SIZE bytes); otherwise as connection_charge. */
+void connection_words(struct connection *connection, struct redis_command *command, int count,
+                      const char *const *word, int key);
 
 /* Redis has forgotten the script (NOSCRIPT): load it before what is gathered next. */
 void connection_load_again(struct connection *connection);

@@ -46,13 +46,15 @@ struct call {
 
 TAILQ_HEAD(call_list, call);
 
-/* The one HGET that may be under way. */
-struct hget {
-    struct redis_command command; /* first, so that the command is a hget */
+/* A command that is no ask; one of each kind may be under way. */
+struct query {
+    struct redis_command command; /* first, so that the command is a query */
     bool under_way;
-    redis_hget_done *done;
+    redis_query_done *done;
     void *context;
 };
+
+enum { QUERY_HGET, QUERY_EVAL, QUERY_COUNT };
 
 enum state {
     REDIS_CONNECTING, /* a connection is being made: asks wait for it, each up to its deadline */
@@ -87,7 +89,7 @@ struct redis {
     ev_timer deadline; /* of the oldest call */
     double deadline_s; /* that the timer is set to */
 
-    struct hget hget;
+    struct query query[QUERY_COUNT];
 
     struct slot *slot;
     struct trouble trouble[TROUBLE_COUNT];
@@ -494,35 +496,52 @@ static void on_lost(void *context, const char *reason, bool closed)
 
 static const struct connection_events connection_events = {on_ready, on_lost};
 
-/* ---- HGET ---- */
+/* ---- Queries ---- */
 
-static void on_hget_reply(struct redis_command *command, const struct redis_reply *reply)
+static void on_query_reply(struct redis_command *command, const struct redis_reply *reply)
 {
-    struct hget *hget = (struct hget *)command;
+    struct query *query = (struct query *)command;
 
-    hget->under_way = false;
-    hget->done(hget->context, reply);
+    query->under_way = false;
+    query->done(query->context, reply);
 }
 
-static void on_hget_dropped(struct redis_command *command, const char *reason)
+static void on_query_dropped(struct redis_command *command, const char *reason)
 {
     (void)reason;
-    ((struct hget *)command)->under_way = false;
+    ((struct query *)command)->under_way = false;
 }
 
-static const struct redis_command_events hget_events = {.reply = on_hget_reply,
-                                                        .dropped = on_hget_dropped};
+static const struct redis_command_events query_events = {.reply = on_query_reply,
+                                                         .dropped = on_query_dropped};
+
+/* Send the COUNT WORDS, of which KEY is the key's. */
+static bool send_query(struct redis *redis, int which, int count, const char *const *word, int key,
+                       redis_query_done *done, void *context)
+{
+    struct query *query = &redis->query[which];
+
+    if (redis->state != REDIS_READY || redis->behind || query->under_way)
+        return false;
+    *query = (struct query){{.events = &query_events}, true, done, context};
+    connection_words(redis->connection, &query->command, count, word, key);
+    return true;
+}
 
 /* ---- Public ---- */
 
-bool redis_hget(struct redis *redis, const char *key, const char *field, redis_hget_done *done,
+bool redis_hget(struct redis *redis, const char *key, const char *field, redis_query_done *done,
                 void *context)
 {
-    if (redis->state != REDIS_READY || redis->behind || redis->hget.under_way)
-        return false;
-    redis->hget = (struct hget){{.events = &hget_events}, true, done, context};
-    connection_hget(redis->connection, &redis->hget.command, key, field);
-    return true;
+    return send_query(redis, QUERY_HGET, 3, (const char *[]){"HGET", key, field}, 1, done, context);
+}
+
+bool redis_eval(struct redis *redis, const char *script, const char *key, const char *argument,
+                const char *other, redis_query_done *done, void *context)
+{
+    return send_query(redis, QUERY_EVAL, 6,
+                      (const char *[]){"EVAL", script, "1", key, argument, other}, 3, done,
+                      context);
 }
 
 static void redis_ask(struct store *store, struct ask *ask)

@@ -33,15 +33,19 @@ struct redis *redis_new(struct ev_loop *loop, const struct redis_config *config,
  * different ones need not be. */
 struct store *redis_store(struct redis *redis);
 
-/* REPLY to HGET (borrowed for the call): REDIS_SAYS_BULK, REDIS_SAYS_OTHER if there is no such
- * field, or REDIS_SAYS_ERROR. */
-typedef void redis_hget_done(void *context, const struct redis_reply *reply);
+/* REPLY (borrowed for the call) to redis_hget: REDIS_SAYS_BULK, or REDIS_SAYS_OTHER if there is no
+ * such field; to redis_eval what the script returns; or REDIS_SAYS_ERROR. */
+typedef void redis_query_done(void *context, const struct redis_reply *reply);
 
 /* Ask REDIS for FIELD of the hash KEY.  DONE is called with CONTEXT when the reply comes, and not
  * at all if the connection is lost before.  Returns false, and does nothing, if Redis is away or
  * behind, or still owes the reply to the last call. */
-bool redis_hget(struct redis *redis, const char *key, const char *field, redis_hget_done *done,
+bool redis_hget(struct redis *redis, const char *key, const char *field, redis_query_done *done,
                 void *context);
+
+/* Run SCRIPT, a text of Lua, with KEY and two arguments; otherwise as redis_hget. */
+bool redis_eval(struct redis *redis, const char *script, const char *key, const char *argument,
+                const char *other, redis_query_done *done, void *context);
 
 /* Whether REDIS is lost. */
 bool redis_is_away(const struct redis *redis);

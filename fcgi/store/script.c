@@ -83,8 +83,8 @@ void script_run(struct script_command *command, const char *sha, const char *pre
         add(command, "force", 5);
 }
 
-/* Whether CHARGE's balance can be what take.lua says of it.  A bucket in debt is full after more than
- * a window. */
+/* Whether CHARGE's balance can be what take.lua says of it.  A bucket in debt is full after more
+ * than a window. */
 static bool makes_sense(const struct charge *charge)
 {
     const struct balance *balance = &charge->balance;

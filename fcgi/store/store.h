@@ -49,6 +49,8 @@ struct ask {
     enum settled_by settled_by; /* written by the store: who decided, UNSETTLED for no decision */
     const char *why;            /* if UNSETTLED: why, for people; a static string */
     bool may_be_charged;        /* if UNSETTLED: whether the store may have taken the charges */
+    void (*next_done)(struct ask *ask); /* for a store that asks another one: DONE of its caller, */
+    struct store *asker;                /* and itself */
 };
 
 /* Where the buckets are.  ASK and its charges are borrowed until it is done. */

@@ -38,10 +38,17 @@ struct store *redis_store(struct redis *redis)
     return &redis->store;
 }
 
-bool redis_hget(struct redis *redis, const char *key, const char *field, redis_hget_done *done,
+bool redis_hget(struct redis *redis, const char *key, const char *field, redis_query_done *done,
                 void *context)
 {
     (void)redis, (void)key, (void)field, (void)done, (void)context;
+    return false;
+}
+
+bool redis_eval(struct redis *redis, const char *script, const char *key, const char *argument,
+                const char *other, redis_query_done *done, void *context)
+{
+    (void)redis, (void)script, (void)key, (void)argument, (void)other, (void)done, (void)context;
     return false;
 }
 

@@ -127,7 +127,7 @@ int main(void)
     };
     struct worst worst = {0};
     char error[256];
-    struct region *region = region_open(NULL, error, sizeof error);
+    struct region *region = region_open(NULL, MIRROR_ROWS_DEFAULT, error, sizeof error);
 
     if (!region || !region_claim(region))
         return EXIT_FAILURE;

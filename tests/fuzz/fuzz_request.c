@@ -143,7 +143,7 @@ static struct router *make_router(void)
     findings_free(&findings);
     must(limits != NULL, "the limits of this harness are right");
     must(fcgi_request_init() == NULL, "libfcgi reads and writes through us");
-    struct region *region = region_open(NULL, error, sizeof error);
+    struct region *region = region_open(NULL, MIRROR_ROWS_DEFAULT, error, sizeof error);
     must(region != NULL, "there is memory");
     must(region_claim(region) != NULL, "a new region has a slot");
     struct pages *pages = pages_new(region, recent_new(region), &(struct pages_access){0});

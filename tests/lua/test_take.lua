@@ -1349,7 +1349,7 @@ test('a debt refuses until the refill has paid it, and is not forgiven by a refu
   answers(take(bucket), 1, 0, interval, bucket.capacity * interval)
 end)
 
-test('a debt that is paid is an ordinary bucket again, also if the clock then steps back', function()
+test('a debt that is paid is an ordinary bucket again, if the clock then steps back too', function()
   local bucket = default_bucket()
   drain(bucket)
   force(bucket, 1)
@@ -1371,7 +1371,7 @@ test('the key of a debt lives until the bucket is full, and a minute', function(
 end)
 
 test('forced charges take from every bucket, and look at none first', function()
-  local empty, full = default_bucket('empty'), default_bucket('full')
+  local full, empty = default_bucket('full'), default_bucket('empty')
   drain(empty)
   local argv = { empty.interval, empty.capacity, 1, full.interval, full.capacity, 1, 2, 'force' }
   local reply = eval({ empty.key, full.key }, argv)
@@ -1386,16 +1386,52 @@ test('without memory a forced charge is an error, and nothing is charged', funct
   same(reply.err, OOM)
 end)
 
+test('after hours without Redis a client that kept its rate owes a window at most', function()
+  for _, first in ipairs({ 1, 5 }) do
+    local bucket = default_bucket('first' .. first)
+    take(bucket, first)
+    clock = clock + 3600 * S
+    force(bucket, 3600 * S / bucket.interval)
+    same(take(bucket).wait <= (bucket.capacity + 1) * bucket.interval, true, 'a window at most')
+  end
+end)
+
+test('a debt is at most a window, and none is forgiven', function()
+  local bucket = default_bucket()
+  drain(bucket)
+  local window = bucket.capacity * bucket.interval
+  same(force(bucket, 1000).full, 2 * window)
+  same(force(bucket, 1).full, 2 * window, 'again')
+  clock = clock + window
+  same(take(bucket, 0).full, window, 'paid')
+end)
+
+test('force with a cost of 0 looks at the bucket and writes nothing', function()
+  local bucket = default_bucket()
+  drain(bucket)
+  local before = writes
+  answers(force(bucket, 0), 1, 0, 0, bucket.capacity * bucket.interval)
+  same(writes, before)
+end)
+
+test('force after a step of the clock begins with an empty bucket', function()
+  local bucket = default_bucket()
+  drain(bucket)
+  clock = clock - 100 * S
+  answers(force(bucket, 1), 1, 0, 2 * bucket.interval, (bucket.capacity + 1) * bucket.interval)
+end)
+
 test('what is forced and what is taken is never more than the refill in the end', function()
   for _ = 1, 200 do
     local bucket = { key = 'k' .. random(1, 1e6), interval = random(1, 2 * S),
       capacity = random(1, 20) }
-    local begin, taken, forced = clock, 0, 0
+    local begin, taken, forced, most_owed = clock, 0, 0, false
     for _ = 1, 60 do
       clock = clock + random(0, 3 * bucket.interval)
       if random(1, 4) == 1 then
         local cost = random(1, bucket.capacity)
-        force(bucket, cost)
+        local full = force(bucket, cost).full
+        most_owed = most_owed or full == 2 * bucket.capacity * bucket.interval
         forced = forced + cost
       else
         taken = taken + take(bucket).allowed
@@ -1406,8 +1442,59 @@ test('what is forced and what is taken is never more than the refill in the end'
     same(taken <= bucket.capacity + refill, true, 'taken')
     local look = take(bucket, 0)
     local debt = (look.full / bucket.interval) - bucket.capacity
-    same(taken + forced <= bucket.capacity + refill + math.max(0, debt) + 1e-6, true, 'all')
+    same(debt <= bucket.capacity + 1e-6, true, 'the debt')
+    -- Unless a debt came to its most, nothing that was forced is lost.
+    local most = bucket.capacity + refill + math.max(0, debt) + 1e-6
+    same(most_owed or taken + forced <= most, true, 'all')
   end
+end)
+
+-- Giving back ---------------------------------------------------------------------------------
+
+local function give(bucket, cost)
+  local reply = eval({ bucket.key }, { bucket.interval, bucket.capacity, cost, 1, 'give' })
+  return { allowed = reply[1], remaining = reply[2], wait = reply[3], full = reply[4] }
+end
+
+test('what is given back is as if it had not been taken', function()
+  local bucket = default_bucket()
+  take(bucket, 2)
+  local before = stored(bucket.key)
+  take(bucket, 3)
+  answers(give(bucket, 3), 1, 3, 0, 2 * bucket.interval)
+  same(stored(bucket.key), before)
+end)
+
+test('a bucket is never more than full', function()
+  local bucket = default_bucket()
+  take(bucket, 1)
+  answers(give(bucket, 3), 1, 5, 0, 0)
+  answers(take(bucket, 5), 1, 0, 5 * bucket.interval, 5 * bucket.interval)
+  answers(give(default_bucket('absent'), 3), 1, 5, 0, 0)
+end)
+
+test('what is given back pays a debt', function()
+  local bucket = default_bucket()
+  drain(bucket)
+  force(bucket, 3)
+  answers(give(bucket, 2), 1, 0, 3 * bucket.interval, 6 * bucket.interval)
+  same(stored(bucket.key):sub(1, 1), '+', 'still marked')
+  answers(give(bucket, 2), 1, 1, bucket.interval, 4 * bucket.interval)
+  same(stored(bucket.key):sub(1, 1) ~= '+', true, 'paid')
+end)
+
+test('a bucket whose window is below a millisecond can be given back to', function()
+  local bucket = { key = 'k', interval = 1, capacity = 10 }
+  take(bucket, 10)
+  answers(give(bucket, 10), 1, 10, 0, 0)
+end)
+
+test('giving back reaches every bucket, the shadows too', function()
+  local one, two = default_bucket('one'), default_bucket('two')
+  take_all({ one, two }, 2, 1)
+  local argv = { one.interval, one.capacity, 2, two.interval, two.capacity, 2, 1, 'give' }
+  local reply = eval({ one.key, two.key }, argv)
+  same(reply[2] == 5 and reply[6] == 5, true)
 end)
 
 -- Main ----------------------------------------------------------------------------------------

@@ -191,7 +191,7 @@ static void want_documented_limits(const struct limits *limits)
     assert_int_equal(limit->key.part[1].source.kind, KEY_SOURCE_IP);
     assert_int_equal(limit->capacity, 5);
     assert_int_equal(limit->interval_us, 12000000);
-    assert_int_equal(limit->on_redis_failure, WHEN_DOWN_ALLOW);
+    assert_int_equal(limit->on_redis_failure, WHEN_DOWN_LOCAL);
     assert_string_equal(limits->redis.address.host, "127.0.0.1");
     assert_int_equal(limits->redis.address.port, 6379);
     assert_string_equal(limits->redis.address.path, "");
@@ -221,7 +221,7 @@ TEST(the_documented_file_says_the_same)
                       "    key: query:user | ip        # the first that the request has\n"
                       "    capacity: 5                 # tokens: the largest burst\n"
                       "    refill: 1/12s               # COUNT/PERIOD\n"
-                      "    on_redis_failure: allow     # or deny\n");
+                      "    on_redis_failure: local     # or allow, or deny\n");
 
     want_documented_limits(reading->limits);
     reading_free(reading);
@@ -402,8 +402,8 @@ TEST(a_wrong_value_is_a_mistake_with_its_place)
         {ONE_LIMIT("a", "ip", "1000000000", "1/s"), "2:5", "lower capacity or raise refill"},
         {ONE_LIMIT("a", "ip", "1000000000", "1/366day"), "2:5", "more than ten years"},
         {GOOD_LIMIT "    on_redis_failure: maybe\n", "6:23",
-         "on_redis_failure: 'maybe' is neither; write allow"},
-        {GOOD_LIMIT "    on_redis_failure: Allow\n", "6:23", "write allow or deny"},
+         "on_redis_failure: 'maybe' is none of these; write allow, deny or local"},
+        {GOOD_LIMIT "    on_redis_failure: Allow\n", "6:23", "write allow, deny or local"},
         {GOOD_LIMIT "    on_redis_failure:\n", "6:22", "'on_redis_failure' needs a value"},
         {GOOD_LIMIT "redis: 127.0.0.1\n", "6:8", "redis must be a mapping"},
         {GOOD_LIMIT "redis:\n", "6:7",
@@ -1462,7 +1462,8 @@ TEST(a_typo_is_reported_with_what_was_meant)
         {GOOD_LIMIT "    match: { method: [GET] }\n", "6:14", "did you mean 'methods'? "},
         {GOOD_LIMIT "    match: { hosts: a.com }\n", "6:14", "did you mean 'host'? "},
         {GOOD_LIMIT "    on_redis_failure: alow\n", "6:23",
-         "on_redis_failure: 'alow' is neither; did you mean 'allow'? write allow or deny"},
+         "on_redis_failure: 'alow' is none of these; did you mean 'allow'? write allow, deny or "
+         "local"},
         {GOOD_LIMIT "    shadow: treu\n", "6:13", "did you mean 'true'? "},
         {GOOD_LIMIT "    shadow: fales\n", "6:13", "did you mean 'false'? "},
         {GOOD_LIMIT "headers: [ieft]\n", "6:11", "did you mean 'ietf'? "},

@@ -42,7 +42,7 @@ static int remove_folder(void **state)
 static struct region *opened(void)
 {
     char error[256] = "";
-    struct region *region = region_open(path, error, sizeof error);
+    struct region *region = region_open(path, MIRROR_ROWS_DEFAULT, error, sizeof error);
 
     if (!region)
         fail_msg("%s", error);
@@ -142,7 +142,7 @@ TEST_IN_FOLDER(the_file_is_for_its_owner_alone)
 static void want_refused(const char *want)
 {
     char error[256] = "";
-    struct region *region = region_open(path, error, sizeof error);
+    struct region *region = region_open(path, MIRROR_ROWS_DEFAULT, error, sizeof error);
 
     assert_null(region);
     want_error(path, error, want);
@@ -232,7 +232,7 @@ TEST_IN_FOLDER(processes_that_replace_the_file_at_once_share_one)
         if (fork() != 0)
             continue;
         char error[256];
-        struct region *region = region_open(path, error, sizeof error);
+        struct region *region = region_open(path, MIRROR_ROWS_DEFAULT, error, sizeof error);
         struct slot *slot = region ? region_claim(region) : NULL;
         if (slot)
             counter_add(&slot->counters.status_200, 1);
@@ -262,7 +262,7 @@ TEST_IN_FOLDER(processes_that_replace_the_file_at_once_share_one)
 static void count_for_ever(void)
 {
     char error[256], key[128];
-    struct region *region = region_open(path, error, sizeof error);
+    struct region *region = region_open(path, MIRROR_ROWS_DEFAULT, error, sizeof error);
     struct slot *slot = region ? region_claim(region) : NULL;
     struct process process = {.pid = getpid()};
 
@@ -332,7 +332,7 @@ TEST_IN_FOLDER(a_process_that_is_killed_anywhere_leaves_no_lock_and_no_wrong_val
 TEST(without_a_file_a_process_counts_on_its_own)
 {
     char error[256];
-    struct region *region = region_open(NULL, error, sizeof error);
+    struct region *region = region_open(NULL, MIRROR_ROWS_DEFAULT, error, sizeof error);
     struct slot *slot = region_claim(region);
     bool live;
 
@@ -347,7 +347,7 @@ TEST(without_a_file_a_process_counts_on_its_own)
 TEST(limits_beyond_the_rows_share_the_last_one)
 {
     char error[256], name[32];
-    struct region *region = region_open(NULL, error, sizeof error);
+    struct region *region = region_open(NULL, MIRROR_ROWS_DEFAULT, error, sizeof error);
     struct slot *slot = region_claim(region);
 
     for (unsigned i = 0; i < REGION_LIMIT_ROWS + 10; i++) {

@@ -32,7 +32,7 @@ static int begin(void **state)
         return -1;
     sprintf(path, "%s/shared", folder);
     for (size_t i = 0; i < PROCESSES; i++) {
-        regions[i] = region_open(path, error, sizeof error);
+        regions[i] = region_open(path, MIRROR_ROWS_DEFAULT, error, sizeof error);
         slots[i] = regions[i] ? region_claim(regions[i]) : NULL;
         if (!slots[i])
             return -1;

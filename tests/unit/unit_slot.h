@@ -24,7 +24,7 @@ static inline struct region *unit_region(void)
 
     if (unit_region_kept)
         return unit_region_kept;
-    unit_region_kept = region_open(NULL, error, sizeof error);
+    unit_region_kept = region_open(NULL, MIRROR_ROWS_DEFAULT, error, sizeof error);
     assert(unit_region_kept && region_claim(unit_region_kept));
     atexit(unit_region_free);
     return unit_region_kept;
