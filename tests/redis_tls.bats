@@ -139,11 +139,27 @@ start_stunnel() {
   eventually has_lost 'TLS: the certificate of the server is not accepted: '
   stop_limiters
   start_with "address: rediss://localhost:$REDIS_PORT" "tls: { ca: $CERTS/ca.pem }"
-  eventually has_lost 'TLS: the server '
+  eventually has_lost 'TLS: the server does not speak TLS; use its port for TLS'
   stop_limiters
+  start_with "address: rediss://127.0.0.1:$TLS_PORT" "tls: { ca: $CERTS/ca.pem, server_name: 192.0.2.7 }"
+  eventually has_lost 'TLS: the certificate is not for 192.0.2.7; write'
+}
+
+# The alert that says why is lost if the server closes a socket from which it has not read all.  The program then asks the
+# question, which has the same words.
+@test "a server that wants TLS or a certificate is told from one that is away" {
+  needs_tls
   start_with "address: redis://localhost:$TLS_PORT"
-  eventually has_lost 'is lost ('
-  undecided
+  eventually has_lost 'an address with rediss://'
+  run -1 ratelimitctl override list --limits "$BATS_TEST_TMPDIR/limits.yaml"
+  assert_contains "$output" 'does it want TLS (an address with rediss://)?'
+  stop_limiters
+  start_tls_redis_again server --tls-auth-clients yes
+  start_with "address: rediss://localhost:$TLS_PORT" "tls: { ca: $CERTS/ca.pem }"
+  eventually has_lost 'for a certificate'
+  run -1 ratelimitctl override list --limits "$BATS_TEST_TMPDIR/limits.yaml"
+  assert_contains "$output" 'for a certificate'
+  start_tls_redis_again server
 }
 
 @test "insecure accepts any certificate, and --check warns of it" {
@@ -187,7 +203,7 @@ start_tls_redis_again() {
   needs_tls
   start_tls_redis_again server --tls-auth-clients yes
   start_with "address: rediss://localhost:$TLS_PORT" "tls: { ca: $CERTS/ca.pem }"
-  eventually has_lost 'is lost ('
+  eventually has_lost 'for a certificate'
   stop_limiters
   cp "$CERTS"/client.{pem,key} "$BATS_TEST_TMPDIR"
   start_with "address: rediss://localhost:$TLS_PORT" \

@@ -19,21 +19,37 @@
 
 struct redis_client {
     redisContext *redis;
+    struct tls_stream *stream; /* of REDIS; NULL: without TLS */
+    bool answered;             /* at least one reply has come */
     char prefix[REDIS_KEY_PREFIX_SIZE];
     char *key; /* the last one with the prefix, owned */
     char error[REDIS_TLS_PATH_SIZE + 128];
 };
 
+/* Keep why there is no reply. */
+static void keep_broken(struct redis_client *client)
+{
+    bool reset = !client->answered && (errno == ECONNRESET || errno == EPIPE);
+    char why[256];
+
+    snprintf(why, sizeof why, "%s%s", client->redis->errstr,
+             reset ? tls_hint(client->stream != NULL) : "");
+    if (client->redis->err == REDIS_ERR_IO && strstr(why, "temporarily unavailable"))
+        snprintf(client->error, sizeof client->error, "no reply in time");
+    else if (client->stream)
+        tls_explain(client->stream, why, client->error, sizeof client->error);
+    else
+        snprintf(client->error, sizeof client->error, "%s", why);
+}
+
 /* Keep what is wrong with REPLY, which is freed; NULL: with the connection.  Returns it. */
 static const char *failed(struct redis_client *client, redisReply *reply)
 {
-    const char *why = reply ? reply->str
-                      : client->redis->err == REDIS_ERR_IO &&
-                              strstr(client->redis->errstr, "temporarily unavailable")
-                          ? "no reply in time"
-                          : client->redis->errstr;
-
-    snprintf(client->error, sizeof client->error, "%s", why ? why : "an unexpected reply");
+    if (!reply)
+        keep_broken(client);
+    else
+        snprintf(client->error, sizeof client->error, "%s",
+                 reply->str ? reply->str : "an unexpected reply");
     freeReplyObject(reply);
     return client->error;
 }
@@ -43,6 +59,7 @@ static const char *run(struct redis_client *client, int argc, const char **argv)
 {
     redisReply *reply = redisCommandArgv(client->redis, argc, argv, NULL);
 
+    client->answered |= reply != NULL;
     if (!reply || reply->type == REDIS_REPLY_ERROR)
         return failed(client, reply);
     freeReplyObject(reply);
@@ -83,10 +100,10 @@ static const char *secure(struct redis_client *client, const struct redis_addres
     if (!address->tls)
         return NULL;
     struct tls *tls = tls_new(config);
-    struct tls_stream *stream =
+    client->stream =
         tls_attach(tls, client->redis, address->host, client->error, sizeof client->error);
     tls_free(tls);
-    return stream ? NULL : client->error;
+    return client->stream ? NULL : client->error;
 }
 
 struct redis_client *redis_client_connect(const struct redis_address *address,

@@ -23,6 +23,20 @@ static void fail(struct redis_socket *socket, const char *reason, bool unfit)
     socket->events->closed(socket->context, kept, unfit);
 }
 
+/* Reading or writing has failed. */
+static void fail_io(struct redis_socket *socket)
+{
+    bool reset = !socket->answered && (errno == ECONNRESET || errno == EPIPE);
+    bool unfit = reset && socket->stream;
+    char text[192], reason[REASON_SIZE];
+
+    snprintf(text, sizeof text, "%s%s", socket->redis->errstr,
+             reset ? tls_hint(socket->stream != NULL) : "");
+    if (socket->stream)
+        unfit |= tls_explain(socket->stream, text, reason, sizeof reason);
+    fail(socket, socket->stream ? reason : text, unfit);
+}
+
 /* Handle the replies that have been read.  False if a callback has closed the connection. */
 static bool handle_replies(struct redis_socket *socket)
 {
@@ -36,6 +50,7 @@ static bool handle_replies(struct redis_socket *socket)
             fail(socket, "a reply that makes no sense", true);
             return false;
         case REDIS_REPLY_COMPLETE:
+            socket->answered = true;
             socket->events->reply(socket->context, &socket->reply);
             if (socket->generation != generation)
                 return false;
@@ -43,8 +58,19 @@ static bool handle_replies(struct redis_socket *socket)
     }
 }
 
+/* Whether what was read at the beginning of a reply is an alert of TLS (RFC 8446, 5.1): the server
+ * has taken a command for a handshake. */
+static bool is_alert(const redisReader *reader)
+{
+    return reader->len - reader->pos >= 2 && memcmp(reader->buf + reader->pos, "\x15\x03", 2) == 0;
+}
+
+static void shake(struct redis_socket *socket);
+
 void redis_socket_read(struct redis_socket *socket)
 {
+    if (socket->shaking)
+        shake(socket);
     if (!socket->redis || socket->connecting || socket->shaking || socket->reading)
         return;
     socket->reading = true;
@@ -53,14 +79,21 @@ void redis_socket_read(struct redis_socket *socket)
         size_t before = redis->reader->len;
 
         if (redisBufferRead(redis) != REDIS_OK) {
-            fail(socket, redis->errstr, false);
+            fail_io(socket);
             break;
         }
         size_t count = redis->reader->len - before;
-        if (count == 0 || !handle_replies(socket) || count < READ_BYTES)
+        if (before == 0 && !socket->stream && is_alert(redis->reader)) {
+            fail(socket, "the server speaks TLS; write an address with rediss://", true);
+            break;
+        }
+        /* With TLS a read is one record, and more may have come. */
+        if (count == 0 || !handle_replies(socket) || (count < READ_BYTES && !socket->stream))
             break;
     }
     socket->reading = false;
+    if (socket->stream && tls_wants_write(socket->stream))
+        ev_io_start(socket->loop, &socket->writable);
 }
 
 bool redis_socket_write(struct redis_socket *socket)
@@ -72,11 +105,12 @@ bool redis_socket_write(struct redis_socket *socket)
     if (!socket->gathered || ev_is_active(&socket->writable))
         return true;
     if (redisBufferWrite(socket->redis, &done) != REDIS_OK) {
-        fail(socket, socket->redis->errstr, false);
+        fail_io(socket);
         return false;
     }
     socket->gathered = !done;
-    if (!done)
+    socket->write_needs_read = !done && socket->stream && tls_wants_read(socket->stream);
+    if (!done && !socket->write_needs_read)
         ev_io_start(socket->loop, &socket->writable);
     return true;
 }
@@ -86,9 +120,9 @@ static void shake(struct redis_socket *socket)
 {
     char reason[REASON_SIZE];
 
-    switch (tls_handshake(socket->shaking, reason, sizeof reason)) {
+    switch (tls_handshake(socket->stream, reason, sizeof reason)) {
     case TLS_READY:
-        socket->shaking = NULL;
+        socket->shaking = false;
         ev_io_stop(socket->loop, &socket->writable);
         socket->events->opened(socket->context);
         break;
@@ -120,7 +154,8 @@ static void on_connected(struct redis_socket *socket)
         socket->events->opened(socket->context);
         return;
     }
-    socket->shaking = tls_attach(socket->tls, socket->redis, socket->host, reason, sizeof reason);
+    socket->stream = tls_attach(socket->tls, socket->redis, socket->host, reason, sizeof reason);
+    socket->shaking = socket->stream != NULL;
     if (socket->shaking)
         shake(socket);
     else
@@ -137,8 +172,8 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
         on_connected(socket);
     else if (socket->shaking)
         shake(socket);
-    else
-        redis_socket_write(socket);
+    else if (redis_socket_write(socket) && socket->stream)
+        redis_socket_read(socket); /* it may have waited to write */
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
@@ -146,10 +181,9 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
     struct redis_socket *socket = watcher->data;
 
     (void)loop, (void)events;
-    if (socket->shaking)
-        shake(socket);
-    else
-        redis_socket_read(socket);
+    redis_socket_read(socket);
+    if (socket->write_needs_read)
+        redis_socket_write(socket);
 }
 
 static void keep_alive(int fd)
@@ -232,7 +266,8 @@ void redis_socket_close(struct redis_socket *socket)
     ev_io_stop(socket->loop, &socket->writable);
     redisFree(socket->redis);
     socket->redis = NULL;
-    socket->shaking = NULL; /* hiredis has freed it */
-    socket->connecting = socket->gathered = false;
+    socket->stream = NULL; /* hiredis has freed it */
+    socket->connecting = socket->shaking = false;
+    socket->gathered = socket->write_needs_read = socket->answered = false;
     socket->generation++;
 }

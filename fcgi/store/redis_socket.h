@@ -55,8 +55,11 @@ struct redis_socket {
     bool connecting, reading;
     struct tls *tls; /* to attach when it is connected; NULL: none */
     const char *host;
-    struct tls_stream *shaking; /* its handshake is under way; NULL: none is */
-    bool gathered;              /* there are commands that have not been written */
+    struct tls_stream *stream; /* of REDIS; NULL: without TLS, or none yet */
+    bool shaking;              /* its handshake is under way */
+    bool answered;             /* at least one reply has come */
+    bool gathered;             /* there are commands that have not been written */
+    bool write_needs_read;     /* TLS goes on writing when it has read */
     ev_io readable, writable;
     struct redis_reply reply;
 };
@@ -82,7 +85,8 @@ void redis_socket_command(struct redis_socket *socket, int argc, const char **ar
  * there is no connection (any more). */
 bool redis_socket_write(struct redis_socket *socket);
 
-/* Read what has come, without waiting: at most REDIS_SOCKET_READS_MAX times.  Does nothing inside
+/* Read what has come, without waiting: at most REDIS_SOCKET_READS_MAX times; or go on with the
+ * handshake.  Does nothing inside
  * of a reply event. */
 void redis_socket_read(struct redis_socket *socket);
 

@@ -7,6 +7,12 @@
 
 #include "base/memory.h"
 
+const char *tls_hint(bool with_tls)
+{
+    return with_tls ? ": does it ask for a certificate, or for another one (tls.cert, tls.key)?"
+                    : ": does it want TLS (an address with rediss://)?";
+}
+
 #ifdef WITH_TLS
 
 #include <arpa/inet.h>
@@ -144,9 +150,14 @@ static bool refresh(struct tls *tls, char *error, size_t size)
     SSL_CTX_set_default_passwd_cb(tls->context, no_password);
     SSL_CTX_set_verify(tls->context, tls->config.insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
                        NULL);
+    /* An end without a close_notify is one, as without TLS: a reply says itself where it ends, so
+     * that nothing that was cut off is taken for whole. */
+    SSL_CTX_set_options(tls->context, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
     /* hiredis may move what it has not written yet. */
     SSL_CTX_set_mode(tls->context, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    if (load_files(tls, tls->context, error, size))
+    bool loaded = load_files(tls, tls->context, error, size);
+    ERR_clear_error();
+    if (loaded)
         return true;
     SSL_CTX_free(tls->context);
     tls->context = NULL;
@@ -171,26 +182,94 @@ static bool expect(SSL *ssl, const char *host)
     return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
-/* Say why the handshake of SSL failed. */
+/* What OpenSSL says, and what would be right. */
+static const struct {
+    int code;
+    const char *text;
+} known_errors[] = {
+    {SSL_R_WRONG_VERSION_NUMBER,
+     "the server does not speak TLS; use its port for TLS, or an address with redis://"},
+    {SSL_R_PACKET_LENGTH_TOO_LONG,
+     "the server does not speak TLS; use its port for TLS, or an address with redis://"},
+    {SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED,
+     "the server asks for a certificate; write tls: { cert: /PATH, key: /PATH }"},
+    {SSL_R_TLSV1_ALERT_UNKNOWN_CA,
+     "the server does not know the authority of the certificate in tls.cert"},
+    {SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, "the certificate in tls.cert has expired"},
+    {SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE,
+     "the server refuses the handshake; it may ask for a certificate: write tls: { cert: /PATH, "
+     "key: /PATH }"},
+};
+
+/* What ERROR, of OpenSSL's queue, is called; NULL: it is none of TLS. */
+static const char *tls_reason(unsigned long error)
+{
+    if (error == 0 || ERR_SYSTEM_ERROR(error))
+        return NULL;
+    for (size_t i = 0; i < sizeof known_errors / sizeof *known_errors; i++)
+        if (ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == known_errors[i].code)
+            return known_errors[i].text;
+    return ERR_reason_error_string(error);
+}
+
+/* The name or address that the certificate must have. */
+static const char *expected(SSL *ssl, char out[256])
+{
+    X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+    const char *host = X509_VERIFY_PARAM_get0_host(param, 0);
+    char *ip = host ? NULL : X509_VERIFY_PARAM_get1_ip_asc(param);
+
+    snprintf(out, 256, "%s", host ? host : ip ? ip : "this address");
+    OPENSSL_free(ip);
+    return out;
+}
+
+/* Say why the handshake of SSL failed.  The queue is left empty, because what is in it would count
+ * as a failure of the next connection that only has to wait. */
 static void explain(SSL *ssl, char *error, size_t size)
 {
-    long verified = SSL_get_verify_result(ssl);
-    const char *host = SSL_get0_peername(ssl) ? SSL_get0_peername(ssl) : SSL_get_servername(ssl, 0);
-    const char *reason = openssl_reason(NULL);
+    bool checked = SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE;
+    long verified = checked ? SSL_get_verify_result(ssl) : X509_V_OK;
+    const char *reason = tls_reason(ERR_peek_error());
+    char name[256];
 
     if (verified == X509_V_ERR_HOSTNAME_MISMATCH || verified == X509_V_ERR_IP_ADDRESS_MISMATCH)
         snprintf(error, size,
                  "TLS: the certificate is not for %s; write tls: { server_name: NAME }",
-                 host ? host : "this address");
+                 expected(ssl, name));
     else if (verified != X509_V_OK)
         snprintf(error, size, "TLS: the certificate of the server is not accepted: %s",
                  X509_verify_cert_error_string(verified));
-    else if (reason && strcmp(reason, "wrong version number") == 0)
-        snprintf(error, size, "TLS: the server does not speak TLS");
     else if (reason)
         snprintf(error, size, "TLS: %s", reason);
     else
         snprintf(error, size, "TLS: the server closed the connection");
+    ERR_clear_error();
+}
+
+bool tls_explain(struct tls_stream *stream, const char *text, char *error, size_t size)
+{
+    char byte;
+
+    /* An alert may have come before the write that failed. */
+    if (!tls_reason(ERR_peek_error())) {
+        ERR_clear_error();
+        (void)SSL_read((SSL *)stream, &byte, 1);
+    }
+    const char *reason = tls_reason(ERR_peek_error());
+    ERR_clear_error();
+    snprintf(error, size, "%s%s", reason ? "TLS: " : "", reason ? reason : text);
+    return reason != NULL;
+}
+
+bool tls_wants_write(const struct tls_stream *stream)
+{
+    return SSL_want_write((const SSL *)stream);
+}
+
+bool tls_wants_read(const struct tls_stream *stream)
+{
+    return SSL_want_read((const SSL *)stream);
 }
 
 struct tls_stream *tls_attach(struct tls *tls, redisContext *redis, const char *host, char *error,
@@ -279,6 +358,25 @@ enum tls_state tls_handshake(struct tls_stream *stream, char *error, size_t size
 {
     (void)stream, (void)error, (void)size;
     return TLS_FAILED;
+}
+
+bool tls_wants_write(const struct tls_stream *stream)
+{
+    (void)stream;
+    return false;
+}
+
+bool tls_wants_read(const struct tls_stream *stream)
+{
+    (void)stream;
+    return false;
+}
+
+bool tls_explain(struct tls_stream *stream, const char *text, char *error, size_t size)
+{
+    (void)stream;
+    snprintf(error, size, "%s", text);
+    return false;
 }
 
 void tls_free(struct tls *tls)

@@ -5,6 +5,7 @@
 #define TLS_H
 
 #include <hiredis/hiredis.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "store/redis_config.h"
@@ -34,6 +35,21 @@ enum tls_state { TLS_READY, TLS_WANTS_READ, TLS_WANTS_WRITE, TLS_FAILED };
 /* Go on with the handshake of STREAM as far as it goes without waiting.  TLS_WANTS_*: call it again
  * when the socket can be read or written.  TLS_FAILED: ERROR (SIZE bytes) says why. */
 enum tls_state tls_handshake(struct tls_stream *stream, char *error, size_t size);
+
+/* Whether the last read or write on STREAM waits until the socket can be written to (be read),
+ * although it was a read (a write): TLS 1.3 may change its keys at any time (RFC 8446, 4.6.3). */
+bool tls_wants_write(const struct tls_stream *stream);
+bool tls_wants_read(const struct tls_stream *stream);
+
+/* Why reading or writing on STREAM has just failed, for which hiredis has only an error number:
+ * an alert of the server and what would be right, or else TEXT, into ERROR (SIZE bytes).  Returns
+ * whether it was an alert: the server will not take us. */
+bool tls_explain(struct tls_stream *stream, const char *text, char *error, size_t size);
+
+/* What may be wrong if the server has reset a connection, with TLS or without, before its first
+ * reply: a question to append to the reason, static.  Its alert may be lost, because a socket that
+ * is closed with unread bytes discards what it was sending. */
+const char *tls_hint(bool with_tls);
 
 /* Free TLS; streams that were made by it stay usable.  NULL is fine. */
 void tls_free(struct tls *tls);
