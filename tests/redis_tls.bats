@@ -162,6 +162,19 @@ start_stunnel() {
   start_tls_redis_again server
 }
 
+# The kernel accepts connections for it.
+@test "a server that is silent in the handshake is given up, and the log asks for the port" {
+  needs_tls
+  local port
+  port=$(free_port)
+  perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(LocalAddr => "127.0.0.1:$ARGV[0]", Listen => 50) or die; sleep' \
+    "$port" 3>&- &
+  HELPER_PIDS+=" $!"
+  eventually accepts_tcp "$port"
+  start_with "address: rediss://127.0.0.1:$port" "tls: { ca: $CERTS/ca.pem }"
+  eventually has_lost "ms: is it the server's port for TLS?"
+}
+
 @test "insecure accepts any certificate, and --check warns of it" {
   needs_tls
   start_with "address: rediss://localhost:$TLS_PORT" 'tls: { insecure: true }'

@@ -17,7 +17,6 @@
 #include "store/sentinel.h"
 
 #define CONNECT_S      0.25  /* an address that has not accepted the connection is given up */
-#define CONNECT_TLS_S  1.0   /* the same with a handshake, which takes two more round trips */
 #define BACKOFF_MIN_S  0.010 /* between attempts: doubles from here ... */
 #define BACKOFF_MAX_S  0.050 /* ... to here, or to the next if a server was unfit */
 #define BACKOFF_LONG_S 1.0
@@ -34,6 +33,7 @@ static const double ready_s[] = {0.03, 0.08, 0.2, 1.2, 10};
 
 #define READY_COUNT   (sizeof ready_s / sizeof *ready_s)
 #define READY_SEVERAL 2 /* with several addresses begin here: the first one may only be slow */
+#define READY_TLS     2 /* with TLS, too: Redis makes one handshake after the other, 1 ms each */
 #define QUIET_COUNT   3 /* of these attempts are not reported: asks go on waiting */
 
 TAILQ_HEAD(redis_command_list, redis_command);
@@ -500,11 +500,11 @@ static void wait_for_address(struct connection *connection)
 
     if (connection->resolved.count > 1 && i < READY_SEVERAL)
         i = READY_SEVERAL;
+    if (connection->config.address.tls && i < READY_TLS)
+        i = READY_TLS;
     if (i > READY_COUNT - 1)
         i = READY_COUNT - 1;
-    ev_tstamp least_s = connection->accepted             ? ready_s[i]
-                        : connection->config.address.tls ? CONNECT_TLS_S
-                                                         : CONNECT_S;
+    ev_tstamp least_s = connection->accepted ? ready_s[i] : CONNECT_S;
 
     connection->patience_s = least_s * (1 + 0.25 * drand48());
     ev_now_update(connection->loop); /* the time does not include what was done before */
@@ -662,6 +662,15 @@ static const struct sentinel_events sentinel_events = {on_found, on_switched};
 
 /* ---- Events ---- */
 
+/* The handshake has a time, and then the commands have one. */
+static void on_accepted(void *context)
+{
+    struct connection *connection = context;
+
+    connection->accepted = true;
+    wait_for_address(connection);
+}
+
 static void on_opened(void *context)
 {
     struct connection *connection = context;
@@ -705,22 +714,24 @@ static void on_closed(void *context, const char *reason, bool unfit)
     lose(connection, reason, true);
 }
 
-static const struct redis_socket_events socket_events = {on_opened, on_reply, on_closed};
+static const struct redis_socket_events socket_events = {on_accepted, on_opened, on_reply,
+                                                         on_closed};
 
 static void on_attempt_over(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     struct connection *connection = watcher->data;
     unsigned generation = connection->socket.generation;
-    char reason[64];
+    char reason[128];
 
-    (void)events;
+    (void)loop, (void)events;
     redis_socket_read(&connection->socket); /* a process that was stopped reads first */
-    if (connection->ready || connection->socket.generation != generation)
+    if (connection->ready || connection->socket.generation != generation || ev_is_active(watcher))
         return;
-    ev_timer_stop(loop, watcher);
     connection->silent |= connection->accepted;
-    snprintf(reason, sizeof reason, "%s within %.0f ms",
-             connection->accepted ? "no answer" : "no connection", connection->patience_s * 1e3);
+    snprintf(reason, sizeof reason, "%s within %.0f ms%s",
+             connection->accepted ? "no answer" : "no connection", connection->patience_s * 1e3,
+             redis_socket_is_shaking(&connection->socket) ? ": is it the server's port for TLS?"
+                                                          : "");
     attempt_failed(connection, reason);
 }
 

@@ -57,10 +57,11 @@ struct connection *connection_new(struct ev_loop *loop, const struct redis_confi
  * whole script is sent with each command (EVAL).  A server that is READONLY, LOADING, MASTERDOWN,
  * NOAUTH, NOPERM or WRONGPASS, or that sends nonsense, is unfit: the next address of the name is
  * tried, and this one is tried last.  An answer to the probe that is about its keys alone (MOVED,
- * for example) is one of a fit server. A server that has not accepted the connection within 250 ms
- * (1 s with TLS) is skipped.  One that has accepted it and is not ready has 30 ms in the first
- * attempt (200 ms if the name has several addresses), and then 80 ms, 200 ms, 1.2 s, and 10 s each,
- * up to a quarter more at random.  So at most five connections are made to a server that is stopped
+ * for example) is one of a fit server.
+ * A server that has not accepted the connection within 250 ms is skipped.  One that has accepted it
+ * and is not ready has 30 ms in the first attempt (200 ms if the name has several addresses, or
+ * with TLS, whose handshake has as much before), and then 80 ms, 200 ms, 1.2 s, and 10 s each, up
+ * to a quarter more at random.  So at most five connections are made to a server that is stopped
  * for 11 s, and the last one is waited for.  A name is looked up at most once a second. */
 void connection_start(struct connection *connection);
 

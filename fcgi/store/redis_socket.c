@@ -155,11 +155,13 @@ static void on_connected(struct redis_socket *socket)
         return;
     }
     socket->stream = tls_attach(socket->tls, socket->redis, socket->host, reason, sizeof reason);
-    socket->shaking = socket->stream != NULL;
-    if (socket->shaking)
-        shake(socket);
-    else
+    if (!socket->stream) {
         fail(socket, reason, true);
+        return;
+    }
+    socket->shaking = true;
+    socket->events->accepted(socket->context);
+    shake(socket);
 }
 
 static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
@@ -246,6 +248,11 @@ bool redis_socket_open(struct redis_socket *socket, const struct redis_place *pl
 bool redis_socket_is_open(const struct redis_socket *socket)
 {
     return socket->redis != NULL;
+}
+
+bool redis_socket_is_shaking(const struct redis_socket *socket)
+{
+    return socket->shaking;
 }
 
 void redis_socket_command(struct redis_socket *socket, int argc, const char **argv,

@@ -26,6 +26,9 @@
 
 /* What happens to a socket.  Each of the functions may close it and open another. */
 struct redis_socket_events {
+    /* The server has accepted the connection, and a handshake of TLS begins.  It does not close the
+     * socket. */
+    void (*accepted)(void *context);
     /* It is connected, and a handshake of TLS is over: commands can be written. */
     void (*opened)(void *context);
     /* REPLY (borrowed for the call) has come. */
@@ -76,6 +79,9 @@ bool redis_socket_open(struct redis_socket *socket, const struct redis_place *pl
                        size_t size);
 
 bool redis_socket_is_open(const struct redis_socket *socket);
+
+/* Whether a handshake of TLS is under way. */
+bool redis_socket_is_shaking(const struct redis_socket *socket);
 
 /* Gather a command of ARGC arguments for the next redis_socket_write.  SOCKET is open. */
 void redis_socket_command(struct redis_socket *socket, int argc, const char **argv,
