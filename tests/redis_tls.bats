@@ -179,6 +179,7 @@ start_stunnel() {
   needs_tls
   start_with "address: rediss://localhost:$TLS_PORT" 'tls: { insecure: true }'
   assert_decides
+  assert_equal "$(log_count 'insecure: true: certificates are not checked')" 1
   run -2 "$PROGRAM" --check --strict --limits "$BATS_TEST_TMPDIR/limits.yaml"
   assert_contains "$output" 'warning: insecure: certificates are not checked'
 }
@@ -193,6 +194,21 @@ start_stunnel() {
   start_with "address: rediss://localhost:$TLS_PORT" "tls: { ca: $CERTS/ca.pem, cert: $CERTS/client.pem, key: $CERTS/server.key }"
   eventually has_lost "$CERTS/server.key: "
   eventually has_lost 'it must be the private key of that certificate'
+  stop_limiters
+  certificate old ca DNS:client -days 0
+  sleep 1.1 # certificates have whole seconds
+  start_with "address: rediss://localhost:$TLS_PORT" "tls: { ca: $CERTS/ca.pem, cert: $CERTS/old.pem, key: $CERTS/old.key }"
+  eventually has_lost "$CERTS/old.pem: the certificate has expired"
+}
+
+@test "the authorities of the system are known, also after a change of them, and a dot after a name is none of it" {
+  needs_tls
+  limits_with "address: rediss://127.0.0.1:$TLS_PORT" "tls: { server_name: localhost. }" >"$BATS_TEST_TMPDIR/limits.yaml"
+  cp "$CERTS/other.pem" "$BATS_TEST_TMPDIR/authorities.pem"
+  start_program SSL_CERT_FILE="$BATS_TEST_TMPDIR/authorities.pem" -- --limits "$BATS_TEST_TMPDIR/limits.yaml"
+  eventually has_lost 'TLS: the certificate of the server is not accepted: '
+  cp "$CERTS/ca.pem" "$BATS_TEST_TMPDIR/authorities.pem"
+  assert_decides
 }
 
 @test "an expired certificate is refused, and a renewed one is used at the next connection" {

@@ -222,6 +222,15 @@ static void warn_of_root(void)
             "server, or as one of its own");
 }
 
+/* --check warns of it, too, but not everyone runs that. */
+static void warn_of_insecure(const struct redis_config *redis)
+{
+    if (redis->address.tls && redis->tls.insecure)
+        log_line(LOG_WARNING,
+                 "redis: tls has insecure: true: certificates are not checked, so that anyone on "
+                 "the way can be Redis and read its password");
+}
+
 /* Open the region at PATH (NULL: none), whose mirror has MIRROR_ROWS rows, and claim a slot.
  * Without it, the process counts on its own.  False: what is wrong was written. */
 static bool open_region(struct server *server, const char *path, uint64_t mirror_rows)
@@ -288,6 +297,7 @@ static bool prepare(struct server *server, const struct options *options, struct
     if (server->listen_fd < 0)
         return false;
     warn_of_root();
+    warn_of_insecure(redis);
     srand48(time(NULL) ^ getpid());
     raise_descriptor_limit();
     wait_for_batches();

@@ -30,7 +30,7 @@ struct version {
     dev_t device;
     ino_t inode;
     off_t size;
-    struct timespec modified;
+    struct timespec changed;
 };
 
 enum { FILE_CA, FILE_CERT, FILE_KEY, FILE_COUNT };
@@ -56,11 +56,21 @@ struct tls *tls_new(const struct redis_tls *config)
 
 /* ---- Files ---- */
 
+/* What OpenSSL reads without a file of authorities: a folder changes with each file in it. */
+static const char *system_authorities(void)
+{
+    const char *file = getenv(X509_get_default_cert_file_env());
+    const char *folder = getenv(X509_get_default_cert_dir_env());
+
+    return file ? file : folder ? folder : X509_get_default_cert_dir();
+}
+
+/* The path whose change means that the files are read again; "" for none. */
 static const char *file_name(const struct tls *tls, int which)
 {
-    return which == FILE_CA     ? tls->config.ca
-           : which == FILE_CERT ? tls->config.cert
-                                : tls->config.key;
+    if (which == FILE_CA)
+        return tls->config.ca[0] != '\0' ? tls->config.ca : system_authorities();
+    return which == FILE_CERT ? tls->config.cert : tls->config.key;
 }
 
 /* The version that each file has now; all bytes 0 for none. */
@@ -75,14 +85,14 @@ static void read_versions(const struct tls *tls, struct version out[FILE_COUNT])
         out[i].device = status.st_dev;
         out[i].inode = status.st_ino;
         out[i].size = status.st_size;
-        out[i].modified = status.st_mtim;
+        out[i].changed = status.st_ctim;
     }
 }
 
 static bool same_version(const struct version *a, const struct version *b)
 {
     return a->device == b->device && a->inode == b->inode && a->size == b->size &&
-           a->modified.tv_sec == b->modified.tv_sec && a->modified.tv_nsec == b->modified.tv_nsec;
+           a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
 }
 
 /* The newest reason that OpenSSL has for a failure; or the error number's; or WITHOUT. */
@@ -115,6 +125,10 @@ static bool load_files(const struct tls *tls, SSL_CTX *context, char *error, siz
         return true;
     if (SSL_CTX_use_certificate_chain_file(context, config->cert) != 1)
         return bad_file(config->cert, "a certificate in PEM, with its chain", error, size);
+    if (X509_cmp_current_time(X509_get0_notAfter(SSL_CTX_get0_certificate(context))) < 0) {
+        snprintf(error, size, "%s: the certificate has expired; renew it", config->cert);
+        return false;
+    }
     if (SSL_CTX_use_PrivateKey_file(context, config->key, SSL_FILETYPE_PEM) != 1 ||
         SSL_CTX_check_private_key(context) != 1)
         return bad_file(config->key,
@@ -178,8 +192,14 @@ static bool expect(SSL *ssl, const char *host)
 {
     if (is_address(host))
         return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
+    size_t len = strlen(host);
+    char name[256];
+
+    if (len > 1 && len < sizeof name && host[len - 1] == '.')
+        len--; /* of the DNS: no certificate has it */
+    snprintf(name, sizeof name, "%.*s", (int)len, host);
     SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
+    return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
 }
 
 /* What OpenSSL says, and what would be right. */
