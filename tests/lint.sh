@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps lighttpd
 shopt -s nullglob
 
-sources=(fcgi/*.c fcgi/*/*.c conf/docker/*.c conf/demo/*.c tests/unit/*.c tests/fuzz/*.c tests/bench/*.c)
-headers=(fcgi/*/*.h tests/unit/*.h tests/fuzz/*.h)
+sources=(fcgi/*.c fcgi/*/*.c conf/docker/*.c conf/demo/*.c tests/unit/*.c tests/fuzz/*.c tests/bench/*.c tests/faults/*.c)
+headers=(fcgi/*/*.h tests/unit/*.h tests/fuzz/*.h tests/faults/*.h)
 scripts=(conf/*.sh conf/*.bash conf/*/*.sh tests/*.sh tests/*.bash tests/bench/*.sh tests/fuzz/*.sh .ci/*)
 findings=()
 

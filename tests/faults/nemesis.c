@@ -1,0 +1,194 @@
+/* nemesis.c - what goes wrong, and what may come of it. */
+/* SPDX-License-Identifier: MIT */
+#include "nemesis.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ---- What the faults do ---- */
+
+static void stop_redis(struct scene *scene)
+{
+    kill(scene->servers.redis, SIGSTOP);
+}
+
+static void continue_redis(struct scene *scene)
+{
+    kill(scene->servers.redis, SIGCONT);
+}
+
+static void kill_redis(struct scene *scene)
+{
+    servers_kill_redis(&scene->servers);
+}
+
+static void start_redis(struct scene *scene)
+{
+    servers_start_redis(&scene->servers);
+}
+
+static void kill_clients(struct scene *scene)
+{
+    servers_redis(&scene->servers, "CLIENT KILL TYPE normal");
+}
+
+static void flush_scripts(struct scene *scene)
+{
+    servers_redis(&scene->servers, "SCRIPT FLUSH");
+}
+
+static void flush_data(struct scene *scene)
+{
+    servers_redis(&scene->servers, "FLUSHALL");
+}
+
+static void fill_memory(struct scene *scene)
+{
+    servers_redis(&scene->servers, "CONFIG SET maxmemory 1");
+}
+
+static void free_memory(struct scene *scene)
+{
+    servers_redis(&scene->servers, "CONFIG SET maxmemory 0");
+}
+
+static void sleep_in_redis(struct scene *scene)
+{
+    servers_redis(&scene->servers, "DEBUG SLEEP 0.2");
+}
+
+static void end_one(struct scene *scene, int signal)
+{
+    int index = scene->turn % SERVERS_PROGRAMS;
+
+    scene->weather.ends_begun[index]++;
+    servers_end_program(&scene->servers, index, signal);
+    scene->weather.ends_done[index]++;
+}
+
+static void kill_program(struct scene *scene)
+{
+    end_one(scene, SIGKILL);
+}
+
+static void terminate_program(struct scene *scene)
+{
+    end_one(scene, SIGTERM);
+}
+
+static void start_program(struct scene *scene)
+{
+    servers_start_program(&scene->servers, scene->turn % SERVERS_PROGRAMS);
+}
+
+static void reload(struct scene *scene, int scale)
+{
+    servers_write_limits(&scene->servers, scale);
+    for (int i = 0; i < SERVERS_PROGRAMS; i++)
+        kill(scene->servers.programs[i], SIGHUP);
+}
+
+static void double_limits(struct scene *scene)
+{
+    reload(scene, 2);
+}
+
+static void restore_limits(struct scene *scene)
+{
+    reload(scene, 1);
+}
+
+static void delete_region(struct scene *scene)
+{
+    char path[SERVERS_PATH_SIZE];
+
+    servers_path(&scene->servers, scene->turn % 2 ? "host-1.shared" : "host-0.shared", path);
+    unlink(path);
+}
+
+/* ---- The table ---- */
+
+/* Numbers as they are, every refusal right, and no admission beyond the limit. */
+#define EXACT                                                                                      \
+    {                                                                                              \
+        .scale = 1, .exact = true                                                                  \
+    }
+
+const struct fault nemesis_faults[] = {
+    {"none", NULL, NULL, 0, 1000, "deny", false, EXACT},
+    {"Redis stopped for 0.3 s", stop_redis, continue_redis, 300, 700, "deny", false, EXACT},
+    {"Redis stopped, policy allow",
+     stop_redis,
+     continue_redis,
+     300,
+     700,
+     "allow",
+     false,
+     {.scale = 1, .allow = true}},
+    {"killed, restarted empty", kill_redis, start_redis, 300, 1500, "deny", true, EXACT},
+    {"killed, restarted with AOF", kill_redis, start_redis, 300, 1500, "deny", false, EXACT,
+     .aof = true},
+    {"down 0.3 s, up 0.3 s (AOF)", kill_redis, start_redis, 300, 300, "deny", false, EXACT,
+     .aof = true},
+    {"CLIENT KILL", kill_clients, NULL, 0, 200, "deny", false, EXACT},
+    {"SCRIPT FLUSH", flush_scripts, NULL, 0, 100, "deny", false, EXACT},
+    {"FLUSHALL", flush_data, NULL, 0, 1000, "deny", true, EXACT},
+    {"maxmemory reached", fill_memory, free_memory, 300, 700, "deny", false, EXACT},
+    {"DEBUG SLEEP 0.2", sleep_in_redis, NULL, 0, 800, "deny", false, EXACT},
+    {"processes killed", kill_program, start_program, 100, 400, "deny", false, EXACT},
+    {"processes terminated", terminate_program, start_program, 100, 400, "deny", false, EXACT},
+    {"limits doubled and restored",
+     double_limits,
+     restore_limits,
+     300,
+     300,
+     "deny",
+     false,
+     {.scale = 2, .exact = false}},
+    {"region deleted", delete_region, NULL, 0, 500, "deny", false, EXACT},
+};
+
+const size_t nemesis_fault_count = sizeof nemesis_faults / sizeof *nemesis_faults;
+
+/* ---- The rhythm ---- */
+
+static void sleep_ms(int ms)
+{
+    usleep((useconds_t)ms * 1000);
+}
+
+static void inflict(const struct fault *fault, struct scene *scene)
+{
+    struct weather *weather = &scene->weather;
+
+    weather->fault = true;
+    if (fault->loses_data)
+        weather->losses_begun++;
+    if (fault->begin)
+        fault->begin(scene);
+    sleep_ms(fault->active_ms);
+    if (fault->end)
+        fault->end(scene);
+    if (fault->loses_data)
+        weather->losses_ended++;
+    weather->healed_us = load_now_us();
+    weather->fault = false;
+    scene->turn++;
+}
+
+void nemesis_run(const struct fault *fault, struct scene *scene, double seconds, unsigned seed)
+{
+    int64_t end_us = load_now_us() + (int64_t)(seconds * 1e6);
+
+    for (;;) {
+        int rest_ms = fault->rest_ms / 2 + (int)(rand_r(&seed) % (unsigned)fault->rest_ms);
+        int64_t left_ms = (end_us - load_now_us()) / 1000;
+        if (left_ms <= rest_ms) {
+            sleep_ms(left_ms > 0 ? (int)left_ms : 0);
+            return;
+        }
+        sleep_ms(rest_ms);
+        inflict(fault, scene);
+    }
+}

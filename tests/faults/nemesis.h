@@ -1,0 +1,36 @@
+/* nemesis.h - the table of faults. */
+#ifndef NEMESIS_H
+#define NEMESIS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "load.h"
+#include "servers.h"
+
+/* What a fault works on. */
+struct scene {
+    struct servers servers;
+    struct weather weather;
+    int turn; /* faults so far */
+};
+
+/* A fault: BEGIN, ACTIVE_MS, END (either may be NULL), and a time of about REST_MS, over and over. */
+struct fault {
+    const char *name;
+    void (*begin)(struct scene *scene), (*end)(struct scene *scene);
+    int active_ms, rest_ms;
+    const char *policy; /* on_redis_failure */
+    /* The bound: one capacity for each loss of Redis's data, and the rules' extra. */
+    bool loses_data;
+    struct rules rules;
+    bool aof, proxied;
+};
+
+extern const struct fault nemesis_faults[];
+extern const size_t nemesis_fault_count;
+
+/* Inflict FAULT on SCENE for SECONDS, in the rhythm of SEED. */
+void nemesis_run(const struct fault *fault, struct scene *scene, double seconds, unsigned seed);
+
+#endif
