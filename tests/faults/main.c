@@ -54,6 +54,15 @@ static void print_row(const struct fault *fault, const struct scene *scene,
     fflush(stdout);
 }
 
+static struct proxy *start_proxy(const struct servers *servers)
+{
+    char proxy[SERVERS_PATH_SIZE], redis[SERVERS_PATH_SIZE];
+
+    servers_path(servers, "proxy.sock", proxy);
+    servers_path(servers, "redis.sock", redis);
+    return proxy_start(proxy, redis);
+}
+
 /* Run FAULT for SECONDS, in the new folder DIRECTORY, which is kept after a violation.  Adds what
  * came of it to TOTAL. */
 static void run_fault(const struct fault *fault, const char *program, const char *directory,
@@ -67,6 +76,9 @@ static void run_fault(const struct fault *fault, const char *program, const char
     struct result result;
     long before[2], after[2];
 
+    servers_make(&scene.servers);
+    if (fault->proxied)
+        scene.proxy = start_proxy(&scene.servers);
     servers_start(&scene.servers);
     struct load *load = load_start(&scene.servers, &scene.weather, &fault->rules, seed);
     usleep(500000); /* the load opens its connections */
@@ -76,6 +88,7 @@ static void run_fault(const struct fault *fault, const char *program, const char
     servers_usage(&scene.servers, &after[0], &after[1]);
     load_stop(load, &result);
     servers_stop(&scene.servers);
+    proxy_stop(scene.proxy);
     check_whole(fault, &scene, &result, before, after);
     print_row(fault, &scene, &result);
     if (result.violations == 0)

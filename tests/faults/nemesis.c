@@ -107,6 +107,39 @@ static void delete_region(struct scene *scene)
     unlink(path);
 }
 
+static void delay_a_little(struct scene *scene)
+{
+    proxy_delay(scene->proxy, 15);
+}
+
+static void delay_too_long(struct scene *scene)
+{
+    proxy_delay(scene->proxy, 40); /* each way */
+}
+
+static void hold_requests(struct scene *scene)
+{
+    proxy_hold(scene->proxy, PROXY_REQUESTS, true);
+}
+
+static void hold_replies(struct scene *scene)
+{
+    proxy_hold(scene->proxy, PROXY_REPLIES, true);
+}
+
+static void cut_replies(struct scene *scene)
+{
+    proxy_cut(scene->proxy, true);
+}
+
+static void repair_network(struct scene *scene)
+{
+    proxy_delay(scene->proxy, 0);
+    proxy_hold(scene->proxy, PROXY_REQUESTS, false);
+    proxy_hold(scene->proxy, PROXY_REPLIES, false);
+    proxy_cut(scene->proxy, false);
+}
+
 /* ---- The table ---- */
 
 /* Numbers as they are, every refusal right, and no admission beyond the limit. */
@@ -136,6 +169,16 @@ const struct fault nemesis_faults[] = {
     {"FLUSHALL", flush_data, NULL, 0, 1000, "deny", true, EXACT},
     {"maxmemory reached", fill_memory, free_memory, 300, 700, "deny", false, EXACT},
     {"DEBUG SLEEP 0.2", sleep_in_redis, NULL, 0, 800, "deny", false, EXACT},
+    {"network: 15 ms each way", delay_a_little, repair_network, 300, 500, "deny", false, EXACT,
+     .proxied = true},
+    {"network: 40 ms each way", delay_too_long, repair_network, 300, 500, "deny", false, EXACT,
+     .proxied = true},
+    {"network: cut in mid-reply", cut_replies, repair_network, 20, 300, "deny", false, EXACT,
+     .proxied = true},
+    {"network: no requests", hold_requests, repair_network, 300, 500, "deny", false, EXACT,
+     .proxied = true},
+    {"network: no replies", hold_replies, repair_network, 300, 500, "deny", false, EXACT,
+     .proxied = true},
     {"processes killed", kill_program, start_program, 100, 400, "deny", false, EXACT},
     {"processes terminated", terminate_program, start_program, 100, 400, "deny", false, EXACT},
     {"limits doubled and restored",

@@ -6,13 +6,15 @@
 #include <stddef.h>
 
 #include "load.h"
+#include "proxy.h"
 #include "servers.h"
 
 /* What a fault works on. */
 struct scene {
     struct servers servers;
     struct weather weather;
-    int turn; /* faults so far */
+    struct proxy *proxy; /* NULL if the fault is not PROXIED */
+    int turn;            /* faults so far */
 };
 
 /* A fault: BEGIN, ACTIVE_MS, END (either may be NULL), and a time of about REST_MS, over and over. */

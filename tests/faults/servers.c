@@ -182,10 +182,14 @@ void servers_remove(const struct servers *servers)
     nftw(servers->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-void servers_start(struct servers *servers)
+void servers_make(const struct servers *servers)
 {
     if (mkdir(servers->directory, 0700) < 0)
         fail(servers->directory);
+}
+
+void servers_start(struct servers *servers)
+{
     servers_write_limits(servers, 1);
     servers_start_redis(servers);
     for (int i = 0; i < SERVERS_PROGRAMS; i++) {

@@ -18,8 +18,10 @@ struct servers {
     pid_t redis, programs[SERVERS_PROGRAMS];
 };
 
-/* Make the folder and start all of SERVERS, and wait until they answer.  Exits with a message if
- * that fails.  The servers end when the thread that started them ends. */
+/* Make the folder.  Exits with a message if that fails. */
+void servers_make(const struct servers *servers);
+/* Start all of SERVERS, and wait until they answer.  Exits with a message if that fails.  The
+ * servers end when the thread that started them ends. */
 void servers_start(struct servers *servers);
 void servers_stop(struct servers *servers);
 /* Remove the folder. */
