@@ -84,7 +84,7 @@ asan:
 faults:
 	conf/packages.sh test
 	$(MAKE) --no-print-directory faults-build
-	$(BUILD)/faults $(PROGRAM)
+	FAULTS_S=$(FAULTS_S) SEED=$(SEED) FAULT='$(FAULT)' $(BUILD)/faults $(PROGRAM)
 
 faults-build: $(PROGRAM) $(BUILD)/faults $(BROKEN_PROGRAMS)
 

@@ -19,7 +19,7 @@ try_faults() {
   try_faults "$BUILD/broken/one-token-more.fcgi"
   assert_equal "$status" 1
   assert_matches "$output" 'VIOLATION: client .* admitted [0-9.]* tokens more than capacity'
-  assert_matches "$output" 'the last [0-9]* events of the client'
+  assert_matches "$output" 'the last [0-9]* admissions of the client'
   assert_matches "$output" 'violations, seed 1'
 }
 

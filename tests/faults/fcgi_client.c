@@ -62,7 +62,7 @@ bool fcgi_client_send(int fd, const char *path, const char *query, const char *n
     out = put_pair(out, "REQUEST_METHOD", "GET");
     out = put_pair(out, "REQUEST_URI", uri);
     out = put_pair(out, "QUERY_STRING", query);
-    out = put_pair(out, "REMOTE_ADDR", "192.0.2.1");
+    out = put_pair(out, "REMOTE_ADDR", "127.0.0.1");
     if (name)
         out = put_pair(out, name, value);
     put_head(params, PARAMS, (size_t)(out - params) - HEAD_SIZE);

@@ -7,7 +7,7 @@
 
 /* An answer: the CGI headers and the body, ended by a NUL. */
 struct fcgi_answer {
-    char text[8192];
+    char text[32768];
     size_t len;
     bool whole;
     unsigned char input[16384];

@@ -61,19 +61,18 @@ static void remove_sent(struct history *history, struct sent *sent)
 }
 
 /* Returns whether the bound holds. */
-static bool admit(struct bucket *bucket, const struct history *history, const struct event *event,
-                  uint64_t losses_ended, uint64_t losses_begun)
+static bool admit(struct bucket *bucket, const struct history *history, const struct event *event)
 {
     const struct rate *most = &bucket->bound.most;
     double plain = (double)event->oldest_us / most->interval_us - history->admitted;
-    double start = plain + (double)losses_ended * most->capacity;
+    double start = plain + (double)event->losses_ended * most->capacity;
     double end = history->admitted + event->cost - most->capacity -
                  ((double)event->answered_us + CLOCK_SLACK_US) / most->interval_us;
 
     bucket->window_plain = fmax(bucket->window_plain, plain);
     bucket->window_start = fmax(bucket->window_start, start);
     bucket->over = fmax(bucket->over, end + bucket->window_plain);
-    return end + bucket->window_start - (double)losses_begun * most->capacity <=
+    return end + bucket->window_start - (double)event->losses_begun * most->capacity <=
            bucket->bound.extra;
 }
 
@@ -121,26 +120,42 @@ static bool refuse(struct bucket *bucket, const struct history *history, const s
     return excess < 0;
 }
 
+/* Keep EVENT.  It takes the place of a last one that is no admission. */
+static void keep(struct history *history, struct event event)
+{
+    struct event *last = &history->kept[(history->count - 1) % HISTORY_KEPT];
+
+    if (history->count > 0 && last->outcome != ADMITTED) {
+        event.others = last->others + 1;
+        *last = event;
+    } else {
+        history->kept[history->count++ % HISTORY_KEPT] = event;
+    }
+}
+
 const struct bucket *history_answered(struct history *history, struct sent *sent,
                                       const struct moment *moment, enum outcome outcome,
                                       unsigned refused_by)
 {
-    const struct event event = {sent->at_us, history->oldest->at_us, moment->now_us, sent->cost,
-                                outcome};
     const struct bucket *broken = NULL;
-    /* Of the oldest request, because the window begins when that was sent. */
-    uint64_t losses_ended = history->oldest->losses;
+    /* A window begins when the oldest request was sent. */
+    const struct event event = {.sent_us = sent->at_us,
+                                .oldest_us = history->oldest->at_us,
+                                .answered_us = moment->now_us,
+                                .cost = sent->cost,
+                                .outcome = outcome,
+                                .losses_ended = history->oldest->losses,
+                                .losses_begun = moment->losses_begun};
 
     settle(history, moment);
     remove_sent(history, sent);
-    history->kept[history->count++ % HISTORY_KEPT] = event;
+    keep(history, event);
     note_charge(history, sent, outcome, moment->now_us);
     for (int i = 0; i < history->bucket_count; i++) {
         struct bucket *bucket = &history->buckets[i];
         if (outcome == REFUSED && refused_by & 1U << i && !refuse(bucket, history, sent))
             broken = bucket;
-        if (outcome == ADMITTED &&
-            !admit(bucket, history, &event, losses_ended, moment->losses_begun))
+        if (outcome == ADMITTED && !admit(bucket, history, &event))
             broken = bucket;
     }
     if (outcome == ADMITTED)
@@ -150,21 +165,32 @@ const struct bucket *history_answered(struct history *history, struct sent *sent
     return broken;
 }
 
+static const struct event *event_back(const struct history *history, uint64_t back)
+{
+    return &history->kept[(history->count - back) % HISTORY_KEPT];
+}
+
+static uint64_t kept_count(const struct history *history)
+{
+    return history->count < HISTORY_KEPT ? history->count : HISTORY_KEPT;
+}
+
 /* The number of events, up to the newest, that break the bound of over-admission; 0: those that
  * are kept do not. */
 static uint64_t shortest(const struct history *history, const struct bucket *bucket)
 {
-    uint64_t kept = history->count < HISTORY_KEPT ? history->count : HISTORY_KEPT;
+    const struct event *last = event_back(history, 1);
     const struct rate *most = &bucket->bound.most;
     double sum = 0;
 
-    for (uint64_t back = 1; back <= kept; back++) {
-        const struct event *event = &history->kept[(history->count - back) % HISTORY_KEPT];
-        const struct event *last = &history->kept[(history->count - 1) % HISTORY_KEPT];
+    if (last->outcome != ADMITTED)
+        return 0;
+    for (uint64_t back = 1; back <= kept_count(history); back++) {
+        const struct event *event = event_back(history, back);
         double time_us = (double)(last->answered_us - event->oldest_us) + CLOCK_SLACK_US;
-        if (event->outcome == ADMITTED)
-            sum += event->cost;
-        if (sum > most->capacity + time_us / most->interval_us + bucket->bound.extra)
+        double losses = (double)(last->losses_begun - event->losses_ended);
+        sum += event->cost;
+        if (sum > most->capacity * (1 + losses) + time_us / most->interval_us + bucket->bound.extra)
             return back;
     }
     return 0;
@@ -173,17 +199,18 @@ static uint64_t shortest(const struct history *history, const struct bucket *buc
 void history_print(const struct history *history, const struct bucket *bucket, FILE *out)
 {
     static const char *const words[] = {"admitted", "refused", "undecided", "lost"};
-    uint64_t kept = history->count < HISTORY_KEPT ? history->count : HISTORY_KEPT;
     uint64_t back = shortest(history, bucket);
 
     if (back == 0)
-        back = kept < 40 ? kept : 40;
-    int64_t first_us = history->kept[(history->count - back) % HISTORY_KEPT].sent_us;
-    fprintf(out, "  %8s %8s %5s   (ms; the last %llu events of the client)\n", "sent", "answered",
-            "cost", (unsigned long long)back);
+        back = kept_count(history) < 40 ? kept_count(history) : 40;
+    int64_t first_us = event_back(history, back)->sent_us;
+    fprintf(out, "  %8s %8s %5s   (ms; the last %llu admissions of the client)\n", "sent",
+            "answered", "cost", (unsigned long long)back);
     for (; back > 0; back--) {
-        const struct event *event = &history->kept[(history->count - back) % HISTORY_KEPT];
-        fprintf(out, "  %8.1f %8.1f %5.0f   %s\n", (double)(event->sent_us - first_us) / 1000,
-                (double)(event->answered_us - first_us) / 1000, event->cost, words[event->outcome]);
+        const struct event *event = event_back(history, back);
+        fprintf(out, "  %8.1f %8.1f %5.0f   %s, after %llu without admission\n",
+                (double)(event->sent_us - first_us) / 1000,
+                (double)(event->answered_us - first_us) / 1000, event->cost, words[event->outcome],
+                (unsigned long long)event->others);
     }
 }

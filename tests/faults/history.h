@@ -48,6 +48,8 @@ struct event {
     int64_t sent_us, oldest_us, answered_us;
     double cost;
     enum outcome outcome;
+    uint64_t losses_ended, losses_begun;
+    uint64_t others; /* answers that were no admissions, since the last admission */
 };
 
 struct history {
@@ -59,12 +61,13 @@ struct history {
     double unsettled;
     int64_t unsettled_us;
     struct sent *oldest, *newest;
+    /* The last admissions, and after them the newest event if that is none. */
     struct event kept[HISTORY_KEPT];
     uint64_t count;
 };
 
-/* When an answer arrived.  Undecided requests that were answered before SETTLED_US have been executed
- * or lost.  LOSSES_BEGUN counts the losses of Redis's data so far. */
+/* When an answer arrived.  Undecided requests that were answered before SETTLED_US have been
+ * executed or lost.  LOSSES_BEGUN counts the losses of Redis's data so far. */
 struct moment {
     int64_t now_us, settled_us;
     uint64_t losses_begun;
@@ -83,7 +86,8 @@ const struct bucket *history_answered(struct history *history, struct sent *sent
                                       const struct moment *moment, enum outcome outcome,
                                       unsigned refused_by);
 
-/* Write the shortest run of events, the last of which is the newest, that breaks BUCKET's bound. */
+/* Write the admissions that break BUCKET's bound: the shortest run of them, which ends with the
+ * newest event; before a refusal, the last 40. */
 void history_print(const struct history *history, const struct bucket *bucket, FILE *out);
 
 #endif

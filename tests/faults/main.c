@@ -87,6 +87,8 @@ static void run_fault(const struct fault *fault, const char *program, const char
     usleep(500000); /* the last fault is over */
     servers_usage(&scene.servers, &after[0], &after[1]);
     load_stop(load, &result);
+    if (!servers_are_idle(&scene.servers))
+        breach(&result, "processes in which requests wait after the load", 1, 0);
     servers_stop(&scene.servers);
     proxy_stop(scene.proxy);
     check_whole(fault, &scene, &result, before, after);

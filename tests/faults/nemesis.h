@@ -17,16 +17,15 @@ struct scene {
     int turn;            /* faults so far */
 };
 
-/* A fault: BEGIN, ACTIVE_MS, END (either may be NULL), and a time of about REST_MS, over and over. */
+/* A fault: BEGIN, ACTIVE_MS, END (either may be NULL), and about REST_MS, over and over. */
 struct fault {
     const char *name;
     void (*begin)(struct scene *scene), (*end)(struct scene *scene);
     int active_ms, rest_ms;
     const char *policy; /* on_redis_failure */
-    /* The bound: one capacity for each loss of Redis's data, and the rules' extra. */
-    bool loses_data;
-    struct rules rules;
-    bool aof, proxied;
+    struct rules rules; /* the bound; a fault that LOSES_DATA adds one capacity each time */
+    bool loses_data, proxied;
+    const char *aof; /* Redis's appendfsync; NULL: Redis keeps nothing */
 };
 
 extern const struct fault nemesis_faults[];

@@ -28,7 +28,7 @@ struct queue {
     struct piece *first, *last;
 };
 
-/* A connection of a program; fd[PROXY_REQUESTS] is the program's end.  fd is -1 in an unused pair. */
+/* A connection of a program; fd[PROXY_REQUESTS] is the program's end.  An unused pair has -1. */
 struct pair {
     int fd[2];
     struct queue queue[2]; /* by direction */

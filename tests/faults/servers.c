@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <hiredis/hiredis.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,6 +94,8 @@ void servers_start_redis(struct servers *servers)
                           servers->directory,
                           "--appendonly",
                           servers->aof ? "yes" : "no",
+                          "--appendfsync",
+                          servers->aof ? servers->aof : "no",
                           "--enable-debug-command",
                           "yes",
                           NULL};
@@ -203,6 +206,54 @@ void servers_stop(struct servers *servers)
     for (int i = 0; i < SERVERS_PROGRAMS; i++)
         servers_end_program(servers, i, SIGTERM);
     servers_kill_redis(servers);
+}
+
+/* Ask process INDEX for its status page.  Returns whether ANSWER is that page. */
+static bool read_status(const struct servers *servers, int index, struct fcgi_answer *answer)
+{
+    char path[SERVERS_PATH_SIZE];
+
+    servers_socket(servers, index, path);
+    int fd = fcgi_client_connect(path);
+    if (fd < 0)
+        return false;
+    struct pollfd look = {.fd = fd, .events = POLLIN};
+    answer->len = answer->input_len = 0;
+    answer->whole = false;
+    bool open = fcgi_client_send(fd, "/status", "", "RATELIMIT_ENDPOINT", "status");
+    while (open && !answer->whole && poll(&look, 1, 1000) > 0)
+        open = fcgi_client_read(fd, answer);
+    close(fd);
+    return answer->whole;
+}
+
+/* Whether TEXT has "requests_open", and always with 0. */
+static bool says_idle(const char *text)
+{
+    static const char name[] = "\"requests_open\":";
+    const char *at = strstr(text, name);
+
+    if (!at)
+        return false;
+    for (; at; at = strstr(at + 1, name))
+        if (at[sizeof name - 1] != '0')
+            return false;
+    return true;
+}
+
+bool servers_are_idle(const struct servers *servers)
+{
+    static struct fcgi_answer answer;
+    int idle = 0;
+
+    /* Each process writes its numbers into the region from time to time. */
+    for (int ms = 0; ms < 2000 && idle < SERVERS_PROGRAMS; ms += 100) {
+        usleep(100000);
+        for (idle = 0; idle < SERVERS_PROGRAMS; idle++)
+            if (!read_status(servers, idle, &answer) || !says_idle(answer.text))
+                break;
+    }
+    return idle == SERVERS_PROGRAMS;
 }
 
 static long count_descriptors(pid_t pid)

@@ -11,10 +11,11 @@
 /* redis.timeout of the limits file. */
 #define SERVERS_TIMEOUT_MS 50
 
-/* DIRECTORY, PROGRAM, POLICY (of on_redis_failure), AOF and PROXIED are the caller's. */
+/* DIRECTORY, PROGRAM, POLICY (of on_redis_failure), AOF (appendfsync, or NULL)
+ * and PROXIED are the caller's. */
 struct servers {
-    const char *directory, *program, *policy;
-    bool aof, proxied;
+    const char *directory, *program, *policy, *aof;
+    bool proxied;
     pid_t redis, programs[SERVERS_PROGRAMS];
 };
 
@@ -45,6 +46,9 @@ void servers_write_limits(const struct servers *servers, int scale);
 void servers_path(const struct servers *servers, const char *name, char out[SERVERS_PATH_SIZE]);
 /* OUT becomes the socket of process INDEX. */
 void servers_socket(const struct servers *servers, int index, char out[SERVERS_PATH_SIZE]);
+
+/* Whether no request waits for Redis in any process, by their status pages, within two seconds. */
+bool servers_are_idle(const struct servers *servers);
 
 /* What the processes hold together: open descriptors and kilobytes of resident memory. */
 void servers_usage(const struct servers *servers, long *descriptors, long *resident_kb);
