@@ -55,6 +55,11 @@ struct connection {
     struct fcgi_answer answer;
 };
 
+/* How many took so many steps of LATENCY_STEP_US. */
+struct times {
+    uint64_t steps[LATENCY_STEPS], count;
+};
+
 struct load {
     const struct servers *servers;
     struct weather *weather;
@@ -66,7 +71,8 @@ struct load {
     struct connection connections[CONNECTIONS];
     struct client *clients, *first[KINDS];
     size_t client_count;
-    uint64_t latencies[LATENCY_STEPS], answered;
+    struct times latencies, lags;
+    int64_t turn_us; /* when the loop last looked for answers */
 };
 
 int64_t load_now_us(void)
@@ -140,12 +146,18 @@ static unsigned refused_by(const struct client *client, const char *text)
     return bits;
 }
 
-static void count_latency(struct load *load, int64_t us)
+static void count_time(struct times *times, int64_t us)
 {
     int64_t step = us / LATENCY_STEP_US;
 
-    load->latencies[step < LATENCY_STEPS ? step : LATENCY_STEPS - 1]++;
-    load->answered++;
+    times->steps[step < LATENCY_STEPS ? step : LATENCY_STEPS - 1]++;
+    times->count++;
+}
+
+static void count_latency(struct load *load, int64_t us, int64_t lag_us)
+{
+    count_time(&load->latencies, us);
+    count_time(&load->lags, lag_us);
     load->result.worst_ms = fmax(load->result.worst_ms, (double)us / 1000);
 }
 
@@ -218,7 +230,8 @@ static void on_readable(struct load *load, struct connection *connection)
     if (!fcgi_client_read(connection->fd, &connection->answer)) {
         disconnect(load, connection);
     } else if (connection->answer.whole) {
-        count_latency(load, load_now_us() - connection->sent.at_us);
+        int64_t now_us = load_now_us();
+        count_latency(load, now_us - connection->sent.at_us, now_us - load->turn_us);
         settle(load, connection, outcome_of(&connection->answer));
     }
 }
@@ -307,6 +320,7 @@ static void *run(void *context)
     struct epoll_event events[CONNECTIONS];
 
     while (!load->weather->stop || any_busy(load)) {
+        load->turn_us = load_now_us();
         for (size_t i = 0; i < CONNECTIONS; i++)
             go_on(load, i);
         int ready = epoll_wait(load->epoll, events, CONNECTIONS, 1);
@@ -377,22 +391,22 @@ struct load *load_start(const struct servers *servers, struct weather *weather,
     return load;
 }
 
-static double percentile_ms(const struct load *load, double part)
+static double percentile_ms(const struct times *times, double part)
 {
     uint64_t sum = 0;
+    int step = 0;
 
-    for (int step = 0; step < LATENCY_STEPS; step++) {
-        sum += load->latencies[step];
-        if ((double)sum >= part * (double)load->answered)
-            return (double)(step + 1) * LATENCY_STEP_US / 1000;
-    }
-    return load->result.worst_ms;
+    while (step < LATENCY_STEPS - 1 &&
+           (double)(sum += times->steps[step]) < part * (double)times->count)
+        step++;
+    return (double)(step + 1) * LATENCY_STEP_US / 1000;
 }
 
 static void sum_up(const struct load *load, struct result *result)
 {
     *result = load->result;
-    result->p999_ms = percentile_ms(load, 0.999);
+    result->p999_ms = percentile_ms(&load->latencies, 0.999);
+    result->lag_ms = percentile_ms(&load->lags, 0.999);
     for (size_t i = 0; i < load->client_count; i++)
         for (int j = 0; j < load->clients[i].history.bucket_count; j++) {
             const struct bucket *bucket = &load->clients[i].history.buckets[j];

@@ -31,6 +31,7 @@ struct result {
     uint64_t violations;
     double over, bound, under; /* in capacities of the bucket, in capacities, in tokens */
     double worst_ms, p999_ms, recover_ms;
+    double lag_ms; /* the 99.9th percentile of what the load itself was late to read an answer */
 };
 
 struct load;
