@@ -148,6 +148,14 @@ static void repair_network(struct scene *scene)
         .scale = 1, .exact = true                                                                  \
     }
 
+/* Each host gives its share of a capacity without Redis, and a request at least.  TIMES: 2 if Redis
+ * is killed, because then it may not have executed the charge of what a host had handed out, which
+ * counts as charged. */
+#define LOCAL(times)                                                                               \
+    {                                                                                              \
+        .scale = 1, .extra_capacities = (times), .extra_costs = SERVERS_HOSTS                      \
+    }
+
 /* With appendfsync everysec Redis puts a write off for up to two seconds while an fsync runs, so
  * that what it answered before a SIGKILL may be lost. */
 const struct fault nemesis_faults[] = {
@@ -168,6 +176,10 @@ const struct fault nemesis_faults[] = {
      .aof = "always"},
     {"down 0.3 s, up 0.3 s, always", kill_redis, start_redis, 300, 300, "deny", EXACT,
      .aof = "always"},
+    {"stopped for 0.3 s, policy local", stop_redis, continue_redis, 300, 700, "local", LOCAL(1)},
+    {"down 0.3 s, up 0.3 s, local", kill_redis, start_redis, 300, 300, "local", LOCAL(2),
+     .aof = "always"},
+    {"maxmemory reached, local", fill_memory, free_memory, 300, 700, "local", LOCAL(1)},
     {"CLIENT KILL", kill_clients, NULL, 0, 200, "deny", EXACT},
     {"SCRIPT FLUSH", flush_scripts, NULL, 0, 100, "deny", EXACT},
     {"FLUSHALL", flush_data, NULL, 0, 1000, "deny", EXACT, .loses_data = true},

@@ -159,8 +159,10 @@ void servers_write_limits(const struct servers *servers, int scale)
     if (!file)
         fail(made);
     fprintf(file,
-            "redis: { address: 'unix:%s/%s', timeout: %dms }\nlog: { refusals: off }\nlimits:\n",
-            servers->directory, servers->proxied ? "proxy.sock" : "redis.sock", SERVERS_TIMEOUT_MS);
+            "redis: { address: 'unix:%s/%s', timeout: %dms, hosts: %d }\nlog: { refusals: off }\n"
+            "limits:\n",
+            servers->directory, servers->proxied ? "proxy.sock" : "redis.sock", SERVERS_TIMEOUT_MS,
+            SERVERS_HOSTS);
     for (int i = 0; i < LIMITS_COUNT; i++)
         fprintf(file,
                 "  - { name: %s, match: { path: /%s }, key: 'query:user | ip', capacity: %d, "
