@@ -30,6 +30,14 @@ is_decided() {
   [[ -n $(header RateLimit) ]]
 }
 
+@test "redis.cluster is an error that says what to write" {
+  echo 'redis: { cluster: [127.0.0.1:7000] }' >"$BATS_TEST_TMPDIR/cluster.yaml"
+  sed 1d "$BATS_TEST_TMPDIR/limits.yaml" >>"$BATS_TEST_TMPDIR/cluster.yaml"
+  run env -u REDIS_ADDR "$PROGRAM" --check --limits "$BATS_TEST_TMPDIR/cluster.yaml"
+  assert_equal "$status" 2
+  assert_contains "$output" 'redis.cluster: a Redis Cluster is not supported yet; name one server'
+}
+
 @test "a node that does not have the slot of the probe decides the requests whose slots it has" {
   eventually is_decided '/?user=a'
   ! is_decided '/?user=b' || false

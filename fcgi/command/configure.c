@@ -51,6 +51,13 @@ static bool read_redis_address(const struct options *options, const struct limit
                 options->redis_password_file, error);
         return false;
     }
+    if (!options->redis && limits->redis.topology == REDIS_CLUSTER) {
+        fprintf(stderr,
+                "%s: %s: redis.cluster: a Redis Cluster is not supported yet; name one server with "
+                "'address', or Sentinels with 'sentinel'\n",
+                options->program, configure_name(options));
+        return false;
+    }
     *out = limits->redis;
     if (options->redis) {
         error =

@@ -21,6 +21,7 @@
 #define BACKOFF_MAX_S  0.050 /* ... to here, or to the next if a server was unfit */
 #define BACKOFF_LONG_S 1.0
 #define LOOKUP_EVERY_S 1.0 /* a name is not looked up more often */
+#define LEFT_S         5.0 /* Sentinels may still name the old master for so long after a switch */
 #define ASK_EVERY_S    0.1 /* the Sentinels are not asked for the master more often */
 #define REASON_SIZE    768 /* for the log, NUL included */
 
@@ -66,6 +67,9 @@ struct connection {
     struct sentinel *sentinel; /* NULL: the address is that of CONFIG */
     bool asking;               /* they were asked, and have not answered */
     double asked_s;            /* when they named the address; on clock_s; 0: not yet */
+    char left_host[256];       /* the master before the last switch; "": none */
+    unsigned left_port;
+    double left_s; /* when it was left; on clock_s */
     struct resolver *resolver;
     struct resolved resolved;
     double resolved_s;                   /* when; on clock_s */
@@ -619,6 +623,14 @@ static bool set_master(struct connection *connection, const struct sentinel_answ
     return true;
 }
 
+/* Whether ANSWER is the master that was just left: a Sentinel has not learnt of the switch yet, and
+ * until the old master has, it calls itself one. */
+static bool is_left(const struct connection *connection, const struct sentinel_answer *answer)
+{
+    return strcmp(connection->left_host, answer->host) == 0 &&
+           connection->left_port == answer->port && clock_s() < connection->left_s + LEFT_S;
+}
+
 static void on_found(void *context, const struct sentinel_answer *answer)
 {
     struct connection *connection = context;
@@ -626,8 +638,10 @@ static void on_found(void *context, const struct sentinel_answer *answer)
     if (!connection->asking)
         return; /* a switch was faster */
     connection->asking = false;
-    if (answer->error[0] != '\0') {
-        snprintf(connection->failed, sizeof connection->failed, "%s", answer->error);
+    if (answer->error[0] != '\0' || is_left(connection, answer)) {
+        snprintf(connection->failed, sizeof connection->failed, "%s",
+                 answer->error[0] != '\0' ? answer->error
+                                          : "the Sentinels still name the master that was left");
         connection->unfit = true;
         attempt_over(connection);
         return;
@@ -640,9 +654,15 @@ static void on_found(void *context, const struct sentinel_answer *answer)
 static void on_switched(void *context, const struct sentinel_answer *answer)
 {
     struct connection *connection = context;
+    struct redis_address before = connection->config.address;
 
-    if (!set_master(connection, answer))
+    if (is_left(connection, answer) || !set_master(connection, answer))
         return;
+    if (before.host[0] == '\0')
+        return; /* the first one, which the answer to the first question names as well */
+    strcpy(connection->left_host, before.host);
+    connection->left_port = before.port;
+    connection->left_s = clock_s();
     log_line(LOG_NOTICE, "redis %s: the Sentinels name a new master, %s port %u", connection->shown,
              answer->host, answer->port);
     connection->backoff_s = 0;

@@ -193,9 +193,8 @@ bool redis_client_find_master(const struct redis_config *config, unsigned *first
 const char *redis_client_subscribe(struct redis_client *client, const char *channel,
                                    const char *other)
 {
-    const char *error = run(client, 2, (const char *[]){"SUBSCRIBE", channel});
-
-    return error ? error : run(client, 2, (const char *[]){"SUBSCRIBE", other});
+    /* The confirmation of the second channel is read as a message of another kind. */
+    return run(client, 3, (const char *[]){"SUBSCRIBE", channel, other});
 }
 
 int redis_client_fd(const struct redis_client *client)

@@ -84,19 +84,23 @@ static bool read_switch(const char *channel, const char *payload, const char *na
     return count == 3 && strcmp(master, name) == 0 && out->port >= 1 && out->port <= 65535;
 }
 
+static void tell_switched(struct sentinel *sentinel, const struct sentinel_answer *answer)
+{
+    pthread_mutex_lock(&sentinel->lock);
+    sentinel->switched = *answer;
+    sentinel->has_switched = true;
+    if (!sentinel->stop)
+        ev_async_send(sentinel->loop, &sentinel->heard);
+    pthread_mutex_unlock(&sentinel->lock);
+}
+
 static void on_message(void *context, const char *channel, const char *payload)
 {
     struct sentinel *sentinel = context;
     struct sentinel_answer answer;
 
-    if (!read_switch(channel, payload, sentinel->config.master, &answer))
-        return;
-    pthread_mutex_lock(&sentinel->lock);
-    sentinel->switched = answer;
-    sentinel->has_switched = true;
-    if (!sentinel->stop)
-        ev_async_send(sentinel->loop, &sentinel->heard);
-    pthread_mutex_unlock(&sentinel->lock);
+    if (read_switch(channel, payload, sentinel->config.master, &answer))
+        tell_switched(sentinel, &answer);
 }
 
 /* ---- The thread ---- */
@@ -124,7 +128,26 @@ static void unsubscribe(struct subscription *subscription)
     subscription->next_s = clock_s() + subscription->retry_s;
 }
 
-/* Try to subscribe to Sentinel I.  A switch that happened before is what an ask finds. */
+/* A switch that happened before there was a subscription was not heard: ask for the master that
+ * Sentinel I has now. */
+static void catch_up(struct sentinel *sentinel, unsigned i)
+{
+    struct redis_config one = sentinel->config;
+    struct sentinel_answer answer = {.port = 0};
+    struct redis_address master;
+    unsigned first = 0;
+
+    one.server[0] = one.server[i];
+    one.server_count = 1;
+    if (!redis_client_find_master(&one, &first, TIMEOUT_MS, &master, answer.error,
+                                  sizeof answer.error))
+        return;
+    strcpy(answer.host, master.host);
+    answer.port = master.port;
+    tell_switched(sentinel, &answer);
+}
+
+/* Try to subscribe to Sentinel I. */
 static void subscribe(struct sentinel *sentinel, unsigned i)
 {
     struct subscription *subscription = &sentinel->subscription[i];
@@ -139,6 +162,7 @@ static void subscribe(struct sentinel *sentinel, unsigned i)
     }
     subscription->heard_s = subscription->pinged_s = clock_s();
     subscription->retry_s = 0;
+    catch_up(sentinel, i);
 }
 
 /* Handle what has come from a Sentinel. */
