@@ -81,13 +81,16 @@ start_fleet() {
   for port in "${SENTINELS[@]}"; do eventually knows_all "$port"; done
 }
 
+# of_fleet PID - it is a process of the fleet.  A test may have killed it, and its pid may be that of another process now.
+of_fleet() { [[ $(readlink "/proc/$1/cwd") == "$FLEET"/* ]]; }
+left_fleet() { gone "$1" || ! of_fleet "$1"; }
+
 # stop_fleet - all processes of it, at once
 stop_fleet() {
   local pid
   for pid in $FLEET_PIDS; do
-    kill -CONT "$pid" 2>/dev/null || true
-    kill -KILL "$pid" 2>/dev/null || true
+    ! of_fleet "$pid" || kill -KILL "$pid" 2>/dev/null || true
   done
-  for pid in $FLEET_PIDS; do eventually gone "$pid"; done
+  for pid in $FLEET_PIDS; do eventually left_fleet "$pid"; done
   FLEET_PIDS=''
 }
