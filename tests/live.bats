@@ -40,7 +40,7 @@ two_limits() {
   start_limits SOCKET_DIR="$BATS_TEST_TMPDIR" <<'YAML'
 redis: { timeout: 5s }
 limits:
-  - { name: per-user, key: "query:user", capacity: 5, refill: 1/day }
+  - { name: per-user, key: "query:user", capacity: 5, refill: 1/day, on_redis_failure: allow }
   - { name: new, key: "query:user", capacity: 3, refill: 1/day, shadow: true }
 YAML
   eventually decided 10

@@ -211,7 +211,7 @@ static void settle(struct redis *redis, struct ask *ask, const char *why)
     ask->settled_by = why ? UNSETTLED : SETTLED_BY_REDIS;
     ask->why = why;
     ask->may_be_charged = why == is_late || why == is_dropped;
-    if (why)
+    if (why && !ask->force) /* what is charged afterwards is no request */
         count_undecided(redis, why);
     ask->done(ask);
 }
