@@ -17,7 +17,11 @@ setup_file() {
 }
 teardown_file() { stop_all; }
 setup() { PATH=$(dirname "$PROGRAM"):$PATH; }
-teardown() { stop_limiters; }
+teardown() {
+  local pid
+  stop_limiters
+  for pid in $HELPER_PIDS; do stop "$pid"; done
+}
 
 # authority NAME - a certificate that signs others: NAME.pem and NAME.key in CERTS
 authority() {
@@ -107,7 +111,6 @@ start_stunnel() {
   start_with "address: 127.0.0.1:$STUNNEL_PORT"
   eventually undecided
   grep -q 'CERT: ' "$BATS_TEST_TMPDIR/stunnel.log"
-  for pid in $HELPER_PIDS; do stop "$pid"; done
 }
 
 @test "a server with a certificate of the authority is asked" {
