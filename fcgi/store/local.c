@@ -357,7 +357,7 @@ static void on_counted(void *context, const struct redis_reply *reply)
         local->hosts_said = true;
         log_line(LOG_WARNING,
                  "redis %s does not count the hosts (%s): without Redis this host takes itself for "
-                 "%u of them; allow it, or write redis.hosts",
+                 "one of %u; allow it, or write redis.hosts",
                  redis_shown(local->redis),
                  reply->kind == REDIS_SAYS_ERROR ? reply->text : "a reply that makes no sense",
                  local_hosts(local));
