@@ -70,7 +70,7 @@ for i = 1, #KEYS do
   local shorter = earlier > window + 5000
   if shorter then credit = math.floor(math.min(1, (now - empty_at) / earlier) * window) end
   stale[i] = empty_at and credit < window and (shorter or left < window - credit)
-  owes[i] = empty_at and stored:byte() == 43
+  owes[i] = credit < 0 and stored:byte() == 43
   -- A negative credit without a '+' means that the clock has stepped back.  The bucket counts as
   -- empty.
   local allow = charge == 0 or charge <= credit or mode ~= nil
@@ -102,7 +102,8 @@ for i = 1, #KEYS do
   -- full.  If it has become shorter, what is refilled from now on counts in full.
   if charge > 0 and (taken or overdrawn or stale[i]) then
     -- tostring would keep only 14 of the 16 digits.
-    local ttl = math.max(1, math.ceil(full / 1000) + (window < 1000 and 0 or KEEP_MS))
+    local ttl = math.ceil(full / 1000) + (window < 1000 and 0 or KEEP_MS)
+    if ttl < 1 then ttl = 1 end
     local empty_at = string.format(credit < 0 and '+%.0f' or '%.0f', now - credit)
     local set = redis.pcall('SET', KEYS[i], empty_at, 'PX', ttl)
     -- If the write of a refusal fails, ignore it, because an empty bucket must refuse even when
@@ -114,7 +115,7 @@ for i = 1, #KEYS do
 
   local wait = charge - credit
   if charge > window then wait = -1 elseif wait < 0 then wait = 0 end
-  reply[4 * i - 2] = math.max(0, math.floor(credit / interval))
+  reply[4 * i - 2] = credit > 0 and math.floor(credit / interval) or 0
   reply[4 * i - 1] = wait
   reply[4 * i] = full
 end

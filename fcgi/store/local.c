@@ -66,10 +66,17 @@ unsigned local_hosts(const struct local *local)
 
 /* ---- What Redis has said ---- */
 
+/* A store takes the row from the cache of another processor, so there is none without a change. */
+static void set_number(int64_t *number, int64_t value)
+{
+    if (__atomic_load_n(number, __ATOMIC_RELAXED) != value)
+        __atomic_store_n(number, value, __ATOMIC_RELAXED);
+}
+
 static void set_limit(struct mirror_row *row, const struct charge *charge)
 {
-    __atomic_store_n(&row->interval_us, charge->interval_us, __ATOMIC_RELAXED);
-    __atomic_store_n(&row->window_us, charge->interval_us * charge->capacity, __ATOMIC_RELAXED);
+    set_number(&row->interval_us, charge->interval_us);
+    set_number(&row->window_us, charge->interval_us * charge->capacity);
 }
 
 static void observe(struct local *local, const struct ask *ask)

@@ -292,7 +292,9 @@ void redis_address_hide(char *text)
 const char *redis_address_show(const struct redis_address *address,
                                char out[REDIS_ADDRESS_SHOWN_SIZE])
 {
-    const char *scheme = address->tls ? "rediss://" : address->db > 0 ? "redis://" : "";
+    /* "unix:6379" would be a path. */
+    bool needs_scheme = address->db > 0 || strcasecmp(address->host, "unix") == 0;
+    const char *scheme = address->tls ? "rediss://" : needs_scheme ? "redis://" : "";
     int len;
 
     if (address->path[0] != '\0')

@@ -36,7 +36,8 @@ const char *redis_address_parse_for(const char *text, const char *password,
 void redis_address_hide(char *text);
 
 /* Write ADDRESS for people, without user and password, so that redis_address_parse reads it again:
- * "127.0.0.1:6379", "[::1]:6379", "unix:/path", "redis://host:6379/2" for a database other than 0,
+ * "127.0.0.1:6379", "[::1]:6379", "unix:/path", "redis://host:6379/2" for a database other than 0
+ * or the host "unix",
  * "rediss://host:6379" with TLS.  Returns OUT. */
 const char *redis_address_show(const struct redis_address *address,
                                char out[REDIS_ADDRESS_SHOWN_SIZE]);

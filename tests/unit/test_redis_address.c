@@ -250,6 +250,8 @@ TEST(an_address_is_shown_without_user_and_password)
         {"[::1]", "[::1]:6379"},
         {"redis://[::1]:7000/1", "redis://[::1]:7000/1"},
         {"redis://host/0", "host:6379"},
+        {"unix", "redis://unix:6379"},
+        {"redis://UNIX:7000", "redis://UNIX:7000"},
         {"unix:///run/redis.sock", "unix:/run/redis.sock"},
     };
 
