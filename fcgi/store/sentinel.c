@@ -1,4 +1,4 @@
-/* sentinel.c - a thread that asks Sentinels, and listens to one of them. */
+/* sentinel.c - a thread that asks Sentinels, and listens to all of them. */
 /* SPDX-License-Identifier: MIT */
 #include "store/sentinel.h"
 
@@ -31,6 +31,12 @@ struct subscription {
     double retry_s;              /* how long after that; 0: the last one worked */
 };
 
+/* An answer on its way to the loop. */
+struct news {
+    bool fresh;
+    struct sentinel_answer answer;
+};
+
 struct sentinel {
     struct ev_loop *loop;
     const struct sentinel_events *events;
@@ -42,8 +48,7 @@ struct sentinel {
 
     pthread_mutex_t lock; /* of what follows */
     bool stop, asked;
-    bool has_found, has_switched;
-    struct sentinel_answer found, switched;
+    struct news found, switched;
 
     /* The thread's own. */
     struct redis_config config;
@@ -53,11 +58,11 @@ struct sentinel {
 
 /* ---- What the thread tells the loop ---- */
 
-static void tell_found(struct sentinel *sentinel, const struct sentinel_answer *answer)
+/* NEWS, one of SENTINEL's, is ANSWER. */
+static void tell(struct sentinel *sentinel, struct news *news, const struct sentinel_answer *answer)
 {
     pthread_mutex_lock(&sentinel->lock);
-    sentinel->found = *answer;
-    sentinel->has_found = true;
+    *news = (struct news){true, *answer};
     if (!sentinel->stop)
         ev_async_send(sentinel->loop, &sentinel->heard);
     pthread_mutex_unlock(&sentinel->lock);
@@ -84,23 +89,13 @@ static bool read_switch(const char *channel, const char *payload, const char *na
     return count == 3 && strcmp(master, name) == 0 && out->port >= 1 && out->port <= 65535;
 }
 
-static void tell_switched(struct sentinel *sentinel, const struct sentinel_answer *answer)
-{
-    pthread_mutex_lock(&sentinel->lock);
-    sentinel->switched = *answer;
-    sentinel->has_switched = true;
-    if (!sentinel->stop)
-        ev_async_send(sentinel->loop, &sentinel->heard);
-    pthread_mutex_unlock(&sentinel->lock);
-}
-
 static void on_message(void *context, const char *channel, const char *payload)
 {
     struct sentinel *sentinel = context;
     struct sentinel_answer answer;
 
     if (read_switch(channel, payload, sentinel->config.master, &answer))
-        tell_switched(sentinel, &answer);
+        tell(sentinel, &sentinel->switched, &answer);
 }
 
 /* ---- The thread ---- */
@@ -115,7 +110,7 @@ static void ask(struct sentinel *sentinel)
         strcpy(answer.host, master.host);
         answer.port = master.port;
     }
-    tell_found(sentinel, &answer);
+    tell(sentinel, &sentinel->found, &answer);
 }
 
 static void unsubscribe(struct subscription *subscription)
@@ -144,7 +139,7 @@ static void catch_up(struct sentinel *sentinel, unsigned i)
         return;
     strcpy(answer.host, master.host);
     answer.port = master.port;
-    tell_switched(sentinel, &answer);
+    tell(sentinel, &sentinel->switched, &answer);
 }
 
 /* Try to subscribe to Sentinel I. */
@@ -267,19 +262,18 @@ static void *run(void *context)
 static void on_heard(struct ev_loop *loop, ev_async *watcher, int events)
 {
     struct sentinel *sentinel = watcher->data;
-    struct sentinel_answer found, switched;
+    struct news found, switched;
 
     (void)loop, (void)events;
     pthread_mutex_lock(&sentinel->lock);
-    bool has_found = sentinel->has_found, has_switched = sentinel->has_switched;
     found = sentinel->found;
     switched = sentinel->switched;
-    sentinel->has_found = sentinel->has_switched = false;
+    sentinel->found.fresh = sentinel->switched.fresh = false;
     pthread_mutex_unlock(&sentinel->lock);
-    if (has_found)
-        sentinel->events->found(sentinel->context, &found);
-    if (has_switched)
-        sentinel->events->switched(sentinel->context, &switched);
+    if (found.fresh)
+        sentinel->events->found(sentinel->context, &found.answer);
+    if (switched.fresh)
+        sentinel->events->switched(sentinel->context, &switched.answer);
 }
 
 static void wake(struct sentinel *sentinel)
@@ -313,7 +307,7 @@ void sentinel_ask(struct sentinel *sentinel)
     const struct sentinel_answer no_thread = {.error = "there is no thread to ask the Sentinels"};
 
     if (!sentinel->has_thread) {
-        tell_found(sentinel, &no_thread);
+        tell(sentinel, &sentinel->found, &no_thread);
         return;
     }
     pthread_mutex_lock(&sentinel->lock);

@@ -110,7 +110,7 @@ TEST(processes_that_are_killed_at_any_instruction_leave_a_table_that_works)
             kill(pids[i], SIGKILL);
             waitpid(pids[i], NULL, 0);
         }
-        /* A second later every key can have a row, whoever had claimed its set. */
+        /* A second later every key can have a row, whichever process had claimed its set. */
         for (int i = 0; i < 64; i++) {
             int len = snprintf(key, sizeof key, "key-%d", i);
             struct mirror_row *row =
