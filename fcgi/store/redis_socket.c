@@ -245,11 +245,6 @@ bool redis_socket_open(struct redis_socket *socket, const struct redis_place *pl
     return true;
 }
 
-bool redis_socket_is_open(const struct redis_socket *socket)
-{
-    return socket->redis != NULL;
-}
-
 bool redis_socket_is_shaking(const struct redis_socket *socket)
 {
     return socket->shaking;

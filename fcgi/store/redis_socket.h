@@ -78,8 +78,6 @@ void redis_socket_init(struct redis_socket *socket, struct ev_loop *loop,
 bool redis_socket_open(struct redis_socket *socket, const struct redis_place *place, char *reason,
                        size_t size);
 
-bool redis_socket_is_open(const struct redis_socket *socket);
-
 /* Whether a handshake of TLS is under way. */
 bool redis_socket_is_shaking(const struct redis_socket *socket);
 
